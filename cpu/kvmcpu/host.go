@@ -1,0 +1,193 @@
+// Package kvmcpu puts KVM behind the interfaces of package cpu.
+package kvmcpu
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/bus"
+	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/kvm"
+	"github.com/mayfly-vm/mayfly/memory"
+)
+
+// Guest-physical pages below 4 GiB that Intel's hardware needs: three for the
+// TSS, one for the identity map. They lie in the hole, above any device.
+const (
+	tssAddr      = 0xFFFB_D000
+	identityAddr = 0xFFFB_C000
+)
+
+type host struct {
+	sys      *kvm.System
+	max      int
+	mmapSize int
+}
+
+// Open opens the KVM device. What fails says what to do about it.
+func Open(path string) (cpu.Host, error) {
+	if path == "" {
+		path = kvm.DefaultPath
+	}
+	sys, err := kvm.Open(path)
+	switch {
+	case err == nil:
+	case errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM):
+		return nil, fmt.Errorf("%w; add yourself to the group that owns %s (usually `sudo usermod -aG kvm $USER`, then log in again)", err, path)
+	case kvm.IsMissing(err):
+		return nil, fmt.Errorf("%w; load the module (`sudo modprobe kvm_intel` or `kvm_amd`), and if that fails enable virtualisation in the firmware or, in a virtual machine, nested virtualisation", err)
+	default:
+		return nil, err
+	}
+	h := &host{sys: sys}
+	if err := h.probe(path); err != nil {
+		sys.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// probe asks for what no machine can do without.
+func (h *host) probe(path string) error {
+	v, err := h.sys.APIVersion()
+	if err != nil {
+		return fmt.Errorf("%s is no KVM device: %w", path, err)
+	}
+	if v != kvm.APIVersion {
+		return fmt.Errorf("%s speaks KVM API version %d, not %d; a newer host kernel is needed", path, v, kvm.APIVersion)
+	}
+	for _, c := range []struct {
+		cap  kvm.Cap
+		name string
+	}{{kvm.CapSplitIRQChip, "KVM_CAP_SPLIT_IRQCHIP"}, {kvm.CapImmediateExit, "KVM_CAP_IMMEDIATE_EXIT"}} {
+		if n, err := h.sys.CheckExtension(c.cap); err != nil || n == 0 {
+			return fmt.Errorf("%s lacks %s; a host kernel of 4.12 or newer has it (`mayfly doctor` lists all): %w", path, c.name, kvm.ErrNotSupported)
+		}
+	}
+	if h.mmapSize, err = h.sys.VCPUMmapSize(); err != nil {
+		return err
+	}
+	if h.max, err = h.sys.CheckExtension(kvm.CapMaxVCPUs); err != nil || h.max == 0 {
+		h.max = 4 // what the API document says when the capability is missing
+	}
+	return nil
+}
+
+func (h *host) MaxProcessors() int { return h.max }
+func (h *host) Close() error       { return h.sys.Close() }
+
+// Describe names the module that does the work.
+func (h *host) Describe() string { return Kind() }
+
+// Kind is the KVM module in use: "kvm_intel", "kvm_amd", "kvm_pvm" or, where
+// none shows, "kvm".
+func Kind() string {
+	for _, k := range []string{"kvm_intel", "kvm_amd", "kvm_pvm"} {
+		if _, err := os.Stat("/sys/module/" + k); err == nil {
+			return k
+		}
+	}
+	return "kvm"
+}
+
+// EmulatesKernelMode tells whether this host's KVM runs guest kernel mode in its
+// instruction emulator alone, and so only small guests.
+func EmulatesKernelMode() bool { return Kind() == "kvm_pvm" }
+
+func (h *host) NewMachine(m *memory.Map, o cpu.Options) (cpu.Machine, error) {
+	vm, err := h.sys.CreateVM()
+	if err != nil {
+		return nil, err
+	}
+	mc := &machine{host: h, vm: vm}
+	if err := mc.setUp(m, o); err != nil {
+		vm.Close()
+		return nil, err
+	}
+	return mc, nil
+}
+
+type machine struct {
+	host *host
+	vm   *kvm.VM
+
+	cpuidOnce sync.Once
+	cpuid     []cpu.CPUID
+	cpuidErr  error
+}
+
+// setUp sets the memory slots before anything else: with interrupt controllers
+// or vCPUs there, KVM must wait for all readers of the old table.
+func (mc *machine) setUp(m *memory.Map, o cpu.Options) error {
+	for i := range m.Regions() {
+		r := &m.Regions()[i]
+		err := mc.vm.SetUserMemoryRegion(kvm.MemoryRegion{
+			Slot: uint32(i), GuestAddr: uint64(r.Addr), Size: r.Size, HostAddr: uint64(uintptr(r.Pointer())),
+		})
+		if err != nil {
+			return fmt.Errorf("%d MiB of guest memory at %#x: %w", r.Size>>20, uint64(r.Addr), err)
+		}
+	}
+	if Kind() == "kvm_intel" {
+		if err := mc.vm.SetIdentityMapAddr(identityAddr); err != nil {
+			return err
+		}
+		if err := mc.vm.SetTSSAddr(tssAddr); err != nil {
+			return err
+		}
+	}
+	if err := mc.vm.EnableCap(kvm.CapSplitIRQChip, uint64(o.IOAPICPins)); err != nil {
+		return err
+	}
+	if o.Processors > 255 {
+		const use32BitIDs, noBroadcastQuirk = 1, 2
+		return mc.vm.EnableCap(kvm.CapX2APICAPI, use32BitIDs|noBroadcastQuirk)
+	}
+	return nil
+}
+
+func (mc *machine) Close() error { return mc.vm.Close() }
+
+// SendMSI delivers a message to the local APICs.
+func (mc *machine) SendMSI(m bus.MSI) error {
+	_, err := mc.vm.SignalMSI(m.Addr, m.Data)
+	return err
+}
+
+func (mc *machine) RouteLevel(routes []cpu.LevelRoute) error {
+	t := make([]kvm.IRQRoute, len(routes))
+	for i, r := range routes {
+		t[i] = kvm.IRQRoute{GSI: uint32(r.Pin), Type: kvm.IRQRouteMSI,
+			AddrLo: uint32(r.MSI.Addr), AddrHi: uint32(r.MSI.Addr >> 32), Data: r.MSI.Data}
+	}
+	return mc.vm.SetGSIRouting(t)
+}
+
+// CPUID asks KVM once a machine: the answer takes hundreds of microseconds on
+// some hosts.
+func (mc *machine) CPUID() ([]cpu.CPUID, error) {
+	mc.cpuidOnce.Do(func() {
+		var list []kvm.CPUIDEntry
+		if list, mc.cpuidErr = mc.host.sys.SupportedCPUID(); mc.cpuidErr != nil {
+			return
+		}
+		for i := range list {
+			e := &list[i]
+			mc.cpuid = append(mc.cpuid, cpu.CPUID{Leaf: e.Function, Index: e.Index, Indexed: e.Flags&kvm.CPUIDSignificantIndex != 0,
+				EAX: e.EAX, EBX: e.EBX, ECX: e.ECX, EDX: e.EDX})
+		}
+	})
+	return mc.cpuid, mc.cpuidErr
+}
+
+func (mc *machine) NewProcessor(id int) (cpu.Processor, error) {
+	v, err := mc.vm.CreateVCPU(id, mc.host.mmapSize)
+	if err != nil {
+		return nil, err
+	}
+	return &processor{vcpu: v}, nil
+}

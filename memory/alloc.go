@@ -1,0 +1,145 @@
+package memory
+
+import (
+	"fmt"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Range is a piece of guest-physical space.
+type Range struct {
+	Addr Addr
+	Size uint64
+}
+
+// Options say what stands behind a machine's RAM.
+type Options struct {
+	// HugeTLB takes 2 MiB pages from the host's reserved pool (hugetlbfs). The
+	// host must have enough of them; nothing can be mapped from files then.
+	HugeTLB bool
+	// Prealloc makes every page present before the guest starts.
+	Prealloc bool
+}
+
+// New makes RAM for the ranges, which are sorted, apart and page aligned. The
+// memory reads as zeroes, is taken from the host when first touched (so more can
+// be promised than there is), and asks for transparent huge pages: many hosts
+// give them only on request.
+func New(ranges []Range, o Options) (*Map, error) {
+	var total uint64
+	for i, r := range ranges {
+		if r.Size == 0 || r.Size%PageSize != 0 || r.Addr%PageSize != 0 || uint64(r.Addr)+r.Size < r.Size {
+			return nil, fmt.Errorf("memory: region %#x+%#x is empty, not page aligned or wraps around", uint64(r.Addr), r.Size)
+		}
+		if i > 0 && uint64(ranges[i-1].Addr)+ranges[i-1].Size > uint64(r.Addr) {
+			return nil, fmt.Errorf("memory: region %#x overlaps the one before", uint64(r.Addr))
+		}
+		total += roundUp(r.Size, HugePageSize)
+	}
+	if total == 0 || total > 1<<46 {
+		return nil, fmt.Errorf("memory: %d bytes of RAM are none or more than a process can map", total)
+	}
+	backing, err := reserve(total, o)
+	if err != nil {
+		return nil, err
+	}
+	m := &Map{backing: backing, opts: o}
+	var off uint64
+	for _, r := range ranges {
+		m.regions = append(m.regions, Region{r.Addr, r.Size, backing[off : off+r.Size : off+r.Size]})
+		off += roundUp(r.Size, HugePageSize)
+	}
+	if o.Prealloc {
+		if err := unix.Madvise(backing, unix.MADV_POPULATE_WRITE); err != nil {
+			m.Close()
+			return nil, fmt.Errorf("memory: cannot make all %d MiB present (--prealloc): %w; give the machine less memory or the host more", total>>20, err)
+		}
+	}
+	return m, nil
+}
+
+// reserve maps total bytes whose address is a multiple of a huge page.
+func reserve(total uint64, o Options) ([]byte, error) {
+	flags := unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE
+	if o.HugeTLB {
+		flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_HUGETLB | 21<<unix.MAP_HUGE_SHIFT
+		p, err := unix.MmapPtr(-1, 0, nil, uintptr(total), unix.PROT_READ|unix.PROT_WRITE, flags)
+		if err != nil {
+			return nil, fmt.Errorf("memory: no %d huge pages of 2 MiB free (--hugepages): %w; raise vm.nr_hugepages", total/HugePageSize, err)
+		}
+		return unsafe.Slice((*byte)(p), total), nil
+	}
+	// A little more than needed, then the ends cut off: mmap aligns to 4 KiB.
+	p, err := unix.MmapPtr(-1, 0, nil, uintptr(total+HugePageSize), unix.PROT_READ|unix.PROT_WRITE, flags)
+	if err != nil {
+		return nil, fmt.Errorf("memory: cannot map %d MiB for the guest: %w; check ulimit -v and vm.overcommit_memory", total>>20, err)
+	}
+	head := uintptr(roundUp(uint64(uintptr(p)), HugePageSize)) - uintptr(p)
+	if head > 0 {
+		unix.MunmapPtr(p, head)
+	}
+	start := unsafe.Add(p, head)
+	if tail := HugePageSize - head; tail > 0 {
+		unix.MunmapPtr(unsafe.Add(start, total), tail)
+	}
+	b := unsafe.Slice((*byte)(start), total)
+	// Refused only by kernels without transparent huge pages; then 4 KiB pages do.
+	_ = unix.Madvise(b, unix.MADV_HUGEPAGE)
+	return b, nil
+}
+
+// Close unmaps everything. No slot, vCPU or device may use the memory any more.
+func (m *Map) Close() error {
+	if m.backing == nil {
+		return nil
+	}
+	b := m.backing
+	m.backing, m.regions = nil, nil
+	return unix.MunmapPtr(unsafe.Pointer(&b[0]), uintptr(len(b)))
+}
+
+// Reset makes all RAM read as zeroes again and gives the host's pages back;
+// file mappings are dropped. For a restart in place.
+func (m *Map) Reset() error {
+	flags := unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE | unix.MAP_FIXED
+	if m.opts.HugeTLB {
+		return unix.Madvise(m.backing, unix.MADV_DONTNEED)
+	}
+	p := unsafe.Pointer(&m.backing[0])
+	if _, err := unix.MmapPtr(-1, 0, p, uintptr(len(m.backing)), unix.PROT_READ|unix.PROT_WRITE, flags); err != nil {
+		return fmt.Errorf("memory: cannot lay the memory anew: %w", err)
+	}
+	_ = unix.Madvise(m.backing, unix.MADV_HUGEPAGE)
+	return nil
+}
+
+// CanMapFiles tells whether MapFile works on this memory.
+func (m *Map) CanMapFiles() bool { return !m.opts.HugeTLB }
+
+// MapFile lays n bytes of f, from offset off, copy-on-write over the RAM at
+// addr: the page cache's pages are shared by all who map them until somebody
+// writes. addr, off and n are multiples of PageSize. Bytes of the last page
+// behind the file's end read as zeroes; a page wholly behind it raises SIGBUS,
+// so n must not reach there.
+func (m *Map) MapFile(addr Addr, f *os.File, off int64, n uint64) error {
+	s, err := m.Slice(addr, n)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return nil
+	}
+	if addr%PageSize != 0 || off%PageSize != 0 || n%PageSize != 0 {
+		return fmt.Errorf("memory: mapping %s at %#x: not page aligned", f.Name(), uint64(addr))
+	}
+	p := unsafe.Pointer(&s[0])
+	_, err = unix.MmapPtr(int(f.Fd()), off, p, uintptr(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_NORESERVE|unix.MAP_FIXED)
+	if err != nil {
+		return fmt.Errorf("memory: cannot map %s into the guest: %w", f.Name(), err)
+	}
+	return nil
+}
+
+func roundUp(n, to uint64) uint64 { return (n + to - 1) &^ (to - 1) }
