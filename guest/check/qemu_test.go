@@ -1,0 +1,175 @@
+package check_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/mayfly-vm/mayfly/guest/check"
+)
+
+// What QEMU's microvm machine gets wrong under TCG, by the title of the point. QEMU 7.2 counts the map's entries one
+// too high, leaves start info in its option ROM's memory, and TCG is no KVM.
+var qemuFails = map[string]bool{
+	"memory map: sorted, no two entries overlap":                true,
+	"memory map: sizes, types and reserved fields are sound":    true,
+	"start info, its lists and the command line lie in RAM":     true,
+	"CPUID leaf 0x40000000 says KVMKVMKVM":                      true,
+	"CPUID leaf 0x40000010 has the frequencies of TSC and APIC": true,
+	"MTRRs are on, default type write-back":                     true,
+}
+
+// qemuCommand runs the guest on QEMU's microvm, with COM1 on its standard input and output.
+func qemuCommand(t *testing.T, cmdline string, more ...string) *exec.Cmd {
+	t.Helper()
+	name, err := exec.LookPath("qemu-system-x86_64")
+	if err != nil {
+		t.Skip("qemu-system-x86_64 is not installed")
+	}
+	kernel := filepath.Join(t.TempDir(), "check.elf")
+	if err := os.WriteFile(kernel, check.ELF, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	args := []string{"-M", "microvm", "-accel", "tcg", "-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio", "-kernel", kernel, "-append", cmdline}
+	return exec.CommandContext(ctx, name, append(args, more...)...)
+}
+
+// qemu runs the guest to the end of the machine and returns what it wrote to COM1.
+func qemu(t *testing.T, cmdline string, more ...string) []byte {
+	t.Helper()
+	var log bytes.Buffer
+	cmd := qemuCommand(t, cmdline, more...)
+	cmd.Stderr = &log
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("qemu: %v\n%s%s", err, log.Bytes(), out)
+	}
+	return out
+}
+
+func TestPointsOnQEMU(t *testing.T) {
+	initrd := bytes.Repeat([]byte("mayfly"), 3001)
+	file := filepath.Join(t.TempDir(), "initrd")
+	if err := os.WriteFile(file, initrd, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmdline := check.Cmdline(check.Options{Memory: 128 << 20, CPUs: 3, Modules: []uint32{check.Sum(initrd)}})
+	out := qemu(t, cmdline, "-m", "128", "-smp", "3", "-initrd", file)
+	report, err := check.Parse(bytes.NewReader(out))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	seen := map[string]bool{}
+	for _, p := range report.Points {
+		seen[p.Title] = true
+		if p.Skipped {
+			t.Errorf("%s: everything is there for this point", p)
+		}
+		if p.OK == qemuFails[p.Title] {
+			t.Errorf("%s: that is not what QEMU is known for", p)
+		}
+	}
+	for title := range qemuFails {
+		if !seen[title] {
+			t.Errorf("the guest has no point %q", title)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%s", out)
+	}
+}
+
+// Each order that doesn't match the machine must turn exactly its own point over.
+func TestPointsCanFail(t *testing.T) {
+	good := check.Options{Memory: 128 << 20, CPUs: 1, Modules: []uint32{}}
+	tests := []struct {
+		title  string
+		edit   func(o *check.Options)
+		mangle func(cmdline string) string
+	}{
+		{"RAM is as much as the monitor was asked for", func(o *check.Options) { o.Memory = 256 << 20 }, nil},
+		{"MADT: as many processors as the monitor was asked for", func(o *check.Options) { o.CPUs = 2 }, nil},
+		{"as many modules as the monitor was given", func(o *check.Options) { o.Modules = []uint32{1} }, nil},
+		{"module 0 has the content that the monitor was given", func(o *check.Options) { o.Modules = []uint32{1} }, nil},
+		{"the command line arrives byte for byte", nil, func(s string) string { return strings.Replace(s, "cpus=1", "cpus=1 ", 1) }},
+		{"the command line arrives byte for byte", nil, func(s string) string { return s[:len(s)-len(" check-end")] }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.title, func(t *testing.T) {
+			o := good
+			if tt.edit != nil {
+				tt.edit(&o)
+			}
+			cmdline := check.Cmdline(o)
+			if tt.mangle != nil {
+				cmdline = tt.mangle(cmdline)
+			}
+			out := qemu(t, cmdline, "-m", "128")
+			report, err := check.Parse(bytes.NewReader(out))
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			for _, p := range report.Failed() {
+				if p.Title == tt.title {
+					return
+				}
+			}
+			t.Errorf("the point did not fail:\n%s", out)
+		})
+	}
+}
+
+func TestSpewOnQEMU(t *testing.T) {
+	const n = 100_003
+	out := qemu(t, check.Cmdline(check.Options{NoChecks: true, Spew: n}))
+	want := append([]byte("1..0 # SKIP nocheck\n"), check.Spew(n)...)
+	if !bytes.HasPrefix(out, want) {
+		t.Errorf("%d bytes, not the plan and the numbered lines; they begin %.60q", len(out), out)
+	}
+}
+
+func TestEchoOnQEMU(t *testing.T) {
+	sent := check.Spew(6000)
+	cmd := qemuCommand(t, check.Cmdline(check.Options{NoChecks: true, Echo: true}))
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out := bufio.NewReader(stdout)
+	// The guest says when it listens: earlier input would be lost when it resets the FIFO.
+	for line := ""; line != "# echo until Ctrl-D\n"; {
+		if line, err = out.ReadString('\n'); err != nil {
+			t.Fatalf("the guest never listened: %v", err)
+		}
+	}
+	if _, err := in.Write(append(sent, 4)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if d := cmp.Diff(string(sent)+"\n# echoed: 6000\n", string(got)); d != "" {
+		t.Errorf("echo (-sent +got):\n%s", d)
+	}
+}
