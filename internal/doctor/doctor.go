@@ -1,0 +1,71 @@
+// Package doctor looks at a host and says whether Mayfly can run machines on it, and what to do where it can't.
+package doctor
+
+import (
+	"io/fs"
+
+	"github.com/mayfly-vm/mayfly/kvm"
+)
+
+// Status is the verdict of one line.
+type Status string
+
+// The verdicts. Only Fail keeps machines from running.
+const (
+	OK   Status = "ok"
+	Note Status = "note" // works, but something is slower or missing
+	Fail Status = "FAIL"
+)
+
+// Line is one thing that was looked at.
+type Line struct {
+	Name   string `json:"name"`
+	Status Status `json:"status"`
+	Found  string `json:"found"`
+	Do     string `json:"do,omitempty"` // what helps, unless Status is OK
+}
+
+// Report is the whole of an examination.
+type Report struct {
+	Ready bool   `json:"ready"` // no line failed
+	Lines []Line `json:"lines"`
+}
+
+// KVM is what the examination asks of the device.
+type KVM interface {
+	APIVersion() (int, error)
+	CheckExtension(kvm.Cap) (int, error)
+	CreateVM() error // makes a machine and throws it away
+	Close() error
+}
+
+// Host is where the facts come from.
+type Host struct {
+	Root   fs.FS                          // the file system's root, for /proc and /sys
+	Device string                         // path of the KVM device
+	Open   func(path string) (KVM, error) // opens it
+	Owner  func(path string) (gid int)    // the group that owns a file; negative: unknown
+	Limit  func(resource int) (soft, hard uint64, err error)
+}
+
+// Examine looks at everything. It changes nothing on the host.
+func Examine(h Host) Report {
+	r := &Report{}
+	h.device(r)
+	h.memory(r)
+	h.limits(r)
+	r.Ready = true
+	for _, l := range r.Lines {
+		if l.Status == Fail {
+			r.Ready = false
+		}
+	}
+	return *r
+}
+
+func (r *Report) add(name string, s Status, found, do string) {
+	if s == OK {
+		do = ""
+	}
+	r.Lines = append(r.Lines, Line{name, s, found, do})
+}

@@ -1,0 +1,180 @@
+package doctor
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/fstest"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/kvm"
+)
+
+type fakeKVM struct {
+	version int
+	missing map[kvm.Cap]bool
+	vm      error
+	closed  *int
+}
+
+func (f fakeKVM) APIVersion() (int, error) { return f.version, nil }
+func (f fakeKVM) CreateVM() error          { return f.vm }
+func (f fakeKVM) Close() error             { *f.closed++; return nil }
+func (f fakeKVM) CheckExtension(c kvm.Cap) (int, error) {
+	if f.missing[c] {
+		return 0, nil
+	}
+	if c == kvm.CapMaxVCPUs {
+		return 1024, nil
+	}
+	return 1, nil
+}
+
+func file(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
+
+// sound is a host on which all is well; tests spoil one thing each.
+func sound() (Host, fstest.MapFS, *fakeKVM) {
+	root := fstest.MapFS{
+		"sys/module/kvm/refcnt":                                   file("1"),
+		"sys/module/kvm_intel/parameters/ept":                     file("Y\n"),
+		"sys/kernel/mm/transparent_hugepage/enabled":              file("always [madvise] never\n"),
+		"sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages":   file("128\n"),
+		"sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages": file("100\n"),
+		"proc/sys/vm/overcommit_memory":                           file("0\n"),
+		"proc/cpuinfo":                                            file("processor : 0\nflags\t\t: fpu vmx sse\n"),
+		"etc/group":                                               file("root:x:0:\nkvm:x:104:\n"),
+	}
+	dev := &fakeKVM{version: 12, closed: new(int)}
+	return Host{
+		Root: root, Device: "/dev/kvm",
+		Open:  func(string) (KVM, error) { return *dev, nil },
+		Owner: func(string) int { return 104 },
+		Limit: func(int) (uint64, uint64, error) { return math.MaxUint64, math.MaxUint64, nil },
+	}, root, dev
+}
+
+func TestSoundHostIsReady(t *testing.T) {
+	h, _, dev := sound()
+	r := Examine(h)
+	if !r.Ready {
+		t.Errorf("not ready: %+v", r)
+	}
+	for _, l := range r.Lines {
+		if l.Status != OK || l.Do != "" {
+			t.Errorf("%+v", l)
+		}
+	}
+	if *dev.closed != 1 {
+		t.Errorf("device closed %d times", *dev.closed)
+	}
+}
+
+func TestEachTroubleIsNamedWithAWayOut(t *testing.T) {
+	refuse := func(err error) func(*Host, fstest.MapFS, *fakeKVM) {
+		return func(h *Host, _ fstest.MapFS, _ *fakeKVM) {
+			h.Open = func(p string) (KVM, error) { return nil, &fs.PathError{Op: "open", Path: p, Err: err} }
+		}
+	}
+	type spoil = func(*Host, fstest.MapFS, *fakeKVM)
+	without := func(paths ...string) spoil {
+		return func(_ *Host, root fstest.MapFS, _ *fakeKVM) {
+			for _, p := range paths {
+				delete(root, p)
+			}
+		}
+	}
+	both := func(list ...spoil) spoil {
+		return func(h *Host, root fstest.MapFS, dev *fakeKVM) {
+			for _, s := range list {
+				s(h, root, dev)
+			}
+		}
+	}
+	put := func(path, text string) spoil {
+		return func(_ *Host, root fstest.MapFS, _ *fakeKVM) { root[path] = file(text) }
+	}
+	lacking := func(c kvm.Cap) spoil {
+		return func(_ *Host, _ fstest.MapFS, dev *fakeKVM) { dev.missing = map[kvm.Cap]bool{c: true} }
+	}
+	noModule := without("sys/module/kvm_intel/parameters/ept")
+	for _, c := range []struct {
+		name      string
+		spoil     spoil
+		line      string
+		status    Status
+		found, do string
+	}{
+		{"forbidden", refuse(syscall.EACCES), "device", Fail, "/dev/kvm", "usermod -aG kvm $USER"},
+		{"forbidden, root's own", both(refuse(syscall.EACCES), func(h *Host, _ fstest.MapFS, _ *fakeKVM) { h.Owner = func(string) int { return 0 } }), "device", Fail, "permission", "chgrp kvm"},
+		{"no node in a container", refuse(syscall.ENOENT), "device", Fail, "no such file", "--device /dev/kvm"},
+		{"no module on Intel", both(noModule, refuse(syscall.ENOENT)), "device", Fail, "no such file", "modprobe kvm_intel"},
+		{"no module on AMD", both(noModule, refuse(syscall.ENOENT), put("proc/cpuinfo", "flags : a svm\n")), "device", Fail, "no such file", "modprobe kvm_amd"},
+		{"inside a VM", both(noModule, refuse(syscall.ENOENT), put("proc/cpuinfo", "flags : hypervisor a\n")), "device", Fail, "no such file", "nested"},
+		{"no virtualisation", both(noModule, refuse(syscall.ENODEV), put("proc/cpuinfo", "")), "device", Fail, "no such device", "firmware"},
+		{"held by another", refuse(syscall.EBUSY), "device", Fail, "busy", "fuser"},
+		{"other error", refuse(syscall.EIO), "device", Fail, "input/output", "--kvm"},
+		{"old API", func(_ *Host, _ fstest.MapFS, d *fakeKVM) { d.version = 11 }, "API version", Fail, "11, not 12", "newer"},
+		{"no split irqchip", lacking(kvm.CapSplitIRQChip), "KVM_CAP_SPLIT_IRQCHIP", Fail, "missing", "4.4"},
+		{"no prefault", lacking(kvm.CapPreFaultMemory), "KVM_CAP_PRE_FAULT_MEMORY", Note, "missing", "6.12"},
+		{"VirtualBox", func(_ *Host, _ fstest.MapFS, d *fakeKVM) { d.vm = syscall.EBUSY }, "a machine", Fail, "busy", "VirtualBox"},
+		{"no machine", func(_ *Host, _ fstest.MapFS, d *fakeKVM) { d.vm = syscall.ENOMEM }, "a machine", Fail, "memory", "dmesg"},
+		{"pvm", both(noModule, put("sys/module/kvm_pvm/refcnt", "1")), "kind", Note, "emulated", "vmx"},
+		{"amd without npt", both(noModule, put("sys/module/kvm_amd/parameters/npt", "0")), "kind", Note, "nested paging", "npt=1"},
+		{"foreign module", noModule, "kind", Note, "doesn't know", "kvm_intel"},
+		{"THP never", put("sys/kernel/mm/transparent_hugepage/enabled", "always madvise [never]"), "transparent huge pages", Note, "never", "echo madvise"},
+		{"no THP", without("sys/kernel/mm/transparent_hugepage/enabled"), "transparent huge pages", Note, "none", "CONFIG_"},
+		{"none reserved", put("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "0"), "reserved huge pages", Note, "none free", "nr_hugepages"},
+		{"no hugetlbfs", without("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"), "reserved huge pages", Note, "no hugetlbfs", "CONFIG_"},
+		{"strict overcommit", put("proc/sys/vm/overcommit_memory", "2"), "overcommit", Note, "strict", "sysctl"},
+		{"few files", func(h *Host, _ fstest.MapFS, _ *fakeKVM) {
+			h.Limit = func(r int) (uint64, uint64, error) {
+				if r == unix.RLIMIT_NOFILE {
+					return 64, 4096, nil
+				}
+				return math.MaxUint64, math.MaxUint64, nil
+			}
+		}, "open files", Note, "64, can be raised to 4096", "ulimit -n"},
+		{"limits unreadable", func(h *Host, _ fstest.MapFS, _ *fakeKVM) {
+			h.Limit = func(int) (uint64, uint64, error) { return 0, 0, errors.New("refused") }
+		}, "address space", Note, "refused", "ulimit -v"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h, root, dev := sound()
+			c.spoil(&h, root, dev)
+			r := Examine(h)
+			if r.Ready != (c.status != Fail) {
+				t.Errorf("ready = %v", r.Ready)
+			}
+			for _, l := range r.Lines {
+				if l.Name != c.line {
+					if l.Status != OK && l.Do == "" {
+						t.Errorf("nothing to do about %+v", l)
+					}
+					continue
+				}
+				if l.Status != c.status || !strings.Contains(l.Found, c.found) || !strings.Contains(l.Do, c.do) {
+					t.Errorf("got %+v", l)
+				}
+				return
+			}
+			t.Errorf("no line %q in %+v", c.line, r)
+		})
+	}
+}
+
+func TestThisHost(t *testing.T) {
+	r := Examine(This(""))
+	var b strings.Builder
+	if err := r.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	t.Log("\n" + b.String())
+	if _, err := os.Stat("/dev/kvm"); err != nil && r.Ready {
+		t.Error("ready without /dev/kvm")
+	}
+}
