@@ -1,0 +1,344 @@
+package serial
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// How output flows. The guest's first byte after a silence is written at once,
+// by the vCPU's own goroutine: a write of one byte takes about a microsecond,
+// less than waking anybody else. It opens a window in which bytes gather, until
+// a line ends, a chunk is full or the window is over; so a log costs one write a
+// line, and a prompt appears within the window.
+//
+// Nothing here waits for the reader, though: a write that would block is left to
+// a goroutine, which waits with it. When the ring behind that is nearly full,
+// ready is false and the guest, which polls LSR or waits for an interrupt, stops
+// by itself. Only a guest that writes on all the same is stopped in waitRoom.
+// A reader that takes nothing at all for stallLimit is given up: from then on
+// what doesn't fit is lost, until it takes something again.
+const (
+	ringSize   = 64 << 10
+	highMark   = ringSize - 4*fifoSize // from here on the transmitter is not empty
+	lowMark    = ringSize - 4<<10      // and here it is again
+	chunkSize  = 4 << 10               // most bytes in one write; what a pipe takes whole
+	window     = 4 * time.Millisecond
+	roomWait   = time.Millisecond // longest stop of a vCPU in one access that looks
+	stallLimit = 2 * time.Second
+	closeLimit = 3 * time.Second // how long close waits for a reader that takes nothing
+	pollPeriod = 50 * time.Millisecond
+)
+
+type output struct {
+	file    *file         // not nil: writes that never block
+	w       io.Writer     // used when file is nil
+	drained func()        // called without mu when ready becomes true again, but not by put
+	kick    chan struct{} // wakes the writer
+	room    chan struct{} // wakes a vCPU in waitRoom
+	idle    chan struct{} // wakes close
+	done    chan struct{} // closed when the writer has returned
+
+	stallLimit, closeLimit time.Duration // the constants, but for tests
+
+	full    atomic.Bool // above highMark, not yet below lowMark
+	abandon atomic.Bool // the writer shall give up
+
+	mu       sync.Mutex
+	ring     []byte
+	head, n  int
+	timer    *time.Timer
+	open     bool // the window is
+	busy     bool // the writer has work, and alone may write
+	started  bool // the writer is there
+	stalled  bool // the reader was given up
+	closed   bool
+	progress time.Time // when the ring filled, or the reader last took some
+	taken    uint64    // bytes that went out
+	lost     uint64
+	err      error
+}
+
+func newOutput(w io.Writer, drained func()) *output {
+	o := &output{
+		w: w, drained: drained, stallLimit: stallLimit, closeLimit: closeLimit,
+		kick: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		idle: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	if w == nil {
+		o.closed = true // discards everything
+		return o
+	}
+	o.ring = make([]byte, ringSize)
+	if f, ok := w.(*os.File); ok {
+		o.file = openFile(f)
+	}
+	return o
+}
+
+// ready says whether the transmitter is empty.
+func (o *output) ready() bool { return !o.full.Load() }
+
+// put takes one byte. It returns false when there is no room and the caller
+// should waitRoom.
+func (o *output) put(b byte) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.err != nil {
+		return true
+	}
+	if o.n == len(o.ring) {
+		if !o.stalled {
+			return false
+		}
+		o.lost++
+		return true
+	}
+	o.ring[(o.head+o.n)%len(o.ring)] = b
+	o.n++
+	if o.n >= highMark && !o.stalled && !o.full.Load() {
+		o.progress = time.Now()
+		o.full.Store(true)
+	}
+	switch {
+	case !o.open:
+		o.flush()
+		o.open = true
+		if o.timer == nil {
+			o.timer = time.AfterFunc(window, o.tick)
+		} else {
+			o.timer.Reset(window)
+		}
+	case b == '\n' || o.n >= chunkSize:
+		o.flush()
+	}
+	return true
+}
+
+// tick ends the window, or opens the next one when bytes had gathered in it.
+func (o *output) tick() {
+	o.mu.Lock()
+	was := o.ready()
+	o.open = false
+	if o.n > 0 && !o.busy && !o.closed {
+		o.flush()
+		o.open = true
+		o.timer.Reset(window)
+	}
+	now := o.ready()
+	o.mu.Unlock()
+	if now && !was {
+		o.drained()
+	}
+}
+
+// flush writes what is there, or has the writer do it. mu is held.
+func (o *output) flush() {
+	if o.busy || o.n == 0 {
+		return
+	}
+	if o.file == nil {
+		o.wakeWriter()
+		return
+	}
+	for o.n > 0 {
+		n, err := o.file.try(o.chunk())
+		o.consume(n)
+		if err == errWouldBlock {
+			o.wakeWriter()
+			return
+		}
+		if err != nil {
+			o.fail(err)
+			return
+		}
+	}
+}
+
+func (o *output) wakeWriter() {
+	if !o.started {
+		o.started = true
+		go o.writer()
+	}
+	o.busy = true
+	o.kick <- struct{}{} // never blocks: busy lets only one in
+}
+
+// chunk returns the oldest bytes that lie in one piece.
+func (o *output) chunk() []byte {
+	return o.ring[o.head:min(o.head+min(o.n, chunkSize), len(o.ring))]
+}
+
+// consume removes n bytes that went out. mu is held.
+func (o *output) consume(n int) {
+	if n <= 0 {
+		return
+	}
+	o.head = (o.head + n) % len(o.ring)
+	o.n -= n
+	o.taken += uint64(n)
+	if o.n == 0 {
+		o.head = 0 // so that a quiet guest touches one page of the ring
+	}
+	o.stalled = false
+	if o.full.Load() {
+		o.progress = time.Now()
+		if o.n <= lowMark {
+			o.release()
+		}
+	}
+}
+
+// release lets the guest write again. mu is held.
+func (o *output) release() {
+	o.full.Store(false)
+	select {
+	case o.room <- struct{}{}:
+	default:
+	}
+}
+
+// fail remembers why the output ended; from now on it is discarded. mu is held.
+func (o *output) fail(err error) {
+	if o.err == nil {
+		o.err = fmt.Errorf("serial: the guest's output can't be written and is discarded from now on: %w", err)
+	}
+	o.head, o.n = 0, 0
+	o.release()
+}
+
+// writer writes what would have blocked a vCPU.
+func (o *output) writer() {
+	defer close(o.done)
+	for range o.kick {
+		o.mu.Lock()
+		for o.n > 0 && !o.abandon.Load() {
+			p := o.chunk() // put only writes behind it
+			was := o.ready()
+			o.mu.Unlock()
+			n, err := o.write(p)
+			o.mu.Lock()
+			o.consume(n)
+			if err != nil {
+				o.fail(err)
+			}
+			if o.ready() && !was {
+				o.mu.Unlock()
+				o.drained()
+				o.mu.Lock()
+			}
+		}
+		o.busy = false
+		o.mu.Unlock()
+		select {
+		case o.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// write waits until the reader takes something of p.
+func (o *output) write(p []byte) (int, error) {
+	if o.file == nil {
+		n, err := o.w.Write(p)
+		if n < 0 || n > len(p) {
+			n, err = 0, errors.New("its Write returned an impossible count")
+		}
+		if n < len(p) && err == nil {
+			err = io.ErrShortWrite
+		}
+		return n, err
+	}
+	for !o.abandon.Load() {
+		n, err := o.file.try(p)
+		if err != errWouldBlock {
+			return n, err
+		}
+		o.file.wait(pollPeriod)
+	}
+	return 0, nil
+}
+
+// waitRoom waits shortly for the reader to take something, and gives it up when
+// it has taken nothing for stallLimit.
+func (o *output) waitRoom() {
+	t := time.NewTimer(roomWait)
+	defer t.Stop()
+	select {
+	case <-o.room:
+	case <-t.C:
+	}
+	o.mu.Lock()
+	given := o.full.Load() && time.Since(o.progress) > o.stallLimit
+	if given {
+		o.stalled = true
+		o.release()
+	}
+	o.mu.Unlock()
+	if given {
+		o.drained()
+	}
+}
+
+func (o *output) failure() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
+}
+
+func (o *output) lostBytes() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.lost
+}
+
+// close flushes and ends everything. Only the first call has an effect.
+func (o *output) close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return o.err
+	}
+	o.closed = true
+	if o.timer != nil {
+		o.timer.Stop()
+	}
+	o.flush()
+	deadline := time.Now().Add(o.closeLimit)
+	for before := o.taken; o.busy; before = o.taken {
+		o.mu.Unlock()
+		timer := time.NewTimer(time.Until(deadline))
+		select {
+		case <-o.idle: // perhaps an old one: busy tells
+		case <-timer.C:
+		}
+		timer.Stop()
+		o.mu.Lock()
+		if now := time.Now(); o.taken != before {
+			deadline = now.Add(o.closeLimit)
+		} else if o.busy && !now.Before(deadline) {
+			o.lost += uint64(o.n)
+			o.err = fmt.Errorf("serial: the last %d bytes of the guest's output were lost: nobody took them for %v", o.n, o.closeLimit)
+			o.abandon.Store(true)
+			break
+		}
+	}
+	o.release()
+	if o.started {
+		close(o.kick)
+		// A foreign Writer that never returns can't be waited for.
+		if o.file != nil || !o.busy {
+			o.mu.Unlock()
+			<-o.done
+			o.mu.Lock()
+		}
+	}
+	if o.file != nil {
+		o.file.close()
+	}
+	return o.err
+}
