@@ -1,0 +1,72 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+
+	"github.com/mayfly-vm/mayfly/lab/kernels"
+)
+
+// Build builds the Go program pkg (an import path, or a path such as
+// ./cmd/mayfly) as a static executable, stripped, and returns its file in the
+// lab's cache. It needs the go command, and a working directory in the module.
+func Build(ctx context.Context, pkg string) (string, error) {
+	return goBuild(ctx, pkg, "build", "-trimpath", "-ldflags=-s -w")
+}
+
+// BuildTest builds the tests of pkg as a static executable. Unlike the other
+// programs it keeps its symbols, for the sake of its stack traces.
+func BuildTest(ctx context.Context, pkg string) (string, error) {
+	return goBuild(ctx, pkg, "test", "-c")
+}
+
+func goBuild(ctx context.Context, pkg string, args ...string) (string, error) {
+	cache, err := kernels.CacheDir()
+	if err != nil {
+		return "", err
+	}
+	// The same package path in another checkout is another program.
+	wd, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	key := sha256.Sum256(fmt.Append(nil, wd, "\x00", pkg, args))
+	dir := filepath.Join(cache, "bin", fmt.Sprintf("%x", key[:8]))
+	name := path.Base(pkg)
+	if args[0] == "test" {
+		name += ".test"
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	tmp, err := os.MkdirTemp(dir, "new-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	args = append(args, "-o", filepath.Join(tmp, name), pkg)
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	if err := runBuild(cmd); err != nil {
+		return "", err
+	}
+	// By renaming, so that one that runs, or that another process is just
+	// copying, stays whole.
+	to := filepath.Join(dir, name)
+	return to, os.Rename(filepath.Join(tmp, name), to)
+}
+
+func runBuild(cmd *exec.Cmd) error {
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("lab: %v: %w\n%s", cmd.Args, err, out.Bytes())
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+package kernels
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// CacheDir returns the directory of the lab's cache: MAYFLY_LAB_CACHE, else
+// mayfly-lab in the user's cache directory. It holds
+//
+//	dl/             Debian's packages as downloaded
+//	kernels/NAME/   one kernel each, see [Kernel]
+//	build/          the source tree in which the small kernels are built
+//	bin/            programs built for the lab
+func CacheDir() (string, error) {
+	if d := os.Getenv("MAYFLY_LAB_CACHE"); d != "" {
+		return filepath.Abs(d)
+	}
+	d, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("lab: no cache directory: %w; set MAYFLY_LAB_CACHE", err)
+	}
+	return filepath.Join(d, "mayfly-lab"), nil
+}
+
+// lockCache keeps two processes from filling the cache at once. The caller
+// unlocks by calling the result.
+func lockCache(cache string) (func(), error) {
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(cache, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lab: lock %s: %w", f.Name(), err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// replaceDir puts the finished directory tmp in the place of dir.
+func replaceDir(tmp, dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	return os.Rename(tmp, dir)
+}
