@@ -13,6 +13,9 @@ type Options struct {
 	CPUs    int      // processors as the monitor was asked for; 0: not compared
 	Modules []uint32 // Sum of each module; nil: not compared, empty: there must be none. The first one's content is read
 
+	Task   bool // try the task register too, as the last point: a bad one ends in a triple fault, and kvm_pvm can't do it
+	X2APIC bool // switch x2APIC on, and use it for processors and timer
+
 	NoChecks bool // leave the points out: the plan is then 1..0
 	Spew     int  // write so many bytes of Spew to COM1, as fast as it takes them
 	Echo     bool // write back what COM1 receives, by interrupt, until Ctrl-D (4)
@@ -59,6 +62,8 @@ func Cmdline(o Options) string {
 			fmt.Fprintf(&b, " module-sum=%#x", o.Modules[0])
 		}
 	}
+	flag("task", o.Task)
+	flag("x2apic", o.X2APIC)
 	flag("nocheck", o.NoChecks)
 	number("spew", uint64(o.Spew))
 	flag("echo", o.Echo)

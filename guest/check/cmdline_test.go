@@ -16,6 +16,7 @@ func TestCmdline(t *testing.T) {
 		{"nothing", check.Options{}, "-"},
 		{"machine", check.Options{Memory: 1 << 30, CPUs: 4, Modules: []uint32{0xab, 0xcd}}, "memory=1073741824 cpus=4 modules=2 module-sum=0xab"},
 		{"no modules", check.Options{Modules: []uint32{}}, "modules=0"},
+		{"extras", check.Options{Task: true, X2APIC: true}, "task x2apic"},
 		{"loads", check.Options{NoChecks: true, Spew: 4096, Echo: true, Mark: 7}, "nocheck spew=4096 echo mark=7"},
 		{"end", check.Options{Scribble: true, End: check.Reboot}, "scribble end=reboot"},
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,28 +28,28 @@ var qemuFails = map[string]bool{
 	"MTRRs are on, default type write-back":                     true,
 }
 
-// qemuCommand runs the guest on QEMU's microvm, with COM1 on its standard input and output.
-func qemuCommand(t *testing.T, cmdline string, more ...string) *exec.Cmd {
+// qemuCommand runs a check guest on QEMU's microvm, with COM1 on its standard input and output.
+func qemuCommand(t *testing.T, accel string, guest []byte, cmdline string, more ...string) *exec.Cmd {
 	t.Helper()
 	name, err := exec.LookPath("qemu-system-x86_64")
 	if err != nil {
 		t.Skip("qemu-system-x86_64 is not installed")
 	}
 	kernel := filepath.Join(t.TempDir(), "check.elf")
-	if err := os.WriteFile(kernel, check.ELF, 0o644); err != nil {
+	if err := os.WriteFile(kernel, guest, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	args := []string{"-M", "microvm", "-accel", "tcg", "-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio", "-kernel", kernel, "-append", cmdline}
+	args := []string{"-M", "microvm", "-accel", accel, "-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio", "-kernel", kernel, "-append", cmdline}
 	return exec.CommandContext(ctx, name, append(args, more...)...)
 }
 
 // qemu runs the guest to the end of the machine and returns what it wrote to COM1.
-func qemu(t *testing.T, cmdline string, more ...string) []byte {
+func qemu(t *testing.T, guest []byte, cmdline string, more ...string) []byte {
 	t.Helper()
 	var log bytes.Buffer
-	cmd := qemuCommand(t, cmdline, more...)
+	cmd := qemuCommand(t, "tcg", guest, cmdline, more...)
 	cmd.Stderr = &log
 	out, err := cmd.Output()
 	if err != nil {
@@ -64,7 +65,7 @@ func TestPointsOnQEMU(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmdline := check.Cmdline(check.Options{Memory: 128 << 20, CPUs: 3, Modules: []uint32{check.Sum(initrd)}})
-	out := qemu(t, cmdline, "-m", "128", "-smp", "3", "-initrd", file)
+	out := qemu(t, check.ELF, cmdline, "-m", "128", "-smp", "3", "-initrd", file)
 	report, err := check.Parse(bytes.NewReader(out))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -72,7 +73,7 @@ func TestPointsOnQEMU(t *testing.T) {
 	seen := map[string]bool{}
 	for _, p := range report.Points {
 		seen[p.Title] = true
-		if p.Skipped {
+		if p.Skipped && p.Title != task {
 			t.Errorf("%s: everything is there for this point", p)
 		}
 		if p.OK == qemuFails[p.Title] {
@@ -89,6 +90,9 @@ func TestPointsOnQEMU(t *testing.T) {
 	}
 }
 
+// TCG keeps the type of tr as at reset, which it can't use itself: this point is tried with a TSS of the guest's own.
+const task = "tr is a 32-bit TSS with base 0 and limit 0x67"
+
 // Each order that doesn't match the machine must turn exactly its own point over.
 func TestPointsCanFail(t *testing.T) {
 	good := check.Options{Memory: 128 << 20, CPUs: 1, Modules: []uint32{}}
@@ -101,6 +105,8 @@ func TestPointsCanFail(t *testing.T) {
 		{"MADT: as many processors as the monitor was asked for", func(o *check.Options) { o.CPUs = 2 }, nil},
 		{"as many modules as the monitor was given", func(o *check.Options) { o.Modules = []uint32{1} }, nil},
 		{"module 0 has the content that the monitor was given", func(o *check.Options) { o.Modules = []uint32{1} }, nil},
+		{task, nil, func(s string) string { return s + " task=0x66" }},
+		{task, nil, func(s string) string { return s + " task=0x68" }},
 		{"the command line arrives byte for byte", nil, func(s string) string { return strings.Replace(s, "cpus=1", "cpus=1 ", 1) }},
 		{"the command line arrives byte for byte", nil, func(s string) string { return s[:len(s)-len(" check-end")] }},
 	}
@@ -114,24 +120,32 @@ func TestPointsCanFail(t *testing.T) {
 			if tt.mangle != nil {
 				cmdline = tt.mangle(cmdline)
 			}
-			out := qemu(t, cmdline, "-m", "128")
+			out := qemu(t, check.ELF, cmdline, "-m", "128")
 			report, err := check.Parse(bytes.NewReader(out))
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			for _, p := range report.Failed() {
-				if p.Title == tt.title {
-					return
-				}
+			if !fails(report, tt.title) {
+				t.Errorf("the point did not fail:\n%s", out)
 			}
-			t.Errorf("the point did not fail:\n%s", out)
 		})
+	}
+}
+
+func fails(r check.Report, title string) bool {
+	return slices.ContainsFunc(r.Failed(), func(p check.Point) bool { return p.Title == title })
+}
+
+func TestTaskRegisterOnQEMU(t *testing.T) {
+	out := qemu(t, check.ELF, "task=0x67")
+	if r, err := check.Parse(bytes.NewReader(out)); err != nil || fails(r, task) || r.Points[len(r.Points)-1].Skipped {
+		t.Errorf("the point is not ok with a conforming TSS (%v):\n%s", err, out)
 	}
 }
 
 func TestSpewOnQEMU(t *testing.T) {
 	const n = 100_003
-	out := qemu(t, check.Cmdline(check.Options{NoChecks: true, Spew: n}))
+	out := qemu(t, check.ELF, check.Cmdline(check.Options{NoChecks: true, Spew: n}))
 	want := append([]byte("1..0 # SKIP nocheck\n"), check.Spew(n)...)
 	if !bytes.HasPrefix(out, want) {
 		t.Errorf("%d bytes, not the plan and the numbered lines; they begin %.60q", len(out), out)
@@ -140,7 +154,7 @@ func TestSpewOnQEMU(t *testing.T) {
 
 func TestEchoOnQEMU(t *testing.T) {
 	sent := check.Spew(6000)
-	cmd := qemuCommand(t, check.Cmdline(check.Options{NoChecks: true, Echo: true}))
+	cmd := qemuCommand(t, "tcg", check.ELF, check.Cmdline(check.Options{NoChecks: true, Echo: true}))
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

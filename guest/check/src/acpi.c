@@ -20,7 +20,7 @@ static u8 bytes(const u8 *p, u32 n)
 	return v;
 }
 
-/* Prints the point of one table. The table is used even with a wrong checksum, as firmware-era systems do. */
+/* Prints the point of one table. A bad table is not used, so that later points fail for it too. */
 static int check_table(const char *title, const u8 *t, u32 sign)
 {
 	if (!t)

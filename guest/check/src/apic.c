@@ -67,20 +67,22 @@ static int listed(u32 id)
 	return 0;
 }
 
-/* x2APIC is used when the monitor left it on, and switched on when a processor's id needs it. */
+/* x2APIC is used when the monitor left it on, and switched on when a processor's id or the command line asks for it. */
 void apic_open(void)
 {
 	const char *title = "the local APIC is on and its id is in the MADT";
-	int offered = cpuid(1).c >> 21 & 1;
+	int offered = cpuid(1).c >> 21 & 1, need;
 	u64 base = 0;
 	u32 i;
 
 	if (rdmsr(APIC_BASE, &base)) {
 		x2apic = base >> 10 & 1;
 		apic_window = (u32)base & 0xfffff000;
-		for (i = 0; offered && !x2apic && i < cpu_count && i < MAX_CPUS; i++)
-			if (cpu_ids[i] >= 0xff)
-				x2apic = wrmsr(APIC_BASE, base | 0xc00);
+		need = arg("x2apic") != 0;
+		for (i = 0; i < cpu_count && i < MAX_CPUS; i++)
+			need |= cpu_ids[i] >= 0xff;
+		if (offered && !x2apic && need)
+			x2apic = wrmsr(APIC_BASE, base | 0xc00);
 	}
 	print("# apic: %s, x2apic %s\n", x2apic ? "x2apic" : "xapic", offered ? "offered" : "not offered");
 	if (!(base & 1 << 11))

@@ -69,6 +69,7 @@ void check_cmdline(void);
 
 /* state.c */
 void check_state(void);
+void check_task(void);
 
 /* acpi.c: what the other checks learn from the tables, with the usual values where a table is missing */
 struct gas { u8 space, width, offset, access; u64 addr; } __attribute__((packed));

@@ -9,10 +9,11 @@
 
 	.text
 	.code32
-	.globl	entry
+	.globl	entry, gate, idt, task_descriptor
 entry:
 	movl	$stack_top, %esp		/* changes no flag */
 	pushfl
+	cli					/* nothing is ready for an interrupt */
 	/* 0x48 is dec %eax here and a prefix without effect in 64-bit mode: a monitor that mistook the protocols. */
 	xorl	%eax, %eax
 	.byte	0x48
@@ -210,6 +211,10 @@ gdt:
 	.quad	0
 	.quad	0x00cf9b000000ffff		/* SEL_CODE */
 	.quad	0x00cf93000000ffff		/* SEL_DATA */
+	.quad	0x00cffb000000ffff		/* SEL_USER_CODE */
+	.quad	0x00cff3000000ffff		/* SEL_USER_DATA */
+task_descriptor:				/* SEL_TASK, filled in by check_task */
+	.quad	0
 gdt_end:
 gdt_pointer:
 	.short	gdt_end - gdt - 1

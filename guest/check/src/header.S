@@ -31,4 +31,8 @@ note:
 	.long	entry, 0
 noteend:
 
+	/* Counts the runs of this image: more than one mean that a reset didn't load it afresh. Tests know its offset. */
+	.globl	runs
+runs:	.long	0
+
 	.section .note.GNU-stack, "", @progbits

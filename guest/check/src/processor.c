@@ -89,6 +89,7 @@ static void check_hypervisor(void)
 	else
 		bad("CPUID leaf 0x40000000 says KVMKVMKVM", "another signature", 0, "KVM's own, which guests look for");
 
+	print("# kvm-features: %x\n", last >= 0x40000001 ? cpuid(0x40000001).a : 0);
 	leaf = last >= 0x40000010 && last < 0x40010000 ? cpuid(0x40000010) : (struct cpuid){0};
 	print("# tsc-khz: %d\n# apic-khz: %d\n", leaf.a, leaf.b);
 	if (leaf.a && leaf.b)
