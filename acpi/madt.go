@@ -1,0 +1,37 @@
+package acpi
+
+import "encoding/binary"
+
+const (
+	madtLAPIC   = 0
+	madtIOAPIC  = 1
+	madtX2APIC  = 9
+	cpuEnabled  = 1
+	maxXAPICID  = 254 // 255 addresses all processors
+	maxXAPICUID = 254 // and 255 means all in an 8-bit processor UID
+)
+
+// madt returns the interrupt controller table (section 5.2.12): one local APIC
+// a processor, x2APIC where the id needs it, and the I/O APIC. Its flags are 0:
+// there is no 8259.
+func madt(c *Config) []byte {
+	le := binary.LittleEndian
+	b := newTable("APIC", 5)
+	b = le.AppendUint32(b, LAPICAddr)
+	b = le.AppendUint32(b, 0)
+	for uid, cpu := range c.CPUs {
+		if cpu.APICID <= maxXAPICID && uid <= maxXAPICUID {
+			b = append(b, madtLAPIC, 8, byte(uid), byte(cpu.APICID))
+			b = le.AppendUint32(b, cpuEnabled)
+			continue
+		}
+		b = append(b, madtX2APIC, 16, 0, 0)
+		b = le.AppendUint32(b, cpu.APICID)
+		b = le.AppendUint32(b, cpuEnabled)
+		b = le.AppendUint32(b, uint32(uid))
+	}
+	b = append(b, madtIOAPIC, 12, c.IOAPIC.ID, 0)
+	b = le.AppendUint32(b, c.IOAPIC.Addr)
+	b = le.AppendUint32(b, 0) // its first GSI
+	return sealTable(b)
+}

@@ -1,0 +1,148 @@
+package acpi_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mayfly-vm/mayfly/acpi"
+)
+
+// mp is what a guest reads out of an MP table.
+type mp struct {
+	CPUs   []byte
+	Boot   int // number of processors that are marked as the one that boots
+	Bus    string
+	IOAPIC acpi.IOAPIC
+	IRQs   []byte // pin of each ISA interrupt
+	NMI    bool
+}
+
+func readMP(b []byte, base uint64) (*mp, error) {
+	if string(b[:4]) != "_MP_" || sum(b[:16]) != 0 || b[8] != 1 || b[9] != 4 || b[11] != 0 {
+		return nil, fmt.Errorf("floating pointer % x", b[:16])
+	}
+	p := b[uint64(le.Uint32(b[4:]))-base:]
+	n := int(le.Uint16(p[4:]))
+	if string(p[:4]) != "PCMP" || n != len(p) || sum(p) != 0 || p[6] != 4 || le.Uint32(p[36:]) != acpi.LAPICAddr {
+		return nil, fmt.Errorf("header % x, checksum %#x, %d bytes", p[:44], sum(p), len(p))
+	}
+	entries := int(le.Uint16(p[34:]))
+	m := &mp{}
+	p = p[44:]
+	for ; len(p) > 0; entries-- {
+		e := p[:8]
+		switch e[0] {
+		case 0:
+			m.CPUs = append(m.CPUs, e[1])
+			m.Boot += int(e[3] >> 1)
+			p = p[12:]
+		case 1:
+			m.Bus = string(e[2:8])
+		case 2:
+			m.IOAPIC = acpi.IOAPIC{ID: e[1], Addr: le.Uint32(e[4:])}
+		case 3:
+			if int(e[5]) != len(m.IRQs) || e[6] != m.IOAPIC.ID {
+				return nil, fmt.Errorf("interrupt % x", e)
+			}
+			m.IRQs = append(m.IRQs, e[7])
+		case 4:
+			m.NMI = e[1] == 1 && e[6] == 0xFF && e[7] == 1
+		default:
+			return nil, fmt.Errorf("entry % x", e)
+		}
+		p = p[8:]
+	}
+	if entries != 0 {
+		return nil, fmt.Errorf("%d more entries are announced than there are", entries)
+	}
+	return m, nil
+}
+
+func TestMPTable(t *testing.T) {
+	const base = 0x9FC00
+	b, err := acpi.MPTable(base, machine(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := readMP(b, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &mp{
+		CPUs: []byte{0, 1, 2}, Boot: 1, Bus: "ISA   ",
+		IOAPIC: acpi.IOAPIC{ID: 7, Addr: 0xFEC0_0000},
+		IRQs:   []byte{0, 1, 2, 3, 4, 5, 6, 7}, NMI: true,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestMPTableHasRoom(t *testing.T) {
+	full := machine(255)
+	if _, err := acpi.MPTable(0xF0000, full); err != nil {
+		t.Errorf("255 processors at 0xf0000: %v", err)
+	}
+	c := machine(40)
+	c.IOAPIC.Pins = 24
+	if b, err := acpi.MPTable(0x9FC00, c); err != nil || len(b) > 1024 {
+		t.Errorf("40 processors in the last KiB: %d bytes, error %v", len(b), err)
+	}
+	if _, err := acpi.MPTable(0x9FC00, full); !errors.Is(err, acpi.ErrPlace) {
+		t.Errorf("255 processors in the last KiB: error %v, want %v", err, acpi.ErrPlace)
+	}
+}
+
+func TestMPTableLeavesOutLargeIDs(t *testing.T) {
+	c := machine(1)
+	c.CPUs = append(c.CPUs, acpi.CPU{APICID: 254}, acpi.CPU{APICID: 255}, acpi.CPU{APICID: 256})
+	b, err := acpi.MPTable(0xF0000, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := readMP(b, 0xF0000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]byte{0, 254}, m.CPUs); d != "" {
+		t.Errorf("APIC ids (-want +got):\n%s", d)
+	}
+	c.CPUs[0].APICID = 300
+	if _, err := acpi.MPTable(0xF0000, c); !errors.Is(err, acpi.ErrConfig) {
+		t.Errorf("first processor's id is 300: error %v", err)
+	}
+}
+
+func FuzzMPTable(f *testing.F) {
+	f.Add(uint64(0x9FC00), uint16(2), uint32(0), uint8(8))
+	f.Add(uint64(0xF0000), uint16(300), uint32(3), uint8(24))
+	f.Fuzz(func(t *testing.T, base uint64, cpus uint16, first uint32, pins uint8) {
+		c := machine(0)
+		for i := range uint32(cpus % 2048) {
+			c.CPUs = append(c.CPUs, acpi.CPU{APICID: first + i})
+		}
+		c.IOAPIC.Pins = int(pins)
+		b, err := acpi.MPTable(base, c)
+		if err != nil {
+			return
+		}
+		m, err := readMP(b, base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Boot != 1 || len(m.IRQs) != min(16, int(pins)) || !m.NMI {
+			t.Errorf("%+v", m)
+		}
+		for i, id := range m.CPUs {
+			if uint32(id) != first+uint32(i) {
+				t.Errorf("processor %d has APIC id %d", i, id)
+			}
+		}
+		if want := min(len(c.CPUs), 255-int(first)); len(m.CPUs) != want {
+			t.Errorf("%d processors, want %d", len(m.CPUs), want)
+		}
+	})
+}

@@ -1,0 +1,27 @@
+package acpi
+
+import "encoding/binary"
+
+// resources encodes resource descriptors as the buffer that _CRS is, with the
+// end tag behind them (section 6.4). A checksum of 0 in the tag counts as right.
+func resources(descriptors ...[]byte) []byte {
+	body := concat(concat(descriptors...), []byte{0x79, 0})
+	return packaged([]byte{opBuffer}, concat(integer(uint64(len(body))), body))
+}
+
+// ioPorts encodes a port descriptor (section 6.4.2.5): 16-bit decoding, u16
+// lowest and highest base, alignment, number of ports.
+func ioPorts(port uint16, n byte) []byte {
+	b := []byte{0x47, 1}
+	b = binary.LittleEndian.AppendUint16(b, port)
+	b = binary.LittleEndian.AppendUint16(b, port)
+	return append(b, 1, n)
+}
+
+// edgeInterrupt encodes an extended interrupt descriptor (section 6.4.3.6): consumer
+// (bit 0), edge (bit 1), active high, exclusive; one GSI. The short descriptor
+// would let Linux look for an override of an ISA interrupt.
+func edgeInterrupt(gsi uint32) []byte {
+	b := []byte{0x89, 6, 0, 1<<0 | 1<<1, 1}
+	return binary.LittleEndian.AppendUint32(b, gsi)
+}
