@@ -1,0 +1,10 @@
+// Package kernel turns the file that a user calls a kernel into an Image: an
+// uncompressed ELF file, its segments, its ways in and where it may be laid.
+//
+// It reads ELF64 and ELF32 files, bzImages (whose payload is unpacked once into
+// a cache) and compressed ELF files. Which of these a file is, its first bytes
+// say, never its name. Every byte of it is untrusted.
+//
+// Opening an ELF file costs a handful of small reads, whatever its size. What
+// costs more, such as Version, is done when asked for.
+package kernel

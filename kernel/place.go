@@ -1,0 +1,95 @@
+package kernel
+
+import "fmt"
+
+// Range is a piece of guest-physical RAM.
+type Range struct{ Addr, Size uint64 }
+
+// Place says where the image goes: delta is to be added to every segment's
+// Paddr and to the entry. ram is what the image may use, without what is taken;
+// in any order, and touching ranges count as one.
+//
+// The place that the file names is used where it is RAM. Else the image moves as
+// a whole within the limits of note 19, as high as they and ram allow (Xen's
+// builder reads them so). The error is a *FileError of cause ErrNoPlace.
+func (im *Image) Place(ram []Range) (delta int64, err error) {
+	ram = mergeRanges(ram)
+	if im.fits(ram) {
+		return 0, nil
+	}
+	lo, hi := im.Span()
+	if im.Reloc == nil {
+		return 0, im.noPlace("it has no note 19, so it can't be laid elsewhere", ram)
+	}
+	align, lowest, highest := im.Reloc.Limits(im.reloPad)
+	if align&(align-1) != 0 || align == 0 {
+		return 0, im.noPlace(fmt.Sprintf("its alignment %#x is no power of two", align), ram)
+	}
+	size := hi - lo
+	for i := len(ram) - 1; i >= 0; i-- {
+		end := min(ram[i].Addr+ram[i].Size, highest+1)
+		if end < size {
+			continue
+		}
+		start := (end - size) &^ (align - 1)
+		if start >= max(ram[i].Addr, lowest) {
+			return int64(start - lo), nil
+		}
+	}
+	return 0, im.noPlace(fmt.Sprintf("note 19 allows it from %#x to %#x, aligned to %#x, and there is no such RAM free", lowest, highest, align), ram)
+}
+
+func (im *Image) noPlace(why string, ram []Range) error {
+	lo, hi := im.Span()
+	largest := uint64(0)
+	for _, r := range ram {
+		largest = max(largest, r.Size)
+	}
+	return &FileError{
+		Path: im.Path, Cause: ErrNoPlace,
+		Found: fmt.Sprintf("needs guest memory %#x-%#x, which is taken or no RAM (largest free range: %d KiB), and %s", lo, hi-1, largest>>10, why),
+		Do:    fmt.Sprintf("give the machine more memory: this kernel needs at least %d MiB", (hi+1<<20-1)>>20),
+	}
+}
+
+// fits says whether every segment lies in RAM where it is. What lies between
+// segments need not be.
+func (im *Image) fits(ram []Range) bool {
+	for i := range im.Segments {
+		s := &im.Segments[i]
+		ok := false
+		for _, r := range ram {
+			ok = ok || s.Paddr >= r.Addr && s.Memsz <= r.Size && s.Paddr-r.Addr <= r.Size-s.Memsz
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// mergeRanges sorts a copy and joins what touches; empty and wrapping ranges go.
+func mergeRanges(in []Range) []Range {
+	var out []Range
+	for _, r := range in {
+		if r.Size == 0 || r.Addr+r.Size < r.Addr {
+			continue
+		}
+		at := len(out)
+		for at > 0 && out[at-1].Addr > r.Addr {
+			at--
+		}
+		out = append(out, Range{})
+		copy(out[at+1:], out[at:])
+		out[at] = r
+	}
+	merged := out[:0]
+	for _, r := range out {
+		if k := len(merged) - 1; k >= 0 && r.Addr <= merged[k].Addr+merged[k].Size {
+			merged[k].Size = max(merged[k].Size, r.Addr+r.Size-merged[k].Addr)
+		} else {
+			merged = append(merged, r)
+		}
+	}
+	return merged
+}
