@@ -85,7 +85,7 @@ func (e *NestError) Error() string {
 // consoleTail quotes the last lines of a console for an error message.
 func consoleTail(console []byte) string {
 	lines := strings.Split(strings.TrimSpace(strings.ReplaceAll(string(console), "\r", "")), "\n")
-	const keep = 40
+	const keep = 60 // a kernel's panic message with its stack
 	if len(lines) > keep {
 		lines = lines[len(lines)-keep:]
 	}

@@ -22,7 +22,7 @@ import (
 // Limits for the nest itself, generous since other work may take the
 // processors away: on an idle machine it is up after a few seconds, and beats
 // every second.
-const (
+var (
 	bootLimit   = 3 * time.Minute
 	silentLimit = 2 * time.Minute
 	// endLimit is what the nest has beyond the program's time to kill it and
