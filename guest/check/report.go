@@ -81,6 +81,7 @@ func (r Report) Fact(key string) string {
 
 // Parse reads a check guest's output up to the line "# done", or to the end of r. Lines that aren't the guest's (a
 // monitor's log on the same terminal) are passed over. Failed points are no error; a report without its end is.
+// A *bufio.Reader of 4096 bytes or more is read no further than that line.
 func Parse(r io.Reader) (Report, error) {
 	p := parser{}
 	br := bufio.NewReaderSize(r, maxLine)
