@@ -6,7 +6,6 @@
 package tiny
 
 import (
-	"bytes"
 	"debug/elf"
 	_ "embed"
 	"encoding/binary"
@@ -15,6 +14,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/mayfly-vm/mayfly/pvh"
 )
 
 // ELF is the guest: a PVH ELF64 of one page at 1 MiB, built from tiny.S by the Makefile beside it.
@@ -24,9 +25,6 @@ var ELF []byte
 
 // Mark is the byte that the guest writes to COM1 (port 0x3F8).
 const Mark = 'M'
-
-// noteEntry is the type of the note that names the 32-bit PVH entry (Xen elfnote.h, XEN_ELFNOTE_PHYS32_ENTRY).
-const noteEntry = 18
 
 // noteLimit caps what is read of a PT_NOTE; Linux's has a few hundred bytes.
 const noteLimit = 1 << 20
@@ -100,7 +98,7 @@ func entryOffset(r io.ReaderAt) (int64, error) {
 	return 0, fmt.Errorf("%w: entry %#x has no room for %d bytes of code in any PT_LOAD", ErrNoEntry, entry, len(Code()))
 }
 
-// entryAddr returns the physical address in the first note of owner "Xen" and type 18.
+// entryAddr returns the physical address that the PVH entry note names.
 func entryAddr(f *elf.File) (uint64, error) {
 	for _, p := range f.Progs {
 		if p.Type != elf.PT_NOTE {
@@ -111,26 +109,16 @@ func entryAddr(f *elf.File) (uint64, error) {
 		if err != nil && err != io.EOF {
 			return 0, fmt.Errorf("read PT_NOTE: %w", err)
 		}
-		b = b[:n]
-		for len(b) >= 12 {
-			namesz, descsz := uint64(f.ByteOrder.Uint32(b)), uint64(f.ByteOrder.Uint32(b[4:]))
-			typ := f.ByteOrder.Uint32(b[8:])
-			descOff := 12 + (namesz+3)&^3
-			next := descOff + (descsz+3)&^3
-			if descOff+descsz > uint64(len(b)) {
-				break
-			}
-			name, desc := b[12:12+namesz], b[descOff:descOff+descsz]
-			if typ == noteEntry && bytes.Equal(name, []byte("Xen\x00")) {
-				switch descsz {
-				case 4:
-					return uint64(f.ByteOrder.Uint32(desc)), nil
-				case 8:
-					return f.ByteOrder.Uint64(desc), nil
-				}
-				return 0, fmt.Errorf("%w: descriptor of note 18 has %d bytes, expected 4 or 8", ErrNoEntry, descsz)
-			}
-			b = b[min(next, uint64(len(b))):]
+		notes, err := pvh.ParseNotes(b[:n], p.Align)
+		if err != nil {
+			return 0, err
+		}
+		entry, err := pvh.FindEntry(notes)
+		if err != nil {
+			return 0, err
+		}
+		if entry != nil {
+			return entry.Addr, nil
 		}
 	}
 	return 0, fmt.Errorf("%w: no ELF note of owner Xen and type 18; is this an uncompressed vmlinux built with CONFIG_PVH=y?", ErrNoEntry)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mayfly-vm/mayfly/guest/tiny"
+	"github.com/mayfly-vm/mayfly/pvh"
 )
 
 func TestSizeAndCode(t *testing.T) {
@@ -81,8 +82,8 @@ func TestPatchEntryRefuses(t *testing.T) {
 		{"no PT_NOTE", func(b []byte) []byte { b[phdrNote] = byte(elf.PT_NULL); return b }, tiny.ErrNoEntry},
 		{"foreign owner", func(b []byte) []byte { b[note+12] = 'Y'; return b }, tiny.ErrNoEntry},
 		{"other type", func(b []byte) []byte { b[note+8] = 17; return b }, tiny.ErrNoEntry},
-		{"descriptor of 2 bytes", func(b []byte) []byte { b[note+4] = 2; return b }, tiny.ErrNoEntry},
-		{"name beyond the note", func(b []byte) []byte { b[note+2] = 0xff; return b }, tiny.ErrNoEntry},
+		{"descriptor of 3 bytes", func(b []byte) []byte { b[note+4] = 3; return b }, pvh.ErrBadNote},
+		{"name beyond the note", func(b []byte) []byte { b[note+2] = 0xff; return b }, pvh.ErrBadNote},
 		{"entry outside", func(b []byte) []byte { b[note+16+3] = 0x77; return b }, tiny.ErrNoEntry},
 		{"no room at the entry", func(b []byte) []byte { b[phdrLoad+32] -= 4; return b }, tiny.ErrNoEntry},
 	}
