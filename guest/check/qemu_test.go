@@ -257,3 +257,26 @@ func ready(t *testing.T, out *bufio.Reader, prefix string) {
 		}
 	}
 }
+
+// TCG of QEMU 7.2 has no x2APIC.
+func TestX2APICOnQEMU(t *testing.T) {
+	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("needs KVM: %v", err)
+	}
+	f.Close()
+	r := report(t, "kvm", check.ELF, check.Cmdline(check.Options{CPUs: 2, X2APIC: true}))
+	if got := r.Fact("apic"); got != "x2apic, x2apic offered" {
+		t.Errorf("apic: %s", got)
+	}
+	for _, title := range []string{
+		"the local APIC is on and its id is in the MADT",
+		"secondary processors start by INIT and SIPI",
+		"a local APIC timer interrupt arrives",
+		"COM1 interrupts through the I/O APIC when a byte is sent",
+	} {
+		if fails(r, title) {
+			t.Errorf("not ok with x2APIC: %s", title)
+		}
+	}
+}
