@@ -29,7 +29,7 @@ func example(cpus int) timeline.Snapshot {
 	}{
 		{"exec and Go runtime", 1080}, {"arguments", 1130}, {"kernel opened", 1420}, {"/dev/kvm opened", 1450}, {"VM made", 1900}, {"memory slots set", 2050},
 		{"kernel in memory", 4020}, {"initrd mapped", 4110}, {"tables written", 4190}, {"interrupt chips", 4380}, {"vCPUs made", 4900},
-		{timeline.GuestEntered, 5210}, {timeline.FirstOutput, 410000}, {"early boot <done> & \"so\" on\x1b[31m", 730000}, {timeline.Init, 1510000}, {timeline.End, 1802000},
+		{timeline.GuestEntered, 5210}, {timeline.FirstOutput, 410000}, {"early boot <done> & \"so\" on\x1b[31m", 730000}, {timeline.Init, 1510000}, {"end: powered off", 1802000},
 	} {
 		r.MarkAt(m.name, us(m.at))
 	}

@@ -21,10 +21,9 @@ const (
 	GuestEntered = "first guest instruction"
 	// FirstOutput is the guest's first byte on its serial port.
 	FirstOutput = "first output"
-	// Init is the kernel's hand-over to user space ("Run /init as init process" on the serial line).
-	Init = "init starts"
-	// End is the end of the machine, whatever the reason.
-	End = "end"
+	// Init is Linux's hand-over to user space, recognised by its line "Run /init as init process" on the serial port. (A guest with
+	// "quiet" on its command line doesn't print it.)
+	Init = "Run /init"
 )
 
 // MaxMarks is how many marks and how many spans one recorder keeps. A guest can write marks in an endless loop; what comes

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/guest/check"
+)
+
+// checkResult is what "mayfly check" tells.
+type checkResult struct {
+	OK      bool         `json:"ok"`
+	Points  []checkPoint `json:"points"`
+	Facts   []checkFact  `json:"facts,omitempty"`
+	Problem string       `json:"problem,omitempty"` // why the report is not whole
+
+	report check.Report
+}
+
+type checkPoint struct {
+	Number   int    `json:"number"`
+	Title    string `json:"title"`
+	Status   string `json:"status"` // ok, skip or fail
+	Found    string `json:"found,omitempty"`
+	Expected string `json:"expected,omitempty"`
+	Reason   string `json:"reason,omitempty"` // of skip
+}
+
+type checkFact struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// newCheckResult joins the guest's words (and what was wrong with them) with the machine's end.
+func newCheckResult(r check.Report, parse error, outcome mayfly.Outcome, timeout error) *checkResult {
+	c := &checkResult{Points: []checkPoint{}, report: r}
+	for _, p := range r.Points {
+		status := "ok"
+		switch {
+		case p.Skipped:
+			status = "skip"
+		case !p.OK:
+			status = "fail"
+		}
+		c.Points = append(c.Points, checkPoint{p.Number, p.Title, status, p.Found, p.Expected, p.Reason})
+	}
+	for _, f := range r.Facts {
+		c.Facts = append(c.Facts, checkFact{f.Key, f.Value})
+	}
+	switch {
+	case parse != nil && timeout != nil:
+		c.Problem = fmt.Sprintf("%v, and was killed after %v", parse, checkTime)
+	case parse != nil:
+		c.Problem = fmt.Sprintf("%v, and the machine ended: %v", parse, outcome.Reason)
+		if outcome.Detail != "" {
+			c.Problem += ": " + outcome.Detail
+		}
+	case outcome.Reason != mayfly.PowerOff:
+		c.Problem = "the report is whole, but then the machine did not power off: " + outcome.Reason.String()
+	}
+	c.OK = c.Problem == "" && len(r.Points) > 0 && len(r.Failed()) == 0
+	return c
+}
+
+// text is the result for people.
+func (c *checkResult) text(facts bool) string {
+	var b strings.Builder
+	for _, p := range c.report.Points {
+		b.WriteString(p.String() + "\n")
+	}
+	if facts {
+		b.WriteString("\n")
+		for _, f := range c.Facts {
+			fmt.Fprintf(&b, "%s: %s\n", f.Key, f.Value)
+		}
+	}
+	b.WriteString("\n")
+	if c.Problem != "" {
+		b.WriteString("The check is not whole: " + c.Problem + "\n")
+	}
+	failed := len(c.report.Failed())
+	switch {
+	case c.OK:
+		fmt.Fprintf(&b, "All %d points are as they must be.\n", len(c.Points))
+	case failed > 0:
+		fmt.Fprintf(&b, "%d of %d points failed.\n", failed, len(c.Points))
+	}
+	return b.String()
+}

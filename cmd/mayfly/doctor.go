@@ -1,0 +1,40 @@
+package main
+
+import (
+	"os"
+
+	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
+	"github.com/mayfly-vm/mayfly/internal/doctor"
+)
+
+func doctorCommand() *option.Command {
+	var device string
+	var asJSON bool
+	return &option.Command{
+		Name: "doctor", Brief: "tell whether this host can run machines, and what to do where it can't",
+		Long: []string{"Looks at the KVM device and its capabilities, huge pages and limits. It changes nothing. Lines marked FAIL keep machines from running, and make the exit code 1; lines marked note cost speed or a feature."},
+		Flags: []option.Flag{
+			kvmFlag(&device),
+			{Name: "json", Help: "as JSON", Set: option.Bool(&asJSON)},
+		},
+		Examples: []option.Example{{Line: "mayfly doctor", What: "look at this host"}},
+		Run: func([]string) int {
+			r := doctor.Examine(doctor.This(device))
+			if asJSON {
+				if code := printJSON(r); code != exitOK {
+					return code
+				}
+			} else if err := r.Write(os.Stdout); err != nil {
+				return fail(err, "doctor")
+			}
+			if !r.Ready {
+				return exitError
+			}
+			return exitOK
+		},
+	}
+}
+
+func kvmFlag(p *string) option.Flag {
+	return option.Flag{Name: "kvm", Arg: "PATH", Files: true, Default: "/dev/kvm", Help: "the KVM device", Set: option.Text(p)}
+}

@@ -1,0 +1,68 @@
+package option
+
+import "strings"
+
+// Man is the manual page, section 1, in roff with the man macros (man(7)).
+func (p *Program) Man() string {
+	var b strings.Builder
+	line := func(s string) { b.WriteString(s + "\n") }
+	line(".TH " + strings.ToUpper(p.Name) + ` 1 "" "` + roff(p.Version) + `" "User Commands"`)
+	line(".SH NAME")
+	line(roff(p.Name) + ` \- ` + roff(p.Brief))
+	line(".SH SYNOPSIS")
+	for i, c := range p.Commands {
+		if i > 0 {
+			line(".br")
+		}
+		line(`\fB` + roff(p.Name+" "+c.Name) + `\fR [\fIflags\fR] ` + roff(c.Operands))
+	}
+	line(".SH DESCRIPTION")
+	for i, s := range p.Long {
+		if i > 0 {
+			line(".PP")
+		}
+		line(roff(s))
+	}
+	line(".SH COMMANDS")
+	for _, c := range p.Commands {
+		line(".SS " + roff(strings.TrimSpace(c.Name+" "+c.Operands)))
+		line(roff(strings.ToUpper(c.Brief[:1]) + c.Brief[1:] + "."))
+		for _, s := range c.Long {
+			line(".PP")
+			line(roff(s))
+		}
+		for _, f := range c.allFlags() {
+			line(".TP")
+			line(`\fB` + roff(f.head()) + `\fR`)
+			line(roff(f.text() + "."))
+		}
+	}
+	for _, t := range p.Tables {
+		line(".SH " + strings.ToUpper(roff(t.Title)))
+		for _, r := range t.Rows {
+			line(".TP")
+			line(`\fB` + roff(r.Name) + `\fR`)
+			line(roff(r.Meaning + "."))
+		}
+	}
+	line(".SH EXAMPLES")
+	for _, c := range p.Commands {
+		for _, e := range c.Examples {
+			line(".TP")
+			line(roff(strings.ToUpper(e.What[:1]) + e.What[1:] + ":"))
+			line(".nf")
+			line(roff(e.Line))
+			line(".fi")
+		}
+	}
+	return b.String()
+}
+
+// roff makes text safe: backslashes and hyphens stand for themselves, and no line begins a request.
+func roff(s string) string {
+	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n", " ", `"`, `\(dq`, "'", `\(aq`, "…", `\&...`).Replace(s)
+	if strings.HasPrefix(s, ".") {
+		s = `\&` + s
+	}
+	return s
+}

@@ -1,0 +1,49 @@
+package option
+
+import "strings"
+
+// Markdown is the reference of the whole program.
+func (p *Program) Markdown() string {
+	var b strings.Builder
+	b.WriteString("# The command `" + p.Name + "`\n\n")
+	for _, s := range p.Long {
+		b.WriteString(s + "\n\n")
+	}
+	var rows []Row
+	for _, c := range p.Commands {
+		rows = append(rows, Row{"[" + c.Name + "](#" + p.Name + "-" + c.Name + ")", c.Brief})
+	}
+	mdTable(&b, "Command", rows, "")
+	for _, t := range p.Tables {
+		b.WriteString("\n## " + t.Title + "\n\n")
+		mdTable(&b, "", t.Rows, "`")
+	}
+	for _, c := range p.Commands {
+		b.WriteString("\n## " + p.Name + " " + c.Name + "\n\n```\n" + c.synopsis(p.Name) + "\n```\n\n")
+		b.WriteString(strings.ToUpper(c.Brief[:1]) + c.Brief[1:] + ".\n")
+		for _, s := range c.Long {
+			b.WriteString("\n" + s + "\n")
+		}
+		b.WriteString("\n")
+		rows = rows[:0]
+		for _, f := range c.allFlags() {
+			rows = append(rows, Row{f.head(), f.text()})
+		}
+		mdTable(&b, "Flag", rows, "`")
+		if len(c.Examples) > 0 {
+			b.WriteString("\n```sh\n")
+			for _, e := range c.Examples {
+				b.WriteString("# " + e.What + "\n" + e.Line + "\n")
+			}
+			b.WriteString("```\n")
+		}
+	}
+	return b.String()
+}
+
+func mdTable(b *strings.Builder, head string, rows []Row, quote string) {
+	b.WriteString("| " + head + " | |\n| --- | --- |\n")
+	for _, r := range rows {
+		b.WriteString("| " + quote + strings.ReplaceAll(r.Name, "|", `\|`) + quote + " | " + strings.ReplaceAll(r.Meaning, "|", `\|`) + " |\n")
+	}
+}

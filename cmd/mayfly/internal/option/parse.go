@@ -1,0 +1,118 @@
+package option
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrHelp is returned by Parse for --help and -h.
+var ErrHelp = errors.New("help is wanted")
+
+// UsageError is a command line that can't be understood.
+type UsageError struct {
+	Command string // empty: the program itself
+	Msg     string
+}
+
+// Error is one line: what was found and what can be.
+func (e *UsageError) Error() string {
+	if e.Command == "" {
+		return e.Msg
+	}
+	return e.Command + ": " + e.Msg
+}
+
+// Parse sets the flags found in args and returns what is left, in its order. Flags and operands may be mixed; "--" ends the
+// flags. A value follows behind "=" or as the next argument. Of a flag given twice the last one counts, unless it takes many.
+// Errors are *[UsageError] or [ErrHelp].
+func (c *Command) Parse(args []string) ([]string, error) {
+	var operands []string
+	for len(args) > 0 {
+		a := args[0]
+		args = args[1:]
+		if a == "--" {
+			operands = append(operands, args...)
+			break
+		}
+		if len(a) < 2 || a[0] != '-' {
+			operands = append(operands, a)
+			continue
+		}
+		if a == "--help" || a == "-h" || a == "-help" {
+			return nil, ErrHelp
+		}
+		f, value, inline, err := c.find(a)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case f.Arg == "" && inline:
+			return nil, c.usage("%s takes no value, found %q", flagName(f), value)
+		case f.Arg != "" && !inline:
+			if len(args) == 0 {
+				return nil, c.usage("%s wants a value: %s %s", flagName(f), flagName(f), f.Arg)
+			}
+			value, args = args[0], args[1:]
+		}
+		if err := f.set(value); err != nil {
+			return nil, c.usage("%s %q: %v", flagName(f), value, err)
+		}
+	}
+	switch {
+	case len(operands) > c.MaxArgs && c.MaxArgs == 0:
+		return nil, c.usage("found %q, but it takes no operand", operands[0])
+	case len(operands) > c.MaxArgs:
+		return nil, c.usage("found %q behind %q: one %s at a time", operands[c.MaxArgs], operands[c.MaxArgs-1], strings.Trim(c.Operands, "[]"))
+	case len(operands) < c.MinArgs:
+		return nil, c.usage("%s is missing", c.Operands)
+	}
+	return operands, nil
+}
+
+func (f *Flag) set(value string) error {
+	if f.Values != nil && f.Arg != "" {
+		for _, v := range f.Values {
+			if v == value {
+				return f.Set(value)
+			}
+		}
+		if near := Nearest(value, f.Values); near != "" {
+			return fmt.Errorf("did you mean %s? It is one of %s", near, list(f.Values))
+		}
+		return fmt.Errorf("it is one of %s", list(f.Values))
+	}
+	return f.Set(value)
+}
+
+// find looks an argument's flag up; inline tells that a value followed behind "=".
+func (c *Command) find(arg string) (f *Flag, value string, inline bool, err error) {
+	name, value, inline := strings.Cut(arg, "=")
+	for i := range c.Flags {
+		f := &c.Flags[i]
+		if name == "--"+f.Name || f.Short != 0 && name == "-"+string(rune(f.Short)) {
+			return f, value, inline, nil
+		}
+	}
+	names := make([]string, len(c.Flags))
+	for i, f := range c.Flags {
+		names[i] = "--" + f.Name
+	}
+	if near := Nearest("--"+strings.TrimLeft(name, "-"), names); near != "" {
+		return nil, "", false, c.usage("there is no flag %s; did you mean %s?", name, near)
+	}
+	return nil, "", false, c.usage("there is no flag %s", name)
+}
+
+func (c *Command) usage(format string, a ...any) error {
+	return &UsageError{c.Name, fmt.Sprintf(format, a...)}
+}
+
+func flagName(f *Flag) string { return "--" + f.Name }
+
+func list(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+
+	"github.com/mayfly-vm/mayfly"
+)
+
+// say writes a line for the user; the guest has standard output to itself.
+func say(text string) { os.Stderr.WriteString(programName + ": " + text + "\n") }
+
+// usage tells what is wrong with a command line and where to read on.
+func usage(err error, command string) int {
+	say(err.Error())
+	hint := programName + " --help"
+	if command != "" {
+		hint = programName + " " + command + " --help"
+	}
+	os.Stderr.WriteString("Try: " + hint + "\n")
+	return exitUsage
+}
+
+// fail tells an error and gives its exit code: a value that cannot be is the user's, all else is 1.
+func fail(err error, command string) int {
+	var c *mayfly.ConfigError
+	if errors.As(err, &c) {
+		return usage(errors.New(command+": "+flagOf(c.Field)+": "+c.Msg), command)
+	}
+	say(err.Error())
+	return exitError
+}
+
+// flagOf names the flag behind a field of the configuration.
+func flagOf(field string) string {
+	switch field {
+	case "Kernel":
+		return "KERNEL"
+	case "CPUs", "Memory", "Cmdline":
+		return "--" + string(field[0]|0x20) + lower(field[1:])
+	}
+	return field
+}
+
+func lower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c | 0x20
+		}
+	}
+	return string(b)
+}
+
+// printJSON writes a value to standard output.
+func printJSON(v any) int {
+	e := json.NewEncoder(os.Stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		say(err.Error())
+		return exitError
+	}
+	return exitOK
+}

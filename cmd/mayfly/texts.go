@@ -1,0 +1,73 @@
+package main
+
+import (
+	"os"
+
+	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
+)
+
+func helpCommand() *option.Command {
+	return &option.Command{
+		Name: "help", Operands: "[COMMAND]", Brief: "show help about Mayfly or one of its commands",
+		MaxArgs: 1, Values: commandNames(), Run: help,
+	}
+}
+
+func help(operands []string) int {
+	if len(operands) == 0 {
+		os.Stdout.WriteString(program().Help())
+		return exitOK
+	}
+	for _, c := range program().Commands {
+		if c.Name == operands[0] {
+			os.Stdout.WriteString(c.Help(programName))
+			return exitOK
+		}
+	}
+	return notFound(operands[0])
+}
+
+func completionCommand() *option.Command {
+	return &option.Command{
+		Name: "completion", Operands: "SHELL", Brief: "print the completion script for bash, zsh or fish",
+		MinArgs: 1, MaxArgs: 1, Values: option.Shells(),
+		Examples: []option.Example{
+			{Line: `eval "$(mayfly completion bash)"`, What: "for this bash; put the line into ~/.bashrc for all"},
+			{Line: "source <(mayfly completion zsh)", What: "for this zsh, after compinit"},
+			{Line: "mayfly completion fish > ~/.config/fish/completions/mayfly.fish", What: "for fish, for good"},
+		},
+		Run: func(operands []string) int {
+			script := ""
+			for _, s := range option.Shells() {
+				if s == operands[0] {
+					script = program().Completion(s)
+				}
+			}
+			if script == "" {
+				return usage(&option.UsageError{Command: "completion", Msg: "no script for " + operands[0] + ": SHELL is bash, zsh or fish"}, "completion")
+			}
+			os.Stdout.WriteString(script)
+			return exitOK
+		},
+	}
+}
+
+func manCommand() *option.Command {
+	var markdown bool
+	return &option.Command{
+		Name: "man", Brief: "print the manual page",
+		Flags: []option.Flag{{Name: "markdown", Help: "print it as Markdown instead of roff", Set: option.Bool(&markdown)}},
+		Examples: []option.Example{
+			{Line: "mayfly man | man -l -", What: "read it"},
+			{Line: "mayfly man | sudo tee /usr/local/share/man/man1/mayfly.1 >/dev/null", What: "install it"},
+		},
+		Run: func([]string) int {
+			if markdown {
+				os.Stdout.WriteString(program().Markdown())
+			} else {
+				os.Stdout.WriteString(program().Man())
+			}
+			return exitOK
+		},
+	}
+}
