@@ -92,16 +92,12 @@ func (c *cache) commit(tmp *os.File, k key) (*os.File, error) {
 	if err := tmp.Sync(); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(tmp.Name())
-	if err != nil {
+	name := hex.EncodeToString(k)
+	if err := c.publish(tmp.Name(), name); err != nil {
 		return nil, err
 	}
-	if err := c.publish(tmp.Name(), hex.EncodeToString(k)); err != nil {
-		f.Close()
-		return nil, err
-	}
-	c.prune(hex.EncodeToString(k))
-	return f, nil
+	c.prune(name)
+	return os.Open(c.path(name))
 }
 
 // publish renames and makes the name last.

@@ -99,7 +99,7 @@ func (im *Image) xenOnly() bool {
 		return false
 	case !im.hasNote("Xen\x00", noteGuestOS): // CONFIG_XEN off, so 5.0 and newer
 		return false
-	case im.hasNote(linuxOwner, noteLTOInfo): // 5.12 and newer
+	case im.hasNote(linuxOwner, noteLTOInfo): // in every kernel since 2021
 		return false
 	}
 	major, minor, ok := release(im.Version())

@@ -104,8 +104,8 @@ func (im *Image) checkEntry() error {
 // include/xen/interface/elfnote.h).
 const (
 	linuxOwner  = "Linux\x00"
-	noteLTOInfo = 0x101
-	noteGuestOS = 6 // of owner Xen: present iff CONFIG_XEN
+	noteLTOInfo = 0x101 // years younger than 4.20
+	noteGuestOS = 6     // of owner Xen: present iff CONFIG_XEN
 )
 
 func (im *Image) hasNote(owner string, typ uint32) bool {

@@ -29,8 +29,8 @@ func newLZMA(src io.Reader, limit int64) (io.Reader, error) {
 	if _, err := io.ReadFull(src, h[:]); err != nil {
 		return nil, err
 	}
-	// No distance reaches behind the start, so a dictionary as large as the output
-	// may get is enough, whatever the header asks for.
+	// No distance reaches behind the start, so the output's limit bounds the
+	// dictionary, whatever the header asks for.
 	dict := min(int64(binary.LittleEndian.Uint32(h[1:])), dictCap(limit))
 	binary.LittleEndian.PutUint32(h[1:], uint32(dict))
 	r, err := lzma.ReaderConfig{DictCap: int(max(dict, lzma.MinDictCap))}.NewReader(io.MultiReader(bytes.NewReader(h[:]), src))
@@ -40,7 +40,9 @@ func newLZMA(src io.Reader, limit int64) (io.Reader, error) {
 	return r, nil
 }
 
-// dictCap is the largest dictionary of use for an output of limit bytes.
+// dictCap is the largest dictionary of use for an output of limit bytes. Twice
+// the limit, because the decoder works ahead of what is read: it must still
+// find its matches in a stream that is too long, so that it is called that.
 func dictCap(limit int64) int64 {
-	return min(max(limit+1, lzma.MinDictCap), 1<<30)
+	return min(2*limit+lzma.MinDictCap, 1<<30)
 }

@@ -1,0 +1,52 @@
+package unpack
+
+import (
+	"bytes"
+	"io"
+	"testing"
+)
+
+// fuzz feeds a kind's decoder anything that begins as its fixtures do.
+func fuzz(f *testing.F, kind Kind) {
+	for _, x := range fixtures {
+		if x.kind == kind {
+			f.Add(fixture(f, x.file))
+		}
+	}
+	const limit = 1 << 20
+	f.Fuzz(func(t *testing.T, data []byte) {
+		n, err := To(io.Discard, bytes.NewReader(data), kind, limit)
+		if err == nil && n > limit {
+			t.Fatalf("%d bytes", n)
+		}
+	})
+}
+
+func FuzzGzip(f *testing.F)  { fuzz(f, Gzip) }
+func FuzzBzip2(f *testing.F) { fuzz(f, Bzip2) }
+func FuzzLZMA(f *testing.F)  { fuzz(f, LZMA) }
+func FuzzXZ(f *testing.F)    { fuzz(f, XZ) }
+func FuzzLZO(f *testing.F)   { fuzz(f, LZO) }
+func FuzzLZ4(f *testing.F)   { fuzz(f, LZ4) }
+func FuzzZstd(f *testing.F)  { fuzz(f, Zstd) }
+
+// The block decoders behind the frames' checksums.
+func FuzzLZOBlock(f *testing.F) {
+	f.Add([]byte("\x12a\x11\x00\x00"))
+	f.Fuzz(func(t *testing.T, data []byte) { lzoDecode(make([]byte, 1<<16), data) })
+}
+
+func FuzzLZ4Block(f *testing.F) {
+	f.Add([]byte("\x10a"))
+	f.Fuzz(func(t *testing.T, data []byte) { lz4Decode(make([]byte, 1<<16), data) })
+}
+
+func FuzzX86Filter(f *testing.F) {
+	f.Add([]byte("\xe8\x00\x00\x00\x00\xe9\xe8\x01\x02\x00\xff"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := io.ReadAll(&x86Filter{r: bytes.NewReader(data)})
+		if err != nil || len(got) != len(data) {
+			t.Fatalf("%d bytes of %d, %v", len(got), len(data), err)
+		}
+	})
+}
