@@ -56,6 +56,7 @@ type output struct {
 	busy     bool // the writer has work, and alone may write
 	started  bool // the writer is there
 	stalled  bool // the reader was given up
+	released bool // drained is owed
 	closed   bool
 	progress time.Time // when the ring filled, or the reader last took some
 	taken    uint64    // bytes that went out
@@ -122,18 +123,13 @@ func (o *output) put(b byte) bool {
 // tick ends the window, or opens the next one when bytes had gathered in it.
 func (o *output) tick() {
 	o.mu.Lock()
-	was := o.ready()
 	o.open = false
 	if o.n > 0 && !o.busy && !o.closed {
 		o.flush()
 		o.open = true
 		o.timer.Reset(window)
 	}
-	now := o.ready()
-	o.mu.Unlock()
-	if now && !was {
-		o.drained()
-	}
+	o.unlockAndTell()
 }
 
 // flush writes what is there, or has the writer do it. mu is held.
@@ -195,10 +191,21 @@ func (o *output) consume(n int) {
 
 // release lets the guest write again. mu is held.
 func (o *output) release() {
+	o.released = o.released || o.full.Load()
 	o.full.Store(false)
 	select {
 	case o.room <- struct{}{}:
 	default:
+	}
+}
+
+// unlockAndTell unlocks mu, and calls drained if it is owed.
+func (o *output) unlockAndTell() {
+	owed := o.released
+	o.released = false
+	o.mu.Unlock()
+	if owed {
+		o.drained()
 	}
 }
 
@@ -218,7 +225,6 @@ func (o *output) writer() {
 		o.mu.Lock()
 		for o.n > 0 && !o.abandon.Load() {
 			p := o.chunk() // put only writes behind it
-			was := o.ready()
 			o.mu.Unlock()
 			n, err := o.write(p)
 			o.mu.Lock()
@@ -226,11 +232,8 @@ func (o *output) writer() {
 			if err != nil {
 				o.fail(err)
 			}
-			if o.ready() && !was {
-				o.mu.Unlock()
-				o.drained()
-				o.mu.Lock()
-			}
+			o.unlockAndTell()
+			o.mu.Lock()
 		}
 		o.busy = false
 		o.mu.Unlock()
@@ -273,15 +276,11 @@ func (o *output) waitRoom() {
 	case <-t.C:
 	}
 	o.mu.Lock()
-	given := o.full.Load() && time.Since(o.progress) > o.stallLimit
-	if given {
+	if o.full.Load() && time.Since(o.progress) > o.stallLimit {
 		o.stalled = true
 		o.release()
 	}
-	o.mu.Unlock()
-	if given {
-		o.drained()
-	}
+	o.unlockAndTell()
 }
 
 func (o *output) failure() error {

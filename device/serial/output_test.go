@@ -225,7 +225,10 @@ func TestSlowReader(t *testing.T) {
 	d.out.stallLimit = time.Hour
 	d.outb(regIER, ierTHRI)
 	sent := 0
-	for writable(t, w) || d.in(regLSR)&lsrTHRE != 0 {
+	for !blocked(t, d, r, w) {
+		if d.in(regLSR)&lsrTHRE == 0 {
+			continue
+		}
 		d.outb(regData, byte(sent))
 		sent++
 		if sent > 1<<20 {
@@ -264,16 +267,74 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-// writable says whether the pipe has room; once it has none, and nobody reads,
-// the ring behind it stays as it is.
-func writable(t *testing.T, w *os.File) bool {
-	t.Helper()
-	fds := []unix.PollFd{{Fd: int32(w.Fd()), Events: unix.POLLOUT}}
-	n, err := unix.Poll(fds, 0)
-	if err != nil && err != unix.EINTR {
+// TestRoomMadeByTheSameWrite: the ring fills while a write is under way that then
+// makes room again. That must raise the interrupt too.
+func TestRoomMadeByTheSameWrite(t *testing.T) {
+	g := gate{entered: make(chan int), leave: make(chan struct{})}
+	lines := make(chan bool, 16)
+	d := New(Config{Out: g, Line: lineFunc(func(high bool) { lines <- high })})
+	d.outb(regIER, ierTHRI)
+	d.outb(regData, 'x')
+	<-g.entered
+	writeAll(d, bytes.Repeat([]byte{'x'}, chunkSize))
+	g.leave <- struct{}{}
+	if n := <-g.entered; n != chunkSize {
+		t.Fatalf("a write of %d bytes, want %d", n, chunkSize)
+	}
+	for d.out.ready() {
+		d.outb(regData, 'x')
+	}
+	for high := range lines {
+		if !high {
+			break
+		}
+	}
+	g.leave <- struct{}{}
+	if !<-lines {
+		t.Fatal("line fell twice")
+	}
+	go func() {
+		for range g.entered {
+			g.leave <- struct{}{}
+		}
+	}()
+	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return n != 0 || err != nil
+	close(g.entered)
+}
+
+// gate is a Writer whose writes wait for permission.
+type gate struct {
+	entered chan int
+	leave   chan struct{}
+}
+
+func (g gate) Write(p []byte) (int, error) {
+	g.entered <- len(p)
+	<-g.leave
+	return len(p), nil
+}
+
+// blocked says whether the pipe and the ring behind it are full, and the writer
+// has noticed: nothing changes any more until somebody reads.
+func blocked(t *testing.T, d *Device, r, w *os.File) bool {
+	t.Helper()
+	d.out.mu.Lock()
+	taken, full := d.out.taken, !d.out.ready()
+	d.out.mu.Unlock()
+	if !full {
+		return false
+	}
+	fds := []unix.PollFd{{Fd: int32(w.Fd()), Events: unix.POLLOUT}}
+	if n, err := unix.Poll(fds, 0); n != 0 || err != nil {
+		return false
+	}
+	inPipe, err := unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint64(inPipe) == taken
 }
 
 type lineFunc func(bool)

@@ -265,7 +265,7 @@ func (d *Device) writeData(b byte) {
 func (d *Device) drained() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.ier&ierTHRI != 0 {
+	if d.ier&ierTHRI != 0 && d.out.ready() {
 		d.thrPending = true
 	}
 	d.update()
