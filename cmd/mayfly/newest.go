@@ -53,18 +53,23 @@ func compareVersions(a, b string) int {
 			a, b = a[na:], b[nb:]
 			continue
 		}
-		if a[0] != b[0] {
-			return int(a[0]) - int(b[0])
+		if c := rank(a) - rank(b); c != 0 {
+			return c
 		}
 		a, b = a[1:], b[1:]
 	}
+	return rank(a) - rank(b)
+}
+
+// rank orders what follows equal beginnings: a release candidate, nothing, anything else.
+func rank(s string) int {
 	switch {
-	case strings.HasPrefix(a, "-rc") || strings.HasPrefix(a, "~"):
+	case strings.HasPrefix(s, "-rc"), strings.HasPrefix(s, "~"):
 		return -1
-	case strings.HasPrefix(b, "-rc") || strings.HasPrefix(b, "~"):
-		return 1
+	case s == "":
+		return 0
 	}
-	return len(a) - len(b)
+	return int(s[0])
 }
 
 func digits(s string) int {

@@ -78,7 +78,7 @@ func (p *Program) bash() string {
     elif [[ -n $values ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$values" -- "$cur")
     elif [[ -n $files ]]; then
-        compopt -o filenames 2>/dev/null
+        compopt -o filenames 2>/dev/null || :
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
     elif [[ -n $flags ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$cur")

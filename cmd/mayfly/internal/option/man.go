@@ -1,6 +1,9 @@
 package option
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Man is the manual page, section 1, in roff with the man macros (man(7)).
 func (p *Program) Man() string {
@@ -58,11 +61,24 @@ func (p *Program) Man() string {
 	return b.String()
 }
 
-// roff makes text safe: backslashes and hyphens stand for themselves, and no line begins a request.
+// roff makes text safe: every character that roff would take for something else, or not know, is named, and no line begins
+// a request.
 func roff(s string) string {
-	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n", " ", `"`, `\(dq`, "'", `\(aq`, "…", `\&...`).Replace(s)
+	var b strings.Builder
 	if strings.HasPrefix(s, ".") {
-		s = `\&` + s
+		b.WriteString(`\&`)
 	}
-	return s
+	for _, r := range s {
+		switch {
+		case r == '\n':
+			b.WriteByte(' ')
+		case strings.ContainsRune("\\-\"'~^`", r):
+			b.WriteString(map[rune]string{'\\': `\e`, '-': `\-`, '"': `\(dq`, '\'': `\(aq`, '~': `\(ti`, '^': `\(ha`, '`': `\(ga`}[r])
+		case r > 0x7e:
+			fmt.Fprintf(&b, `\[u%04X]`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }

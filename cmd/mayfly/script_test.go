@@ -1,0 +1,55 @@
+package main
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/guest/check"
+)
+
+var update = flag.Bool("update", false, "write what is generated: docs/cli.md and the scripts' expectations")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){programName: main})
+}
+
+// haveKVM tells whether machines can be made here. The check guest runs on any KVM.
+func haveKVM() bool { return unix.Access("/dev/kvm", unix.R_OK|unix.W_OK) == nil }
+
+func needKVM(t *testing.T) {
+	t.Helper()
+	if !haveKVM() {
+		t.Skip("/dev/kvm can't be opened here")
+	}
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: *update,
+		Setup: func(e *testscript.Env) error {
+			for name, o := range map[string]check.Options{
+				"POWEROFF": {}, "REBOOT": {End: check.Reboot}, "HALT": {End: check.Halt}, "TRIPLE": {End: check.TripleFault}, "MARK": {Mark: 'A'},
+			} {
+				e.Setenv(name, check.Cmdline(o))
+			}
+			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/cache")
+			return os.WriteFile(e.WorkDir+"/check.elf", check.ELF, 0o644)
+		},
+		Condition: func(cond string) (bool, error) {
+			switch cond {
+			case "kvm":
+				return haveKVM(), nil
+			case "root":
+				return os.Geteuid() == 0, nil
+			}
+			_, err := exec.LookPath(cond)
+			return err == nil, nil
+		},
+	})
+}
