@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -409,5 +410,28 @@ func BenchmarkOpen(b *testing.B) {
 				im.Close()
 			}
 		})
+	}
+}
+
+// A file that changes between hashing and unpacking must not get the other
+// content's key.
+func TestChangedWhileRead(t *testing.T) {
+	path := write(t, goodBzImage())
+	f, _, err := openRegular(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	im := &Image{File: f, Path: path}
+	defer im.Close()
+	b, err := parseBzImage(f, goodBzImage(), uint64(len(goodBzImage())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cache{t.TempDir()}
+	if _, _, err := im.fill(c, make(key, 32), b.payload); !errors.Is(err, ErrPayload) || !strings.Contains(err.Error(), "changed while it was read") {
+		t.Errorf("fill with another key: %v", err)
+	}
+	if left := list(t, c.dir); len(left) != 0 {
+		t.Errorf("left %v", left)
 	}
 }

@@ -155,7 +155,7 @@ func (im *Image) programHeaders(h header, head []byte) ([]phdr, error) {
 		if got, err := readAt(im.File, b, int64(h.phoff)); err != nil {
 			return nil, err
 		} else if got < len(b) {
-			return nil, errShrunk
+			return nil, errShrunk()
 		}
 	}
 	out := make([]phdr, h.phnum)
@@ -219,4 +219,6 @@ func (im *Image) inFile(addr uint64) bool {
 	return false
 }
 
-var errShrunk = bad(ErrTruncated, "leave the file alone while it is started", "became shorter while it was read")
+func errShrunk() error {
+	return bad(ErrTruncated, "leave the file alone while it is started", "became shorter while it was read")
+}

@@ -49,7 +49,7 @@ func (im *Image) readNotesAt(where string, off, size, align uint64) error {
 	if n, err := readAt(im.File, b, int64(off)); err != nil {
 		return err
 	} else if n < len(b) {
-		return errShrunk
+		return errShrunk()
 	}
 	notes, err := pvh.ParseNotes(b, align)
 	if err != nil {

@@ -150,12 +150,14 @@ func (im *Image) write(f *os.File, k key, p packed) (uint64, error) {
 		return 0, err
 	}
 	if !bytes.Equal(sum.Sum(nil), k) {
-		return 0, errChanged
+		return 0, errChanged()
 	}
 	return uint64(n), nil
 }
 
-var errChanged = bad(ErrPayload, "leave the file alone while it is started", "changed while it was read")
+func errChanged() error {
+	return bad(ErrPayload, "leave the file alone while it is started", "changed while it was read")
+}
 
 // sinkError is one of where the unpacked kernel goes to.
 type sinkError struct{ err error }
