@@ -1,15 +1,16 @@
 package main
 
 import (
-	"io"
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/mayfly-vm/mayfly/internal/terminal"
 )
 
-// console is this program's terminal, or what stands in its place, lent to a machine.
+// console is this program's terminal, or what stands in its place, lent to a machine as its input. Until open is called the
+// terminal is the user's: opening a kernel can take a while, and Ctrl-C must end that.
 type console struct {
 	term   *terminal.Terminal
 	reader *terminal.Reader
@@ -17,31 +18,33 @@ type console struct {
 	once   sync.Once
 }
 
-// openConsole makes the terminal raw. Close must follow whatever happens.
-func openConsole() (*console, error) {
-	term, err := terminal.Open(os.Stdin)
-	if err != nil {
-		return nil, err
+func newConsole() *console { return &console{left: make(chan struct{})} }
+
+// open makes the terminal raw. Restore must follow whatever happens.
+func (c *console) open() (err error) {
+	if c.term, err = terminal.Open(os.Stdin); err != nil {
+		return err
 	}
-	c := &console{term: term, left: make(chan struct{})}
-	c.reader, err = term.Reader(terminal.Events{
+	c.reader, err = c.term.Reader(terminal.Events{
 		Leave: func() { c.once.Do(func() { close(c.left) }) },
 		Help:  func() { os.Stderr.WriteString(keysText) },
 	})
 	if err != nil {
-		term.Restore()
-		return nil, err
+		c.term.Restore()
 	}
-	return c, nil
+	return err
 }
+
+// Read implements io.Reader. The machine reads only when it runs, which is after open.
+func (c *console) Read(p []byte) (int, error) { return c.reader.Read(p) }
+
+// SetReadDeadline lets the machine interrupt a Read when it is closed.
+func (c *console) SetReadDeadline(t time.Time) error { return c.reader.SetReadDeadline(t) }
 
 const keysText = "\r\n" +
 	"Ctrl-A x       leave: the machine is killed\r\n" +
 	"Ctrl-A Ctrl-A  send Ctrl-A\r\n" +
 	"Ctrl-A h       these keys\r\n"
-
-// In is the guest's input. The machine interrupts its Read when it is closed.
-func (c *console) In() io.Reader { return c.reader }
 
 // Say writes a line for the user while the guest runs: a raw terminal doesn't return the carriage by itself.
 func (c *console) Say(text string) {

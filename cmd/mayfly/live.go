@@ -13,23 +13,23 @@ import (
 
 // live starts the machine and stays until its end.
 func (o *runOptions) live() int {
-	con, err := openConsole()
-	if err != nil {
-		return fail(err, "run")
-	}
-	defer con.Restore()
-	o.cfg.Console = mayfly.Console{In: con.In(), Out: os.Stdout}
+	con := newConsole()
+	o.cfg.Console = mayfly.Console{In: con, Out: os.Stdout}
 	vm, err := mayfly.New(o.cfg)
 	if err != nil {
-		con.Restore() // before words are written
 		return fail(err, "run")
 	}
 	defer vm.Close()
 
+	// Signals before the terminal: one that ends the program in between would leave it raw.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGCONT)
 	defer signal.Stop(signals)
 	signal.Ignore(syscall.SIGPIPE) // words that nobody reads are no reason to die with the terminal raw
+	if err := con.open(); err != nil {
+		return fail(err, "run")
+	}
+	defer con.Restore()
 	if err := vm.Start(context.Background()); err != nil {
 		con.Restore()
 		return fail(err, "run")

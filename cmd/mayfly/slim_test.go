@@ -1,0 +1,25 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// What the program links, it initialises at each start, used or not. These cost much or lead to what does.
+func TestProgramIsSlim(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	linked := strings.Fields(string(out))
+	if len(linked) < 20 {
+		t.Fatalf("go list tells %d packages", len(linked))
+	}
+	for _, p := range linked {
+		switch p {
+		case "net", "net/http", "crypto/tls", "regexp", "text/template", "html/template", "os/exec", "os/user", "flag", "testing", "expvar":
+			t.Errorf("the command links %s", p)
+		}
+	}
+}
