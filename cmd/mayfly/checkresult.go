@@ -79,8 +79,15 @@ func (c *checkResult) text(facts bool) string {
 	if c.Problem != "" {
 		b.WriteString("The check is not whole: " + c.Problem + "\n")
 	}
-	failed := len(c.report.Failed())
+	failed, skipped := len(c.report.Failed()), 0
+	for _, p := range c.report.Points {
+		if p.Skipped {
+			skipped++
+		}
+	}
 	switch {
+	case c.OK && skipped > 0:
+		fmt.Fprintf(&b, "All %d points that were looked at are as they must be; %d skipped.\n", len(c.Points)-skipped, skipped)
 	case c.OK:
 		fmt.Fprintf(&b, "All %d points are as they must be.\n", len(c.Points))
 	case failed > 0:
