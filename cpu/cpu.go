@@ -22,6 +22,9 @@ type Host interface {
 // Options say what a machine will have.
 type Options struct {
 	Processors int
+	// Eager is how much RAM, from address 0, the processors must reach at once: all
+	// that is laid before the start. The rest comes with AttachRest.
+	Eager uint64
 	// IOAPICPins is how many pins the machine's I/O APIC has: their
 	// level-triggered interrupts come back as ExitEOI.
 	IOAPICPins int
@@ -38,6 +41,9 @@ type Machine interface {
 	// RouteLevel tells the interrupt fabric which pins are level triggered, so that
 	// the end of such an interrupt is reported. The list replaces the last one.
 	RouteLevel(routes []LevelRoute) error
+	// AttachRest makes the RAM above Options.Eager reachable. It may run beside the
+	// guest: until it returns, accesses up there are MMIO exits.
+	AttachRest() error
 	Close() error
 }
 

@@ -115,22 +115,19 @@ type machine struct {
 	host *host
 	vm   *kvm.VM
 
+	slots []kvm.MemoryRegion // the first is attached at once, the others by AttachRest
+
 	cpuidOnce sync.Once
 	cpuid     []cpu.CPUID
 	cpuidErr  error
 }
 
-// setUp sets the memory slots before anything else: with interrupt controllers
-// or vCPUs there, KVM must wait for all readers of the old table.
+// setUp sets the first memory slot before anything else: with interrupt
+// controllers or vCPUs there, KVM must wait for all readers of the old table.
 func (mc *machine) setUp(m *memory.Map, o cpu.Options) error {
-	for i := range m.Regions() {
-		r := &m.Regions()[i]
-		err := mc.vm.SetUserMemoryRegion(kvm.MemoryRegion{
-			Slot: uint32(i), GuestAddr: uint64(r.Addr), Size: r.Size, HostAddr: uint64(uintptr(r.Pointer())),
-		})
-		if err != nil {
-			return fmt.Errorf("%d MiB of guest memory at %#x: %w", r.Size>>20, uint64(r.Addr), err)
-		}
+	mc.slots = slots(m, o.Eager)
+	if err := mc.attach(0); err != nil {
+		return err
 	}
 	if Kind() == "kvm_intel" {
 		if err := mc.vm.SetIdentityMapAddr(identityAddr); err != nil {
@@ -148,6 +145,47 @@ func (mc *machine) setUp(m *memory.Map, o cpu.Options) error {
 		return mc.vm.EnableCap(kvm.CapX2APICAPI, use32BitIDs|noBroadcastQuirk)
 	}
 	return nil
+}
+
+func (mc *machine) attach(i int) error {
+	s := &mc.slots[i]
+	if err := mc.vm.SetUserMemoryRegion(*s); err != nil {
+		return fmt.Errorf("%d MiB of guest memory at %#x: %w", s.Size>>20, s.GuestAddr, err)
+	}
+	return nil
+}
+
+// AttachRest sets the remaining slots. A KVM that shadows page tables allocates
+// 8 bytes a page for each slot, which for 16 GiB takes longer than all the rest
+// of a start.
+func (mc *machine) AttachRest() error {
+	for i := 1; i < len(mc.slots); i++ {
+		if err := mc.attach(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// slots cuts RAM into memory slots: the first ends at eager, rounded up to what
+// the largest pages need. eager lies in the first region.
+func slots(m *memory.Map, eager uint64) (list []kvm.MemoryRegion) {
+	add := func(r *memory.Region, from, to uint64) {
+		list = append(list, kvm.MemoryRegion{Slot: uint32(len(list)), GuestAddr: uint64(r.Addr) + from, Size: to - from,
+			HostAddr: uint64(uintptr(r.Pointer())) + from})
+	}
+	const step = 128 << 20
+	for i := range m.Regions() {
+		r := &m.Regions()[i]
+		cut := (eager + step - 1) &^ (step - 1)
+		if i > 0 || cut == 0 || cut >= r.Size {
+			add(r, 0, r.Size)
+			continue
+		}
+		add(r, 0, cut)
+		add(r, cut, r.Size)
+	}
+	return list
 }
 
 func (mc *machine) Close() error { return mc.vm.Close() }

@@ -33,8 +33,11 @@ func (p *processor) Run(e *cpu.Exit) error {
 		}
 		switch {
 		case errors.Is(err, unix.EINTR):
-			if p.kicked.CompareAndSwap(true, false) {
+			if p.kicked.Load() {
+				// In this order: a Kick between the two finds kicked still set and
+				// relies on this return.
 				p.vcpu.RequestExit(false)
+				p.kicked.Store(false)
 				*e = cpu.Exit{Kind: cpu.ExitKicked}
 				return nil
 			}

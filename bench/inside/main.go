@@ -1,0 +1,126 @@
+// Command inside is the part of the benchmarks that runs in the lab: it starts
+// each monitor on each kernel in turn, up to the first line of init, and counts
+// the KVM exits and the memory on the way. It prints one JSON object a run.
+//
+//	inside -runs N -load MODE,MODE MONITOR=PATH… -- KERNEL…
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mayfly-vm/mayfly/bench/monitor"
+)
+
+// Result is one start.
+type Result struct {
+	Monitor, Kernel string
+	Seconds         float64
+	Exits           uint64
+	Kinds           map[string]uint64 `json:",omitempty"`
+	PSS             int64
+	Error           string `json:",omitempty"`
+}
+
+const (
+	events = "/sys/kernel/tracing/events/kvm/kvm_exit/"
+	hist   = "hist:keys=exit_reason"
+)
+
+func main() {
+	runs := flag.Int("runs", 5, "starts of each")
+	loads := flag.String("load", "auto", "Mayfly's ways to load, separated by commas")
+	cmdline := flag.String("cmdline", "console=ttyS0 quiet", "the guests' command line")
+	crowd := flag.Int("crowd", 1, "machines at once")
+	flag.Parse()
+	paths := map[string]string{}
+	var kernels []string
+	for _, a := range flag.Args() {
+		if name, path, ok := strings.Cut(a, "="); ok {
+			paths[name] = path
+		} else {
+			kernels = append(kernels, a)
+		}
+	}
+	out := json.NewEncoder(os.Stdout)
+	for range *runs {
+		for _, k := range kernels {
+			for _, m := range monitor.All(paths) {
+				vm := monitor.Machine{Kernel: k, Initrd: "initrd", Cmdline: *cmdline, MiB: 256, CPUs: 1}
+				for _, l := range loadsOf(m, *loads) {
+					vm.Load = l
+					r := start(m, vm, *crowd)
+					if r.Monitor = m.Name; l != "" {
+						r.Monitor += " --load=" + l
+					}
+					r.Kernel = k
+					out.Encode(r)
+				}
+			}
+		}
+	}
+}
+
+func loadsOf(m monitor.Monitor, loads string) []string {
+	if m.Name != "mayfly" {
+		return []string{""}
+	}
+	return strings.Split(loads, ",")
+}
+
+func start(m monitor.Monitor, vm monitor.Machine, crowd int) (r Result) {
+	trace := os.WriteFile(events+"trigger", []byte(hist), 0) == nil
+	var all []*monitor.Started
+	for range crowd {
+		s, err := monitor.Start(m, vm, os.TempDir(), "init", 2*time.Minute)
+		if err != nil {
+			r.Error = err.Error()
+			break
+		}
+		r.Seconds += s.Took.Seconds() / float64(crowd)
+		all = append(all, s)
+	}
+	if trace {
+		r.Exits, r.Kinds = count()
+		os.WriteFile(events+"trigger", []byte("!"+hist), 0)
+	}
+	for _, s := range all {
+		p, err := s.PSS()
+		if err != nil {
+			r.Error = err.Error()
+		}
+		r.PSS += p / int64(crowd)
+	}
+	for _, s := range all {
+		s.Stop()
+	}
+	return r
+}
+
+// count reads the histogram: lines like "{ exit_reason: npf } hitcount: 12".
+func count() (total uint64, kinds map[string]uint64) {
+	b, err := os.ReadFile(events + "hist")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 0, nil
+	}
+	kinds = map[string]uint64{}
+	for _, line := range strings.Split(string(b), "\n") {
+		key, n, ok := strings.Cut(line, "} hitcount:")
+		if !ok {
+			continue
+		}
+		f := strings.Fields(strings.TrimPrefix(strings.TrimSpace(key), "{ exit_reason:"))
+		v, err := strconv.ParseUint(strings.TrimSpace(n), 10, 64)
+		if err == nil && len(f) > 0 {
+			kinds[strings.Join(f, " ")] += v
+			total += v
+		}
+	}
+	return total, kinds
+}

@@ -1,0 +1,86 @@
+// Command bench measures Mayfly beside its peers and prints tables.
+//
+//	go run ./bench [-runs N] [-only start,scale,density,nest]
+//
+// MAYFLY_BENCH_FIRECRACKER and MAYFLY_BENCH_CLOUD_HYPERVISOR name the peers'
+// programs; a peer without one is left out. QEMU is taken from the PATH. Each
+// figure is the median of runs that were interleaved with those of the others:
+// compare within one table, never across machines.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// bench is one run of the benchmarks.
+type bench struct {
+	runs  int
+	dir   string // scratch
+	paths map[string]string
+}
+
+func main() {
+	runs := flag.Int("runs", 21, "how often each figure is measured")
+	only := flag.String("only", "start,scale,density,nest", "which tables, separated by commas")
+	flag.Parse()
+	if err := run(*runs, strings.Split(*only, ",")); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(runs int, only []string) error {
+	dir, err := os.MkdirTemp("", "mayfly-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{runs: runs, dir: dir, paths: map[string]string{
+		"firecracker":      os.Getenv("MAYFLY_BENCH_FIRECRACKER"),
+		"cloud-hypervisor": os.Getenv("MAYFLY_BENCH_CLOUD_HYPERVISOR"),
+	}}
+	if b.paths["qemu"], err = exec.LookPath("qemu-system-x86_64"); err != nil {
+		b.paths["qemu"] = ""
+	}
+	if err := b.build(); err != nil {
+		return err
+	}
+	for _, peer := range []string{"firecracker", "cloud-hypervisor", "qemu"} {
+		if b.paths[peer] == "" {
+			fmt.Printf("(no %s here: its rows are left out)\n", peer)
+		}
+	}
+	tables := map[string]func() error{"start": b.start, "scale": b.scale, "density": b.density, "nest": b.nest}
+	for _, name := range only {
+		t, ok := tables[name]
+		if !ok {
+			return fmt.Errorf("-only %s: there are start, scale, density and nest", name)
+		}
+		if err := t(); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// build makes the two programs of ours.
+func (b *bench) build() error {
+	b.paths["mayfly"] = filepath.Join(b.dir, "mayfly")
+	c := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", b.paths["mayfly"], "./cmd/mayfly")
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("building mayfly: %w\n%s", err, out)
+	}
+	floor := filepath.Join(b.dir, "floor")
+	if out, err := exec.Command("cc", "-O2", "-static", "-o", floor, "bench/floor/floor.c").CombinedOutput(); err != nil {
+		fmt.Printf("(no floor: %v %s)\n", err, out)
+		return nil
+	}
+	b.paths["floor"] = floor
+	return nil
+}

@@ -1,0 +1,238 @@
+package mayfly
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mayfly-vm/mayfly/bus"
+	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/device/i8042"
+	"github.com/mayfly-vm/mayfly/device/ioapic"
+	"github.com/mayfly-vm/mayfly/device/power"
+	"github.com/mayfly-vm/mayfly/device/serial"
+	"github.com/mayfly-vm/mayfly/memory"
+)
+
+// board is a machine that runs: processors, buses and devices, from one start
+// to the next restart. A restart makes a new one, so nothing of the old state is
+// left to be reset.
+type board struct {
+	vm      *VM
+	machine cpu.Machine
+	mem     *memory.Map
+	cpus    []*vcpu
+	ports   bus.Bus
+	mmio    bus.Bus
+	serial  *serial.Device
+	power   *power.Device
+	ioapic  *ioapic.Device
+	signs   signs
+
+	attached  chan struct{} // closed when all RAM is reachable
+	attachErr error         // set before attached is closed
+
+	stop    atomic.Bool // processors leave their loops
+	ended   chan struct{}
+	endOnce sync.Once
+	outcome Outcome // set before ended is closed
+	err     error   // likewise
+	running sync.WaitGroup
+	gate    sync.Cond // on gateMu; paused processors wait here
+	gateMu  sync.Mutex
+	paused  bool
+	inGuest int // processors not waiting at the gate
+}
+
+// signs is what the guest was seen to say about itself on its console.
+type signs struct {
+	panicked, halting, restarting atomic.Bool
+	panicSeen                     chan struct{}
+}
+
+// assemble builds a board: the KVM side in this goroutine, the files' side in
+// another, since either takes about as long as the other.
+func (vm *VM) assemble() (*board, error) {
+	rec := vm.cfg.Timeline
+	if vm.mem == nil {
+		m, err := memory.New(vm.plan.ram, memory.Options{HugeTLB: vm.cfg.HugePages, Prealloc: vm.cfg.Prealloc})
+		if err != nil {
+			return nil, err
+		}
+		vm.mem = m
+	}
+	laid := make(chan error, 1)
+	go func() {
+		begin := time.Now()
+		err := vm.lay()
+		rec.Span("image and tables laid", begin, time.Now())
+		laid <- err
+	}()
+	b := &board{vm: vm, mem: vm.mem, ended: make(chan struct{}), attached: make(chan struct{})}
+	b.gate.L = &b.gateMu
+	b.signs.panicSeen = make(chan struct{}, 1)
+	err := b.build()
+	if lerr := <-laid; err == nil {
+		err = lerr
+	}
+	if err != nil {
+		b.dismantle()
+		return nil, err
+	}
+	b.run()
+	return b, nil
+}
+
+func (b *board) build() (err error) {
+	vm := b.vm
+	b.machine, err = vm.host.NewMachine(vm.mem, cpu.Options{Processors: vm.cfg.CPUs, Eager: vm.plan.eager, IOAPICPins: ioapicPins})
+	if err != nil {
+		return err
+	}
+	vm.cfg.Timeline.Mark("machine made")
+	if err := b.addDevices(); err != nil {
+		return err
+	}
+	for id := range vm.cfg.CPUs {
+		p, err := b.machine.NewProcessor(id)
+		if err != nil {
+			return fmt.Errorf("processor %d of %d: %w", id, vm.cfg.CPUs, err)
+		}
+		b.cpus = append(b.cpus, &vcpu{board: b, id: id, proc: p})
+	}
+	vm.cfg.Timeline.Mark("processors made")
+	return nil
+}
+
+func (b *board) addDevices() error {
+	scan, err := b.newScanner()
+	if err != nil {
+		return err
+	}
+	b.ioapic = ioapic.New(ioapicPins, b.machine)
+	b.ioapic.OnRoutes(b.routeLevel)
+	b.serial = serial.New(serial.Config{Out: b.vm.cfg.Console.Out, Line: b.ioapic.Line(gsiSerial), Scan: scan})
+	b.power = power.New(power.Config{
+		Line:     b.ioapic.Line(gsiPower),
+		PowerOff: func() { b.end(Outcome{Reason: PowerOff}) },
+		Reset:    b.reset,
+		Mark:     b.vm.cfg.Timeline.GuestCode,
+	})
+	for _, d := range []struct {
+		bus        *bus.Bus
+		name       string
+		base, size uint64
+		h          bus.Handler
+	}{
+		{&b.ports, "serial", portSerial, serial.Size, b.serial},
+		{&b.ports, "i8042", portI8042, 1, i8042.New(b.reset)},
+		{&b.ports, "power", portPower, power.Size, b.power},
+		{&b.mmio, "ioapic", ioapicAddr, ioapicSize, b.ioapic},
+	} {
+		if err := d.bus.Add(d.name, d.base, d.size, d.h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// routeLevel tells the processors' side which pins are level triggered. Edges,
+// which is all that these devices use, need no route.
+func (b *board) routeLevel(routes []ioapic.Route) {
+	list := make([]cpu.LevelRoute, 0, len(routes))
+	for _, r := range routes {
+		if r.Level {
+			list = append(list, cpu.LevelRoute{Pin: r.Pin, MSI: r.MSI})
+		}
+	}
+	if err := b.machine.RouteLevel(list); err != nil {
+		b.fail(fmt.Errorf("interrupt routes: %w", err))
+	}
+}
+
+// end ends the board once; the first outcome counts.
+func (b *board) end(o Outcome) { b.endWith(o, nil) }
+
+func (b *board) fail(err error) { b.endWith(Outcome{Reason: HostError, Detail: err.Error()}, err) }
+
+func (b *board) endWith(o Outcome, err error) {
+	b.endOnce.Do(func() {
+		b.outcome, b.err = o, err
+		b.stop.Store(true)
+		close(b.ended)
+		b.resume()
+		for _, c := range b.cpus {
+			c.proc.Kick()
+		}
+	})
+}
+
+// reset is what the guest asks for by the reset register.
+func (b *board) reset() { b.end(Outcome{Reason: Rebooted}) }
+
+// run starts a goroutine for each processor. The processors' side of a start,
+// registers and CPUID, happens there, so that it happens side by side.
+func (b *board) run() {
+	go func() {
+		b.attachErr = b.machine.AttachRest()
+		close(b.attached)
+		if b.attachErr != nil {
+			b.fail(b.attachErr)
+		}
+	}()
+	b.inGuest = len(b.cpus)
+	b.running.Add(len(b.cpus))
+	for _, c := range b.cpus {
+		go c.run()
+	}
+}
+
+// pause returns when no processor is in the guest.
+func (b *board) pause() {
+	b.gateMu.Lock()
+	defer b.gateMu.Unlock()
+	b.paused = true
+	for _, c := range b.cpus {
+		c.proc.Kick()
+	}
+	for b.inGuest > 0 && !b.stop.Load() {
+		b.gate.Wait()
+	}
+}
+
+func (b *board) resume() {
+	b.gateMu.Lock()
+	b.paused = false
+	b.gateMu.Unlock()
+	b.gate.Broadcast()
+}
+
+// waitAtGate holds a processor's goroutine while the machine is paused.
+func (b *board) waitAtGate(c *vcpu) {
+	b.gateMu.Lock()
+	defer b.gateMu.Unlock()
+	if !b.paused {
+		return
+	}
+	b.inGuest--
+	b.gate.Broadcast()
+	for b.paused && !b.stop.Load() {
+		b.gate.Wait()
+	}
+	b.inGuest++
+	c.proc.WasPaused()
+}
+
+// dismantle gives back what the board holds. No processor runs any more.
+func (b *board) dismantle() {
+	for _, c := range b.cpus {
+		c.proc.Close()
+	}
+	if b.machine != nil {
+		b.machine.Close()
+	}
+	if b.serial != nil {
+		b.serial.Close()
+	}
+}

@@ -1,0 +1,123 @@
+package mayfly
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/mayfly-vm/mayfly/kernel"
+	"github.com/mayfly-vm/mayfly/loader"
+	"github.com/mayfly-vm/mayfly/timeline"
+)
+
+// Limits of a machine.
+const (
+	// MaxCPUs is the most processors of a machine: their APIC ids fit one byte, of
+	// which 255 is the broadcast. The host's KVM may allow fewer.
+	MaxCPUs = 255
+	// MinMemory is the least memory of a machine, in bytes. A kernel may want more.
+	MinMemory = 16 << 20
+	// MaxMemory is the most, in bytes: what a process can map with room to spare.
+	MaxMemory = 16 << 40
+	// MaxCmdline is the longest command line, in bytes. Linux itself takes 2047.
+	MaxCmdline = 64<<10 - 1
+)
+
+// Defaults of a Config's zero fields.
+const (
+	DefaultCPUs   = 1
+	DefaultMemory = 256 << 20
+)
+
+// Load is how files come into guest memory; see package loader.
+type Load = loader.Mode
+
+// Ways to load.
+const (
+	LoadAuto = loader.Auto
+	LoadMap  = loader.Map
+	LoadCopy = loader.Copy
+)
+
+// Reboot is what a guest's reboot does.
+type Reboot uint8
+
+const (
+	RebootRestart Reboot = iota // memory and image are laid anew, in place
+	RebootExit                  // the machine ends with Rebooted
+)
+
+// Console is the other end of the first serial port.
+type Console struct {
+	// In is read until its end. A machine's Close interrupts the Read if In has a
+	// SetReadDeadline that works (pipes, sockets, terminals opened non-blocking);
+	// else one goroutine stays in that Read until it returns.
+	In io.Reader
+	// Out gets what the guest writes; nil discards it. A slow Out slows the guest,
+	// it never loses a byte.
+	Out io.Writer
+}
+
+// Config describes a machine. The zero value of each field but Kernel is its
+// default.
+type Config struct {
+	Kernel  string   // path: ELF vmlinux, bzImage, or a compressed vmlinux
+	Initrd  []string // paths, concatenated as Linux expects
+	Cmdline string   // the whole command line; DefaultCmdline has what a Linux guest wants
+	Boot    kernel.Boot
+	Load    Load
+
+	CPUs      int    // 1 to MaxCPUs; 0: DefaultCPUs
+	Memory    uint64 // bytes, rounded up to whole pages; 0: DefaultMemory
+	HugePages bool   // from the host's pool of 2 MiB pages
+	Prealloc  bool   // all memory present before the start
+
+	OnReboot Reboot
+	Console  Console
+
+	KVM      string             // the device; "": /dev/kvm
+	CacheDir string             // of unpacked kernels; "": in the user's cache directory
+	Timeline *timeline.Recorder // nil: nothing is recorded
+}
+
+// ConfigError is a field of a Config with a value that cannot be.
+type ConfigError struct {
+	Field string
+	Msg   string
+}
+
+// Error names the field, what was found and what can be.
+func (e *ConfigError) Error() string { return e.Field + ": " + e.Msg }
+
+// DefaultCmdline is the command line that lets a stock Linux start without
+// waiting for anything: the console on the first serial port, no probing for
+// more of them, a reboot at once after a panic.
+func DefaultCmdline() string { return "console=ttyS0 8250.nr_uarts=1 panic=-1" }
+
+func (c Config) withDefaults() Config {
+	if c.CPUs == 0 {
+		c.CPUs = DefaultCPUs
+	}
+	if c.Memory == 0 {
+		c.Memory = DefaultMemory
+	}
+	return c
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.Kernel == "":
+		return &ConfigError{"Kernel", "no file named"}
+	case c.CPUs < 1 || c.CPUs > MaxCPUs:
+		return &ConfigError{"CPUs", fmt.Sprintf("%d: a machine has 1 to %d", c.CPUs, MaxCPUs)}
+	case c.Memory < MinMemory:
+		return &ConfigError{"Memory", fmt.Sprintf("%d bytes: a machine has at least %d MiB", c.Memory, MinMemory>>20)}
+	case c.Memory > MaxMemory:
+		return &ConfigError{"Memory", fmt.Sprintf("%d bytes: a machine has at most %d TiB", c.Memory, uint64(MaxMemory)>>40)}
+	case len(c.Cmdline) > MaxCmdline:
+		return &ConfigError{"Cmdline", fmt.Sprintf("%d bytes long: at most %d fit (Linux takes 2047)", len(c.Cmdline), MaxCmdline)}
+	case strings.IndexByte(c.Cmdline, 0) >= 0:
+		return &ConfigError{"Cmdline", fmt.Sprintf("a NUL at byte %d would end it there: remove it", strings.IndexByte(c.Cmdline, 0))}
+	}
+	return nil
+}

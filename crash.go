@@ -1,0 +1,98 @@
+package mayfly
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/memory"
+)
+
+// crashed is the outcome of a shutdown, the end of a triple fault. A Linux that
+// restarts by one (reboot=triple) has said so on its console before.
+func (b *board) crashed(c *vcpu) Outcome {
+	if b.signs.restarting.Load() {
+		return Outcome{Reason: Rebooted, Detail: "by a triple fault"}
+	}
+	return Outcome{Reason: TripleFault, Detail: c.report()}
+}
+
+// memoryLost ends the machine because a file under it was cut short, or else
+// because the host could not provide guest memory.
+func (b *board) memoryLost(detail string) {
+	if what := b.imageChanged(); what != "" {
+		b.end(Outcome{Reason: ImageChanged, Detail: what + ": the guest cannot read the rest any more; replace files by renaming, or use --load=copy"})
+		return
+	}
+	b.fail(fmt.Errorf("guest memory: %s", detail))
+}
+
+// imageChanged names the file that is shorter now than it was at the start.
+func (b *board) imageChanged() string {
+	shorter := func(f *os.File, path string, size uint64) string {
+		st, err := f.Stat()
+		if err != nil || uint64(st.Size()) >= size {
+			return ""
+		}
+		return fmt.Sprintf("%s was truncated from %d to %d bytes while the machine ran", path, size, st.Size())
+	}
+	if s := shorter(b.vm.image.File, b.vm.image.Path, b.vm.image.Size); s != "" {
+		return s
+	}
+	for _, f := range b.vm.initrds {
+		if s := shorter(f.File, f.Path, f.Size); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// report shows a processor's state as kernels do.
+func (c *vcpu) report() string {
+	s, err := c.proc.State()
+	if err != nil {
+		return "registers unknown: " + err.Error()
+	}
+	var w strings.Builder
+	fmt.Fprintf(&w, "processor %d at rip %#x (%s mode), instruction bytes %s\n", c.id, s.RIP, mode(&s), c.code(&s))
+	fmt.Fprintf(&w, "  rax %016x rbx %016x rcx %016x rdx %016x\n", s.RAX, s.RBX, s.RCX, s.RDX)
+	fmt.Fprintf(&w, "  rsi %016x rdi %016x rsp %016x rbp %016x\n", s.RSI, s.RDI, s.RSP, s.RBP)
+	fmt.Fprintf(&w, "  r8  %016x r9  %016x r10 %016x r11 %016x\n", s.R8, s.R9, s.R10, s.R11)
+	fmt.Fprintf(&w, "  r12 %016x r13 %016x r14 %016x r15 %016x\n", s.R12, s.R13, s.R14, s.R15)
+	fmt.Fprintf(&w, "  rflags %08x cr0 %08x cr2 %016x cr3 %016x cr4 %08x efer %04x\n", s.RFLAGS, s.CR0, s.CR2, s.CR3, s.CR4, s.EFER)
+	fmt.Fprintf(&w, "  cs %04x base %x ds %04x ss %04x tr %04x gdt %x+%x idt %x+%x", s.CS.Selector, s.CS.Base, s.DS.Selector, s.SS.Selector,
+		s.TR.Selector, s.GDT.Base, s.GDT.Limit, s.IDT.Base, s.IDT.Limit)
+	return w.String()
+}
+
+func mode(s *cpu.State) string {
+	const protection, longActive = 1, 1 << 10
+	switch {
+	case s.CR0&protection == 0:
+		return "real"
+	case s.EFER&longActive != 0 && s.CS.Long:
+		return "64-bit"
+	case s.CS.DB:
+		return "32-bit"
+	}
+	return "16-bit"
+}
+
+// code is the bytes at the instruction pointer, as far as they can be read.
+func (c *vcpu) code(s *cpu.State) string {
+	at := s.RIP
+	if !s.CS.Long {
+		at = (s.CS.Base + s.RIP) & 0xFFFFFFFF
+	}
+	phys, ok := c.proc.Translate(at)
+	if !ok {
+		return "(not mapped)"
+	}
+	n := min(16, memory.PageSize-uint64(phys)%memory.PageSize)
+	b, err := c.board.mem.Slice(phys, n)
+	if err != nil {
+		return fmt.Sprintf("(guest-physical %#x is no RAM)", uint64(phys))
+	}
+	return fmt.Sprintf("% x", b)
+}

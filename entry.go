@@ -1,0 +1,97 @@
+package mayfly
+
+import (
+	"fmt"
+
+	"github.com/mayfly-vm/mayfly/acpi"
+	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/kernel"
+	"github.com/mayfly-vm/mayfly/linuxboot"
+	"github.com/mayfly-vm/mayfly/loader"
+	"github.com/mayfly-vm/mayfly/memory"
+	"github.com/mayfly-vm/mayfly/pvh"
+)
+
+// lay fills guest memory: files, tables, start info.
+func (vm *VM) lay() error {
+	if err := loader.Initrd(vm.mem, vm.initrds, vm.plan.Initrd.Addr, vm.cfg.Load); err != nil {
+		return err
+	}
+	if err := loader.Kernel(vm.mem, vm.image, vm.plan.Delta, vm.cfg.Load); err != nil {
+		return err
+	}
+	tables, err := acpi.Build(acpiAddr, acpiConfig(vm.cfg.CPUs))
+	if err != nil {
+		return err
+	}
+	mp, err := acpi.MPTable(mpTableAddr, acpiConfig(vm.cfg.CPUs))
+	if err != nil {
+		mp = nil // more processors than a 1 KiB table names: guests with ACPI see all
+	}
+	si := vm.startInfo(tables.RSDP)
+	info, memMap, err := si.Encode(pvh.Layout{Info: startInfoAddr, MemMap: memMapAddr})
+	if err != nil {
+		return err
+	}
+	_, gdt := vm.entryState()
+	type piece struct {
+		addr memory.Addr
+		data []byte
+	}
+	pieces := []piece{
+		{pvh.GDTAddr, gdt},
+		{acpiAddr, tables.Bytes},
+		{mpTableAddr, mp},
+		{cmdlineAddr, append([]byte(vm.plan.Cmdline), 0)},
+		{startInfoAddr, info},
+		{memMapAddr, memMap},
+	}
+	if vm.plan.Protocol == kernel.Linux64 {
+		zero, err := linuxboot.BootParams(si, vm.image.SetupHeader)
+		if err != nil {
+			return err
+		}
+		pieces = append(pieces, piece{zeroPageAddr, zero}, piece{pageTablesAddr, linuxboot.PageTables(pageTablesAddr)})
+	}
+	for _, p := range pieces {
+		if _, err := vm.mem.WriteAt(p.data, int64(p.addr)); err != nil {
+			return fmt.Errorf("laying low memory: %w", err)
+		}
+	}
+	return nil
+}
+
+func (vm *VM) startInfo(rsdp uint64) *pvh.StartInfo {
+	si := &pvh.StartInfo{Version: 1, Cmdline: cmdlineAddr, RSDP: rsdp, MemMap: vm.plan.MemMap}
+	if r := vm.plan.Initrd; r.Size > 0 {
+		si.Modules = []pvh.Module{{Addr: uint64(r.Addr), Size: r.Size}}
+	}
+	return si
+}
+
+// Model-specific registers of a start.
+const (
+	msrMiscEnable  = 0x1A0 // bit 0: fast strings
+	msrMTRRDefType = 0x2FF // enabled, default type write-back
+)
+
+// prepare brings a processor into the state in which the guest expects it.
+func (c *vcpu) prepare() error {
+	vm := c.board.vm
+	leaves, err := c.board.machine.CPUID()
+	if err != nil {
+		return err
+	}
+	khz, _ := c.proc.TSCKHz() // 0 where unknown: the guest then measures
+	if err := c.proc.SetCPUID(cpu.Place(leaves, c.id, vm.cfg.CPUs, khz)); err != nil {
+		return err
+	}
+	if err := c.proc.SetMSRs([]cpu.MSR{{Index: msrMTRRDefType, Value: 1<<11 | 6}}); err != nil {
+		return err
+	}
+	if c.id != 0 {
+		return nil // waits for its start-up IPI
+	}
+	s, _ := vm.entryState()
+	return c.proc.SetState(&s)
+}

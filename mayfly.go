@@ -1,0 +1,283 @@
+// Package mayfly runs virtual machines on Linux/KVM: it maps a kernel into
+// guest memory, puts one virtual CPU into the state that the PVH boot ABI
+// describes, and enters the kernel. No firmware, no real mode.
+//
+//	vm, err := mayfly.New(mayfly.Config{Kernel: "vmlinux", Initrd: []string{"initrd.img"}})
+//	if err != nil { … }
+//	defer vm.Close()
+//	if err := vm.Start(ctx); err != nil { … }
+//	outcome, err := vm.Wait(ctx)
+//
+// A process can hold many machines. After Close nothing of a machine is left:
+// no goroutine, file descriptor or mapping.
+package mayfly
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/kernel"
+	"github.com/mayfly-vm/mayfly/loader"
+	"github.com/mayfly-vm/mayfly/memory"
+)
+
+// Errors about calls that come at the wrong time.
+var (
+	ErrClosed     = errors.New("mayfly: the machine is closed")
+	ErrStarted    = errors.New("mayfly: the machine was started already")
+	ErrNotRunning = errors.New("mayfly: the machine is not running")
+)
+
+// VM is a virtual machine. Its methods may be called from any goroutine.
+type VM struct {
+	cfg     Config
+	image   *kernel.Image
+	initrds []loader.File
+	plan    *Plan
+	host    cpu.Host
+	mem     *memory.Map
+
+	mu     sync.Mutex
+	state  state
+	board  *board        // while running
+	pauses int           // Pause calls without their Resume
+	done   chan struct{} // closed when the machine has ended
+	result Outcome
+	err    error
+	closed sync.Once
+
+	console *console
+	ending  atomic.Bool
+}
+
+type state uint8
+
+const (
+	stateNew state = iota
+	stateRunning
+	stateEnded
+	stateClosed
+)
+
+// New checks the configuration and opens what it names: the kernel, the
+// initrds, the KVM device. Nothing of the guest exists yet. The machine must be
+// closed even if it is never started.
+func New(c Config) (*VM, error) {
+	vm := &VM{cfg: c.withDefaults(), done: make(chan struct{})}
+	if err := vm.cfg.check(); err != nil {
+		return nil, err
+	}
+	if err := vm.open(); err != nil {
+		vm.release()
+		return nil, err
+	}
+	return vm, nil
+}
+
+// open opens the KVM device beside the files: each takes its time.
+func (vm *VM) open() error {
+	type opened struct {
+		host cpu.Host
+		err  error
+	}
+	ready := make(chan opened, 1)
+	go func() {
+		h, err := openHost(vm.cfg.KVM)
+		ready <- opened{h, err}
+	}()
+	err := vm.openFiles()
+	o := <-ready
+	vm.host = o.host
+	switch {
+	case err != nil:
+		return err
+	case o.err != nil:
+		return o.err
+	case vm.cfg.CPUs > o.host.MaxProcessors():
+		return &ConfigError{"CPUs", fmt.Sprintf("%d: this host's KVM runs at most %d in one machine", vm.cfg.CPUs, o.host.MaxProcessors())}
+	}
+	vm.cfg.Timeline.Mark("files and KVM open")
+	return nil
+}
+
+func (vm *VM) openFiles() (err error) {
+	if vm.image, err = kernel.Open(vm.cfg.Kernel, kernel.Options{CacheDir: vm.cfg.CacheDir}); err != nil {
+		return err
+	}
+	if vm.initrds, err = openInitrds(vm.cfg.Initrd); err != nil {
+		return err
+	}
+	vm.plan, err = makePlan(&vm.cfg, vm.image, vm.initrds)
+	return err
+}
+
+// Plan is how the machine will be laid out; it is fixed by New.
+func (vm *VM) Plan() *Plan { return vm.plan }
+
+// Start lays the machine and lets it run; it returns when the first processor
+// is about to enter the guest. When ctx ends, the machine is killed: cancel it to
+// bound a machine's life.
+func (vm *VM) Start(ctx context.Context) error {
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	switch vm.state {
+	case stateNew:
+	case stateClosed:
+		return ErrClosed
+	default:
+		return ErrStarted
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b, err := vm.assemble()
+	if err != nil {
+		return err
+	}
+	vm.state, vm.board = stateRunning, b
+	vm.console = startConsole(vm.cfg.Console.In)
+	vm.console.connect(b.serial)
+	go vm.conduct(ctx, b)
+	return nil
+}
+
+// Wait returns how the machine ended. The error is ctx's, or that of a failure
+// of the host.
+func (vm *VM) Wait(ctx context.Context) (Outcome, error) {
+	select {
+	case <-vm.done:
+		return vm.result, vm.err
+	default:
+	}
+	select {
+	case <-vm.done:
+		return vm.result, vm.err
+	case <-ctx.Done():
+		return Outcome{}, ctx.Err()
+	}
+}
+
+// Pause stops all processors and returns when none is in the guest. Each Pause
+// wants its Resume.
+func (vm *VM) Pause() error {
+	return vm.withBoard(func(b *board) error {
+		vm.pauses++
+		b.pause()
+		return nil
+	})
+}
+
+// Resume lets the processors go on.
+func (vm *VM) Resume() error {
+	return vm.withBoard(func(b *board) error {
+		if vm.pauses == 0 {
+			return errors.New("mayfly: the machine is not paused")
+		}
+		if vm.pauses--; vm.pauses == 0 {
+			b.resume()
+		}
+		return nil
+	})
+}
+
+// PowerButton presses the ACPI power button: a guest that listens shuts down.
+func (vm *VM) PowerButton() error {
+	return vm.withBoard(func(b *board) error {
+		b.power.PressButton()
+		return nil
+	})
+}
+
+// Kill stops the machine where it stands; Wait then tells Killed.
+func (vm *VM) Kill() error {
+	return vm.withBoard(func(b *board) error {
+		b.end(Outcome{Reason: Killed})
+		return nil
+	})
+}
+
+func (vm *VM) withBoard(do func(*board) error) error {
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	switch vm.state {
+	case stateClosed:
+		return ErrClosed
+	case stateRunning:
+		return do(vm.board)
+	}
+	return ErrNotRunning
+}
+
+// Close kills the machine if it runs, waits for its end and gives back all that
+// it holds. A second Close does nothing.
+func (vm *VM) Close() error {
+	vm.closed.Do(func() {
+		if vm.Kill() == nil {
+			<-vm.done
+		}
+		vm.mu.Lock()
+		vm.state = stateClosed
+		vm.mu.Unlock()
+		vm.release()
+	})
+	return nil
+}
+
+func (vm *VM) release() {
+	vm.console.stop()
+	if vm.mem != nil {
+		vm.mem.Close()
+	}
+	if vm.host != nil {
+		vm.host.Close()
+	}
+	closeInitrds(vm.initrds)
+	if vm.image != nil {
+		vm.image.Close()
+	}
+}
+
+func openInitrds(paths []string) (list []loader.File, err error) {
+	for _, p := range paths {
+		f, err := openRegular(p)
+		if err != nil {
+			closeInitrds(list)
+			return nil, err
+		}
+		list = append(list, f)
+	}
+	return list, nil
+}
+
+func openRegular(path string) (loader.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return loader.File{}, fmt.Errorf("initrd: %w", err)
+	}
+	st, err := f.Stat()
+	switch {
+	case err != nil:
+	case st.IsDir():
+		err = fmt.Errorf("initrd: %s is a directory: name a file, a cpio archive as mkinitramfs or dracut make it", path)
+	case !st.Mode().IsRegular():
+		err = fmt.Errorf("initrd: %s is no regular file: copy it into one first", path)
+	case st.Size() == 0:
+		err = fmt.Errorf("initrd: %s is empty: leave --initrd out to start without one", path)
+	}
+	if err != nil {
+		f.Close()
+		return loader.File{}, err
+	}
+	return loader.File{File: f, Path: path, Size: uint64(st.Size())}, nil
+}
+
+func closeInitrds(list []loader.File) {
+	for _, f := range list {
+		f.Close()
+	}
+}

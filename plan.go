@@ -1,0 +1,127 @@
+package mayfly
+
+import (
+	"fmt"
+
+	"github.com/mayfly-vm/mayfly/acpi"
+	"github.com/mayfly-vm/mayfly/kernel"
+	"github.com/mayfly-vm/mayfly/loader"
+	"github.com/mayfly-vm/mayfly/memory"
+	"github.com/mayfly-vm/mayfly/pvh"
+)
+
+// Guest-physical addresses of what the monitor lays in low memory. 0x1000 to
+// 0x5FFF stay free: OSv writes there before it reads anything.
+const (
+	startInfoAddr  = 0x6000  // one page, writable: Linux uses its first dword as a stack
+	memMapAddr     = 0x7000  // one page
+	zeroPageAddr   = 0x8000  // Linux 64-bit protocol only
+	pageTablesAddr = 0x9000  // likewise
+	cmdlineAddr    = 0x20000 // 64 KiB
+	mpTableAddr    = 0x9FC00 // the last KiB below the ISA hole, where an EBDA would be
+	isaHoleAddr    = 0xA0000
+	acpiAddr       = 0xE0000
+	highAddr       = 0x100000 // kernels load from here on
+	ioapicAddr     = 0xFEC00000
+	ioapicSize     = 0x1000
+)
+
+// Global system interrupts of the devices, and how many pins the I/O APIC has:
+// a guest reads, masks and rewrites each of them at its start.
+const (
+	gsiSerial  = 4
+	gsiPower   = 5
+	ioapicPins = 6
+)
+
+// Ports of the devices.
+const (
+	portSerial = 0x3F8
+	portI8042  = 0x64
+	portPower  = 0x600
+)
+
+// Plan is where everything goes in a machine, decided before it exists.
+type Plan struct {
+	Protocol kernel.Protocol
+	Why      string // why this protocol
+	Delta    int64  // added to every address of the image: other than 0 when relocated
+	Entry    uint64 // guest-physical
+	Initrd   memory.Range
+	MemMap   []pvh.MemMapEntry
+	Cmdline  string
+
+	ram   []memory.Range
+	eager uint64 // how much low RAM the guest needs from its first instruction on
+}
+
+func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error) {
+	p := &Plan{Cmdline: c.Cmdline}
+	var err error
+	if p.Protocol, p.Why, err = im.Choose(c.Boot); err != nil {
+		return nil, err
+	}
+	size := (c.Memory + memory.PageSize - 1) &^ (memory.PageSize - 1)
+	var free []kernel.Range
+	for _, r := range pvh.RAMRanges(size) {
+		p.ram = append(p.ram, memory.Range{Addr: memory.Addr(r.Addr), Size: r.Size})
+		if r.Addr < highAddr { // what is laid below is taken
+			r.Addr, r.Size = highAddr, r.Size-highAddr
+		}
+		free = append(free, kernel.Range{Addr: r.Addr, Size: r.Size})
+	}
+	if p.Delta, err = im.Place(free); err != nil {
+		return nil, fmt.Errorf("%w (the machine has %d MiB of memory)", err, size>>20)
+	}
+	p.Entry = im.Entry
+	if p.Protocol == kernel.PVH {
+		p.Entry = *im.PVH
+	}
+	p.Entry += uint64(p.Delta)
+	_, top := im.Span()
+	top += uint64(p.Delta)
+	p.eager = top
+	if err := p.placeInitrd(initrds, top); err != nil {
+		return nil, err
+	}
+	return p, p.mapMemory()
+}
+
+// placeInitrd puts the initrds at the top of low memory, where the guest's
+// allocations reach last.
+func (p *Plan) placeInitrd(initrds []loader.File, kernelTop uint64) error {
+	n := loader.InitrdSize(initrds)
+	if n == 0 {
+		return nil
+	}
+	room := uint64(p.ram[0].Addr) + p.ram[0].Size
+	whole := (n + memory.PageSize - 1) &^ (memory.PageSize - 1)
+	if whole > room || room-whole < kernelTop {
+		return fmt.Errorf("initrd: its %d MiB do not fit between the kernel, which ends at %d MiB, and the end of low memory at %d MiB: give the machine more memory",
+			n>>20, kernelTop>>20, room>>20)
+	}
+	p.Initrd = memory.Range{Addr: memory.Addr((room - whole) &^ (memory.PageSize - 1)), Size: n}
+	return nil
+}
+
+func (p *Plan) mapMemory() (err error) {
+	var b pvh.MapBuilder
+	for _, r := range p.ram {
+		b.Add(uint64(r.Addr), r.Size, pvh.RAM)
+	}
+	b.Add(mpTableAddr, highAddr-mpTableAddr, pvh.Reserved) // MP table, ISA hole, ACPI tables
+	p.MemMap, err = b.Build()
+	return err
+}
+
+func acpiConfig(cpus int) acpi.Config {
+	c := acpi.Config{
+		IOAPIC: acpi.IOAPIC{Addr: ioapicAddr, Pins: ioapicPins},
+		COM1:   acpi.Serial{Port: portSerial, GSI: gsiSerial},
+		Power:  acpi.Power{Port: portPower, GSI: gsiPower},
+	}
+	for i := range cpus {
+		c.CPUs = append(c.CPUs, acpi.CPU{APICID: uint32(i)})
+	}
+	return c
+}

@@ -1,0 +1,45 @@
+package mayfly
+
+import (
+	"encoding/binary"
+
+	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/kernel"
+	"github.com/mayfly-vm/mayfly/linuxboot"
+	"github.com/mayfly-vm/mayfly/pvh"
+)
+
+// entryState is the first processor's state by the plan's protocol, and the GDT
+// in memory that agrees with its segments.
+func (vm *VM) entryState() (cpu.State, []byte) {
+	if vm.plan.Protocol == kernel.PVH {
+		e := pvh.NewEntryState(vm.plan.Entry, startInfoAddr)
+		s := flatState(e.CS, e.Data, e.TR)
+		s.RIP, s.RBX, s.RFLAGS, s.CR0, s.CR4 = e.RIP, e.RBX, e.RFlags, e.CR0, e.CR4
+		return withGDT(s, e.GDT[:])
+	}
+	e := linuxboot.NewEntryState(vm.plan.Entry, zeroPageAddr, pageTablesAddr)
+	s := flatState(e.CS, e.Data, e.TR)
+	s.RIP, s.RSI, s.RFLAGS = e.RIP, e.RSI, e.RFlags
+	s.CR0, s.CR3, s.CR4, s.EFER = e.CR0, e.CR3, e.CR4, e.EFER
+	return withGDT(s, e.GDT[:])
+}
+
+func flatState(code, data, task pvh.Segment) cpu.State {
+	d := segment(data)
+	return cpu.State{CS: segment(code), DS: d, ES: d, FS: d, GS: d, SS: d, TR: segment(task)}
+}
+
+func segment(s pvh.Segment) cpu.Segment {
+	return cpu.Segment{Selector: s.Selector, Base: s.Base, Limit: s.Limit, Type: s.Type, DPL: s.DPL,
+		Present: s.Present, NonSystem: s.S, DB: s.DB, Long: s.L, Granular: s.G}
+}
+
+func withGDT(s cpu.State, gdt []uint64) (cpu.State, []byte) {
+	b := make([]byte, 0, 8*len(gdt))
+	for _, d := range gdt {
+		b = binary.LittleEndian.AppendUint64(b, d)
+	}
+	s.GDT = cpu.Table{Base: pvh.GDTAddr, Limit: uint16(len(b) - 1)}
+	return s, b
+}

@@ -1,0 +1,134 @@
+package mayfly
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/memory"
+	"github.com/mayfly-vm/mayfly/timeline"
+)
+
+// vcpu is one processor and the goroutine that runs it.
+type vcpu struct {
+	board *board
+	id    int
+	proc  cpu.Processor
+
+	exits   [cpu.NumExitKinds]atomic.Uint64
+	total   atomic.Uint64
+	ask     atomic.Bool // the watchman wants stalled brought up to date
+	stalled atomic.Bool
+}
+
+// run is the processor's life. The goroutine keeps its thread: KVM binds a vCPU
+// to the thread that last ran it.
+func (c *vcpu) run() {
+	runtime.LockOSThread()
+	defer c.board.running.Done()
+	// A page of a mapped file that was cut short raises SIGBUS where the monitor
+	// touches it: an end of this machine, not of the process.
+	debug.SetPanicOnFault(true)
+	defer func() {
+		if r := recover(); r != nil {
+			fault, ok := r.(interface{ Addr() uintptr })
+			if !ok {
+				panic(r)
+			}
+			c.board.memoryLost(fmt.Sprintf("the monitor could not read guest memory at host address %#x", fault.Addr()))
+		}
+	}()
+	if err := c.prepare(); err != nil {
+		c.board.fail(fmt.Errorf("processor %d: %w", c.id, err))
+		return
+	}
+	if c.id == 0 {
+		c.board.vm.cfg.Timeline.Mark(timeline.GuestEntered)
+	}
+	var e cpu.Exit
+	for !c.board.stop.Load() {
+		if err := c.proc.Run(&e); err != nil {
+			c.lost(err)
+			return
+		}
+		// Only this goroutine writes the counters: no locked instruction needed.
+		c.exits[e.Kind].Store(c.exits[e.Kind].Load() + 1)
+		c.total.Store(c.total.Load() + 1)
+		c.handle(&e)
+	}
+}
+
+func (c *vcpu) handle(e *cpu.Exit) {
+	b := c.board
+	switch e.Kind {
+	case cpu.ExitPortOut:
+		for d := e.Data; len(d) >= e.Size && len(d) > 0; d = d[e.Size:] {
+			b.ports.Write(e.Addr, d[:e.Size])
+		}
+	case cpu.ExitPortIn:
+		for d := e.Data; len(d) >= e.Size && len(d) > 0; d = d[e.Size:] {
+			b.ports.Read(e.Addr, d[:e.Size])
+		}
+	case cpu.ExitMMIORead, cpu.ExitMMIOWrite:
+		c.mmio(e)
+	case cpu.ExitEOI:
+		b.ioapic.EOI(e.Vector)
+	case cpu.ExitKicked:
+		c.kicked()
+	case cpu.ExitHalt:
+		b.end(Outcome{Reason: Halted})
+	case cpu.ExitShutdown:
+		b.end(b.crashed(c))
+	case cpu.ExitFailEntry:
+		b.end(Outcome{Reason: FailedEntry, Detail: e.Detail + "\n" + c.report()})
+	default:
+		if b.imageChanged() == "" {
+			b.end(Outcome{Reason: InternalError, Detail: e.Detail + "\n" + c.report()})
+		} else {
+			b.memoryLost(e.Detail)
+		}
+	}
+}
+
+// mmio answers an access to a device, or to RAM that is not attached yet.
+func (c *vcpu) mmio(e *cpu.Exit) {
+	b := c.board
+	if mem, err := b.mem.Slice(memory.Addr(e.Addr), uint64(len(e.Data))); err == nil {
+		<-b.attached
+		if e.Kind == cpu.ExitMMIOWrite {
+			copy(mem, e.Data)
+		} else {
+			copy(e.Data, mem)
+		}
+		return
+	}
+	if e.Kind == cpu.ExitMMIOWrite {
+		b.mmio.Write(e.Addr, e.Data)
+	} else {
+		b.mmio.Read(e.Addr, e.Data)
+	}
+}
+
+// kicked answers whoever kicked: the gate, or the watchman.
+func (c *vcpu) kicked() {
+	if c.ask.Swap(false) {
+		s, err := c.proc.Stalled()
+		c.stalled.Store(s && err == nil)
+	}
+	c.board.waitAtGate(c)
+}
+
+// lost ends the machine after a Run that failed on the host's side. EFAULT is
+// KVM that cannot reach guest memory.
+func (c *vcpu) lost(err error) {
+	if errors.Is(err, unix.EFAULT) && c.board.imageChanged() != "" {
+		c.board.memoryLost(err.Error())
+		return
+	}
+	c.board.fail(fmt.Errorf("processor %d: %w\n%s", c.id, err, c.report()))
+}
