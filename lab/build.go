@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 
+	init0 "github.com/mayfly-vm/mayfly/guest/init"
 	"github.com/mayfly-vm/mayfly/lab/kernels"
 )
 
@@ -60,6 +61,37 @@ func goBuild(ctx context.Context, pkg string, args ...string) (string, error) {
 	// copying, stays whole.
 	to := filepath.Join(dir, name)
 	return to, os.Rename(filepath.Join(tmp, name), to)
+}
+
+// BuildInit builds the smallest init (guest/init) with the C compiler and
+// returns its file in the lab's cache.
+func BuildInit(ctx context.Context) (string, error) {
+	cache, err := kernels.CacheDir()
+	if err != nil {
+		return "", err
+	}
+	flags := init0.CompilerFlags()
+	key := sha256.Sum256(fmt.Append(nil, init0.Source, flags))
+	to := filepath.Join(cache, "bin", fmt.Sprintf("%x", key[:8]), "init0")
+	if _, err := os.Stat(to); err == nil {
+		return to, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return "", err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(to), "new-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	src, bin := filepath.Join(tmp, "init.c"), filepath.Join(tmp, "init0")
+	if err := os.WriteFile(src, []byte(init0.Source), 0o644); err != nil {
+		return "", err
+	}
+	if err := runBuild(exec.CommandContext(ctx, "gcc", append(flags, "-o", bin, src)...)); err != nil {
+		return "", err
+	}
+	return to, os.Rename(bin, to)
 }
 
 func runBuild(cmd *exec.Cmd) error {

@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -43,6 +44,7 @@ func main() {
 func run(ctx context.Context, args []string) (int, error) {
 	j := lab.Job{Files: map[string]string{}, Stdout: os.Stdout, Stderr: os.Stderr}
 	var kernelNames, collect []string
+	initrds := map[string]string{}
 	fs := flag.NewFlagSet("lab", flag.ContinueOnError)
 	fs.Usage = func() {
 		fmt.Fprintln(fs.Output(), "usage: lab [flags] -- PROGRAM [ARGUMENT…]\n\nPROGRAM is a static executable or a Go package such as ./cmd/mayfly.\n\nflags:")
@@ -58,6 +60,11 @@ func run(ctx context.Context, args []string) (int, error) {
 	})
 	fs.Func("kernel", "give it a kernel of the cache as `NAME`/vmlinuz and NAME/vmlinux (repeat): "+strings.Join(kernels.All(), ", "), func(v string) error {
 		kernelNames = append(kernelNames, v)
+		return nil
+	})
+	fs.Func("initrd", "give it an initramfs under `NAME[:INIT]`; INIT is smallest (the default) or testinit (repeat)", func(v string) error {
+		name, init, _ := strings.Cut(v, ":")
+		initrds[name] = init
 		return nil
 	})
 	fs.Func("get", "bring the file `NAME` back into the current directory (repeat)", func(v string) error {
@@ -92,6 +99,14 @@ func run(ctx context.Context, args []string) (int, error) {
 			return exitLab, err
 		}
 		j.Files[name+"/vmlinuz"], j.Files[name+"/vmlinux"] = k.Vmlinuz(), k.Vmlinux()
+	}
+	for name, init := range initrds {
+		file, err := writeInitrd(ctx, init)
+		if err != nil {
+			return exitLab, err
+		}
+		defer os.Remove(file)
+		j.Files[name] = file
 	}
 	j.Program, j.Args, j.Collect = program, fs.Args()[1:], collect
 	if *console {
@@ -134,4 +149,27 @@ func findProgram(ctx context.Context, arg string) (string, error) {
 		arg = "./" + arg
 	}
 	return lab.Build(ctx, arg)
+}
+
+// writeInitrd builds one of the project's own inits and packs it.
+func writeInitrd(ctx context.Context, init string) (string, error) {
+	var program string
+	var err error
+	switch init {
+	case "", "smallest":
+		program, err = lab.BuildInit(ctx)
+	case "testinit":
+		program, err = lab.Build(ctx, "github.com/mayfly-vm/mayfly/guest/testinit")
+	default:
+		err = fmt.Errorf("lab: no init is called %q; there are smallest and testinit", init)
+	}
+	if err != nil {
+		return "", err
+	}
+	f, err := os.CreateTemp("", "mayfly-initrd-")
+	if err != nil {
+		return "", err
+	}
+	err = errors.Join(lab.WriteInitramfs(f, []lab.Entry{{Name: "init", Host: program}}), f.Close())
+	return f.Name(), err
 }
