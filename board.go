@@ -30,10 +30,10 @@ type board struct {
 	ioapic  *ioapic.Device
 	signs   signs
 
-	attached  chan struct{} // closed when all RAM is reachable
-	attachErr error         // set before attached is closed
+	attached chan struct{} // closed when all RAM is reachable
 
-	stop    atomic.Bool // processors leave their loops
+	ready   chan struct{} // closed when the processors may run, or stop is set
+	stop    atomic.Bool   // processors leave their loops
 	ended   chan struct{}
 	endOnce sync.Once
 	outcome Outcome // set before ended is closed
@@ -51,10 +51,9 @@ type signs struct {
 	panicSeen                     chan struct{}
 }
 
-// assemble builds a board: the KVM side in this goroutine, the files' side in
-// another, since either takes about as long as the other.
+// assemble builds a board. Where there is much to copy, the files' side goes on
+// in another thread beside the KVM side; else waking one would cost more.
 func (vm *VM) assemble() (*board, error) {
-	rec := vm.cfg.Timeline
 	if vm.mem == nil {
 		m, err := memory.New(vm.plan.ram, memory.Options{HugeTLB: vm.cfg.HugePages, Prealloc: vm.cfg.Prealloc})
 		if err != nil {
@@ -62,27 +61,38 @@ func (vm *VM) assemble() (*board, error) {
 		}
 		vm.mem = m
 	}
-	laid := make(chan error, 1)
-	go func() {
-		begin := time.Now()
-		err := vm.lay()
-		rec.Span("image and tables laid", begin, time.Now())
-		laid <- err
-	}()
 	b := &board{vm: vm, mem: vm.mem, ended: make(chan struct{}), attached: make(chan struct{})}
 	b.gate.L = &b.gateMu
 	b.signs.panicSeen = make(chan struct{}, 1)
+	b.start()
+	laid := make(chan error, 1)
+	lay := func() {
+		begin := time.Now()
+		laid <- vm.lay()
+		vm.cfg.Timeline.Span("image and tables laid", begin, time.Now())
+	}
+	if vm.plan.toCopy > parallelCopy {
+		go lay()
+	} else {
+		lay()
+	}
 	err := b.build()
 	if lerr := <-laid; err == nil {
 		err = lerr
 	}
 	if err != nil {
+		b.stop.Store(true)
+		close(b.ready)
+		b.running.Wait()
 		b.dismantle()
 		return nil, err
 	}
 	b.run()
 	return b, nil
 }
+
+// parallelCopy is how many bytes take longer to copy than a thread to wake.
+const parallelCopy = 1 << 20
 
 func (b *board) build() (err error) {
 	vm := b.vm
@@ -94,12 +104,10 @@ func (b *board) build() (err error) {
 	if err := b.addDevices(); err != nil {
 		return err
 	}
-	for id := range vm.cfg.CPUs {
-		p, err := b.machine.NewProcessor(id)
-		if err != nil {
-			return fmt.Errorf("processor %d of %d: %w", id, vm.cfg.CPUs, err)
+	for _, c := range b.cpus {
+		if c.proc, err = b.machine.NewProcessor(c.id); err != nil {
+			return fmt.Errorf("processor %d of %d: %w", c.id, vm.cfg.CPUs, err)
 		}
-		b.cpus = append(b.cpus, &vcpu{board: b, id: id, proc: p})
 	}
 	vm.cfg.Timeline.Mark("processors made")
 	return nil
@@ -171,21 +179,37 @@ func (b *board) endWith(o Outcome, err error) {
 // reset is what the guest asks for by the reset register.
 func (b *board) reset() { b.end(Outcome{Reason: Rebooted}) }
 
-// run starts a goroutine for each processor. The processors' side of a start,
-// registers and CPUID, happens there, so that it happens side by side.
+// start makes the processors' records and the first one's goroutine, which has
+// something to ask of the host while the machine is still being built.
+func (b *board) start() {
+	b.ready = make(chan struct{})
+	b.inGuest = b.vm.cfg.CPUs
+	for id := range b.vm.cfg.CPUs {
+		b.cpus = append(b.cpus, &vcpu{board: b, id: id})
+	}
+	b.running.Add(1)
+	go b.cpus[0].run()
+}
+
+// run lets the first processor go and starts the goroutines of the others. The
+// processors' side of a start, registers and CPUID, happens in each of them.
 func (b *board) run() {
-	go func() {
-		b.attachErr = b.machine.AttachRest()
-		close(b.attached)
-		if b.attachErr != nil {
-			b.fail(b.attachErr)
-		}
-	}()
-	b.inGuest = len(b.cpus)
-	b.running.Add(len(b.cpus))
-	for _, c := range b.cpus {
+	close(b.ready)
+	b.running.Add(len(b.cpus) - 1)
+	for _, c := range b.cpus[1:] {
 		go c.run()
 	}
+	if !b.machine.Partial() {
+		close(b.attached)
+		return
+	}
+	go func() {
+		err := b.machine.AttachRest()
+		close(b.attached)
+		if err != nil {
+			b.fail(err)
+		}
+	}()
 }
 
 // pause returns when no processor is in the guest.
@@ -227,7 +251,9 @@ func (b *board) waitAtGate(c *vcpu) {
 // dismantle gives back what the board holds. No processor runs any more.
 func (b *board) dismantle() {
 	for _, c := range b.cpus {
-		c.proc.Close()
+		if c.proc != nil {
+			c.proc.Close()
+		}
 	}
 	if b.machine != nil {
 		b.machine.Close()

@@ -91,8 +91,8 @@ func (e *ConfigError) Error() string { return e.Field + ": " + e.Msg }
 
 // DefaultCmdline is the command line that lets a stock Linux start without
 // waiting for anything: the console on the first serial port, no probing for
-// more of them, a reboot at once after a panic.
-func DefaultCmdline() string { return "console=ttyS0 8250.nr_uarts=1 panic=-1" }
+// more of them or for a PCI bus, a reboot at once after a panic.
+func DefaultCmdline() string { return "console=ttyS0 8250.nr_uarts=1 pci=off panic=-1" }
 
 func (c Config) withDefaults() Config {
 	if c.CPUs == 0 {

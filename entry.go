@@ -7,17 +7,13 @@ import (
 	"github.com/mayfly-vm/mayfly/cpu"
 	"github.com/mayfly-vm/mayfly/kernel"
 	"github.com/mayfly-vm/mayfly/linuxboot"
-	"github.com/mayfly-vm/mayfly/loader"
 	"github.com/mayfly-vm/mayfly/memory"
 	"github.com/mayfly-vm/mayfly/pvh"
 )
 
 // lay fills guest memory: files, tables, start info.
 func (vm *VM) lay() error {
-	if err := loader.Initrd(vm.mem, vm.initrds, vm.plan.Initrd.Addr, vm.cfg.Load); err != nil {
-		return err
-	}
-	if err := loader.Kernel(vm.mem, vm.image, vm.plan.Delta, vm.cfg.Load); err != nil {
+	if err := vm.plan.layout.Lay(vm.mem); err != nil {
 		return err
 	}
 	tables, err := acpi.Build(acpiAddr, acpiConfig(vm.cfg.CPUs))
@@ -26,7 +22,7 @@ func (vm *VM) lay() error {
 	}
 	mp, err := acpi.MPTable(mpTableAddr, acpiConfig(vm.cfg.CPUs))
 	if err != nil {
-		mp = nil // more processors than a 1 KiB table names: guests with ACPI see all
+		return err
 	}
 	si := vm.startInfo(tables.RSDP)
 	info, memMap, err := si.Encode(pvh.Layout{Info: startInfoAddr, MemMap: memMapAddr})
@@ -76,12 +72,8 @@ const (
 )
 
 // prepare brings a processor into the state in which the guest expects it.
-func (c *vcpu) prepare() error {
+func (c *vcpu) prepare(leaves []cpu.CPUID) error {
 	vm := c.board.vm
-	leaves, err := c.board.machine.CPUID()
-	if err != nil {
-		return err
-	}
 	khz, _ := c.proc.TSCKHz() // 0 where unknown: the guest then measures
 	if err := c.proc.SetCPUID(cpu.Place(leaves, c.id, vm.cfg.CPUs, khz)); err != nil {
 		return err
@@ -91,6 +83,11 @@ func (c *vcpu) prepare() error {
 	}
 	if c.id != 0 {
 		return nil // waits for its start-up IPI
+	}
+	for _, r := range vm.plan.layout.Ranges() {
+		if !c.proc.Prefault(r.Addr, r.Size) {
+			break
+		}
 	}
 	s, _ := vm.entryState()
 	return c.proc.SetState(&s)

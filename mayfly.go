@@ -79,27 +79,17 @@ func New(c Config) (*VM, error) {
 	return vm, nil
 }
 
-// open opens the KVM device beside the files: each takes its time.
-func (vm *VM) open() error {
-	type opened struct {
-		host cpu.Host
-		err  error
-	}
-	ready := make(chan opened, 1)
-	go func() {
-		h, err := openHost(vm.cfg.KVM)
-		ready <- opened{h, err}
-	}()
-	err := vm.openFiles()
-	o := <-ready
-	vm.host = o.host
-	switch {
-	case err != nil:
+// open opens the files and the KVM device, one after the other: each takes less
+// than it costs to wake another thread.
+func (vm *VM) open() (err error) {
+	if err = vm.openFiles(); err != nil {
 		return err
-	case o.err != nil:
-		return o.err
-	case vm.cfg.CPUs > o.host.MaxProcessors():
-		return &ConfigError{"CPUs", fmt.Sprintf("%d: this host's KVM runs at most %d in one machine", vm.cfg.CPUs, o.host.MaxProcessors())}
+	}
+	if vm.host, err = openHost(vm.cfg.KVM); err != nil {
+		return err
+	}
+	if most := vm.host.MaxProcessors(); vm.cfg.CPUs > most {
+		return &ConfigError{"CPUs", fmt.Sprintf("%d: this host's KVM runs at most %d in one machine", vm.cfg.CPUs, most)}
 	}
 	vm.cfg.Timeline.Mark("files and KVM open")
 	return nil

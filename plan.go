@@ -18,9 +18,9 @@ const (
 	zeroPageAddr   = 0x8000  // Linux 64-bit protocol only
 	pageTablesAddr = 0x9000  // likewise
 	cmdlineAddr    = 0x20000 // 64 KiB
-	mpTableAddr    = 0x9FC00 // the last KiB below the ISA hole, where an EBDA would be
 	isaHoleAddr    = 0xA0000
 	acpiAddr       = 0xE0000
+	mpTableAddr    = 0xF0000  // guests without ACPI search here
 	highAddr       = 0x100000 // kernels load from here on
 	ioapicAddr     = 0xFEC00000
 	ioapicSize     = 0x1000
@@ -29,9 +29,9 @@ const (
 // Global system interrupts of the devices, and how many pins the I/O APIC has:
 // a guest reads, masks and rewrites each of them at its start.
 const (
-	gsiSerial  = 4
-	gsiPower   = 5
-	ioapicPins = 6
+	gsiSerial  = 4 // as PCs have it
+	gsiPower   = 3
+	ioapicPins = 5
 )
 
 // Ports of the devices.
@@ -51,8 +51,10 @@ type Plan struct {
 	MemMap   []pvh.MemMapEntry
 	Cmdline  string
 
-	ram   []memory.Range
-	eager uint64 // how much low RAM the guest needs from its first instruction on
+	ram    []memory.Range
+	eager  uint64 // how much low RAM the guest needs from its first instruction on
+	layout loader.Layout
+	toCopy uint64 // bytes
 }
 
 func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error) {
@@ -84,6 +86,13 @@ func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error)
 	if err := p.placeInitrd(initrds, top); err != nil {
 		return nil, err
 	}
+	mode := c.Load
+	if c.HugePages {
+		mode = loader.Copy // nothing can be mapped over pages of the pool
+	}
+	p.layout.Kernel(im, p.Delta, mode)
+	p.layout.Initrd(initrds, p.Initrd.Addr, mode)
+	p.toCopy = p.layout.ToCopy()
 	return p, p.mapMemory()
 }
 
@@ -95,12 +104,15 @@ func (p *Plan) placeInitrd(initrds []loader.File, kernelTop uint64) error {
 		return nil
 	}
 	room := uint64(p.ram[0].Addr) + p.ram[0].Size
-	whole := (n + memory.PageSize - 1) &^ (memory.PageSize - 1)
-	if whole > room || room-whole < kernelTop {
+	addr := room - min(n, room)
+	if addr &^= memory.PageSize - 1; n >= loader.InitrdGrain {
+		addr &^= loader.InitrdGrain - 1
+	}
+	if n > room || addr < kernelTop {
 		return fmt.Errorf("initrd: its %d MiB do not fit between the kernel, which ends at %d MiB, and the end of low memory at %d MiB: give the machine more memory",
 			n>>20, kernelTop>>20, room>>20)
 	}
-	p.Initrd = memory.Range{Addr: memory.Addr((room - whole) &^ (memory.PageSize - 1)), Size: n}
+	p.Initrd = memory.Range{Addr: memory.Addr(addr), Size: n}
 	return nil
 }
 
@@ -109,7 +121,7 @@ func (p *Plan) mapMemory() (err error) {
 	for _, r := range p.ram {
 		b.Add(uint64(r.Addr), r.Size, pvh.RAM)
 	}
-	b.Add(mpTableAddr, highAddr-mpTableAddr, pvh.Reserved) // MP table, ISA hole, ACPI tables
+	b.Add(isaHoleAddr, highAddr-isaHoleAddr, pvh.Reserved) // with the ACPI and MP tables
 	p.MemMap, err = b.Build()
 	return err
 }

@@ -43,7 +43,14 @@ func (c *vcpu) run() {
 			c.board.memoryLost(fmt.Sprintf("the monitor could not read guest memory at host address %#x", fault.Addr()))
 		}
 	}()
-	if err := c.prepare(); err != nil {
+	leaves, err := c.board.vm.host.CPUID()
+	if <-c.board.ready; c.board.stop.Load() {
+		return
+	}
+	if err == nil {
+		err = c.prepare(leaves)
+	}
+	if err != nil {
 		c.board.fail(fmt.Errorf("processor %d: %w", c.id, err))
 		return
 	}

@@ -14,6 +14,9 @@ type Host interface {
 	MaxProcessors() int
 	// NewMachine makes an empty machine over the RAM of m.
 	NewMachine(m *memory.Map, o Options) (Machine, error)
+	// CPUID is what this host offers a guest, before topology is laid over it. The
+	// list is the caller's to read, not to change.
+	CPUID() ([]CPUID, error)
 	// Describe names the host for people, with its limits: "kvm_amd".
 	Describe() string
 	Close() error
@@ -36,11 +39,11 @@ type Machine interface {
 	// NewProcessor makes processor id (its APIC id). Processor 0 starts where its
 	// registers say; the others wait for INIT and a start-up IPI.
 	NewProcessor(id int) (Processor, error)
-	// CPUID is what this host offers a guest, before topology is laid over it.
-	CPUID() ([]CPUID, error)
 	// RouteLevel tells the interrupt fabric which pins are level triggered, so that
 	// the end of such an interrupt is reported. The list replaces the last one.
 	RouteLevel(routes []LevelRoute) error
+	// Partial tells whether there is RAM that AttachRest has yet to make reachable.
+	Partial() bool
 	// AttachRest makes the RAM above Options.Eager reachable. It may run beside the
 	// guest: until it returns, accesses up there are MMIO exits.
 	AttachRest() error

@@ -18,23 +18,24 @@ type File struct {
 // and pages can be mapped.
 func InitrdSize(files []File) (n uint64) {
 	for _, f := range files {
-		n = up(n) + f.Size
+		n = up(n, memory.PageSize) + f.Size
 	}
 	return n
 }
 
-// Initrd lays the files at addr, which is page aligned. They are mapped but for
-// Copy: a guest reads its initrd once, front to back.
-func Initrd(m *memory.Map, files []File, addr memory.Addr, mode Mode) error {
+// InitrdGrain is what the initrds' place is best aligned to.
+const InitrdGrain = memory.HugePageSize
+
+// Initrd adds the files at addr, which is page aligned. A guest reads its initrd
+// once, front to back: it is mapped, but for small ones, which would only cut a
+// huge page into small ones.
+func (l *Layout) Initrd(files []File, addr memory.Addr, mode Mode) {
 	for _, f := range files {
-		if mode == Copy || !m.CanMapFiles() {
-			if err := lay(m, f.File, f.Path, []piece{{addr: addr, n: f.Size, way: copied}}); err != nil {
-				return err
-			}
-		} else if err := m.MapFile(addr, f.File, 0, up(f.Size)); err != nil {
-			return err
+		w := mapped
+		if mode == Copy || mode == Auto && f.Size < memory.HugePageSize {
+			w = copied
 		}
-		addr += memory.Addr(up(f.Size))
+		l.pieces = append(l.pieces, piece{f.File, f.Path, addr, 0, f.Size, w})
+		addr += memory.Addr(up(f.Size, memory.PageSize))
 	}
-	return nil
 }

@@ -5,10 +5,12 @@ package loader
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mayfly-vm/mayfly/kernel"
 	"github.com/mayfly-vm/mayfly/memory"
@@ -48,14 +50,6 @@ func ParseMode(s string) (Mode, error) {
 	return 0, fmt.Errorf("unknown way to load %q: it is auto, map or copy", s)
 }
 
-// piece is a run of file bytes with one place and one way.
-type piece struct {
-	addr memory.Addr
-	off  int64
-	n    uint64
-	way  way
-}
-
 type way uint8
 
 const (
@@ -67,47 +61,61 @@ const (
 	sifted
 )
 
-// Kernel lays the image's segments at their addresses plus delta. Memory behind
-// a segment's file part must read as zeroes already: that is its BSS.
-func Kernel(m *memory.Map, im *kernel.Image, delta int64, mode Mode) error {
-	if !m.CanMapFiles() {
-		mode = Copy
-	}
-	var list []piece
-	for i := range im.Segments {
-		s := &im.Segments[i]
-		list = append(list, cut(s, memory.Addr(s.Paddr+uint64(delta)), mode, im.Text)...)
-	}
-	return lay(m, im.File, im.Path, list)
+// Layout is what goes where: pieces of files, decided before memory exists.
+type Layout struct {
+	pieces []piece
 }
 
-// cut divides a segment: text lists the file ranges that hold code. What is
-// mapped is whole pages; the odd ends are copied.
-func cut(s *kernel.Segment, addr memory.Addr, mode Mode, text []kernel.FileRange) []piece {
-	all := piece{addr: addr, off: int64(s.Offset), n: s.Filesz, way: copied}
-	aligned := (uint64(addr)-s.Offset)%memory.PageSize == 0
-	if mode == Copy || !aligned || s.Filesz < 4*memory.PageSize {
-		return []piece{all}
+// piece is a run of a file's bytes with one place and one way.
+type piece struct {
+	file *os.File
+	name string // as the user gave it
+	addr memory.Addr
+	off  int64
+	n    uint64
+	way  way
+}
+
+// Kernel adds the image's segments at their addresses plus delta. Memory behind
+// a segment's file part must read as zeroes already: that is its BSS.
+func (l *Layout) Kernel(im *kernel.Image, delta int64, mode Mode) {
+	for i := range im.Segments {
+		s := &im.Segments[i]
+		l.segment(im, s, memory.Addr(s.Paddr+uint64(delta)), mode)
 	}
-	// The part from which on the segment may be mapped: all of it, or in Auto what
-	// comes behind its code; data that is written is copied whole.
-	from := uint64(0)
-	if mode == Auto {
-		if s.Writable() {
-			all.way = sifted
-			return []piece{all}
+}
+
+// segment divides a segment into what is copied and what is mapped.
+func (l *Layout) segment(im *kernel.Image, s *kernel.Segment, addr memory.Addr, mode Mode) {
+	add := func(from, to uint64, w way) {
+		if from < to {
+			l.pieces = append(l.pieces, piece{im.File, im.Path, addr + memory.Addr(from), int64(s.Offset + from), to - from, w})
 		}
-		from = textEnd(s, text)
 	}
-	from = up(s.Offset+from) - s.Offset
-	end := down(s.Offset+s.Filesz) - s.Offset
-	if from >= end {
-		return []piece{all}
+	if mode == Copy || (uint64(addr)-s.Offset)%memory.PageSize != 0 {
+		add(0, s.Filesz, copied)
+		return
 	}
-	at := func(a, b uint64, w way) piece {
-		return piece{addr + memory.Addr(a), int64(s.Offset + a), b - a, w}
+	// What may be mapped: all of it, or in Auto what comes behind the code of a
+	// segment that the guest does not write to by design. Map goes by pages; Auto
+	// by frames of a huge page, since one mapped page in a frame makes the host use
+	// small pages for all of it.
+	from, grain, w := uint64(0), uint64(memory.PageSize), copied
+	if mode == Auto {
+		grain = memory.HugePageSize
+		if from = textEnd(s, im.Text); s.Writable() {
+			from, w = s.Filesz, sifted
+		}
 	}
-	return []piece{at(0, from, copied), at(from, end, mapped), at(end, s.Filesz, copied)}
+	first := up(uint64(addr)+from, grain) - uint64(addr)
+	last := down(uint64(addr)+s.Filesz, grain) - uint64(addr)
+	if first >= last || last > s.Filesz { // nothing left to map, or a wrap below the start
+		add(0, s.Filesz, w)
+		return
+	}
+	add(0, first, w)
+	add(first, last, mapped)
+	add(last, s.Filesz, copied)
 }
 
 // textEnd is how far the segment's code reaches, in bytes from its start: all
@@ -128,75 +136,96 @@ func textEnd(s *kernel.Segment, text []kernel.FileRange) uint64 {
 	return end
 }
 
-func up(n uint64) uint64   { return (n + memory.PageSize - 1) &^ (memory.PageSize - 1) }
-func down(n uint64) uint64 { return n &^ (memory.PageSize - 1) }
+func up(n, grain uint64) uint64   { return (n + grain - 1) &^ (grain - 1) }
+func down(n, grain uint64) uint64 { return n &^ (grain - 1) }
+
+// ToCopy is how many bytes Lay will copy.
+func (l *Layout) ToCopy() (n uint64) {
+	for i := range l.pieces {
+		if l.pieces[i].way != mapped {
+			n += l.pieces[i].n
+		}
+	}
+	return n
+}
+
+// Ranges are the places that Lay fills, for those who want to fault them in.
+func (l *Layout) Ranges() []memory.Range {
+	list := make([]memory.Range, len(l.pieces))
+	for i := range l.pieces {
+		list[i] = memory.Range{Addr: l.pieces[i].addr, Size: l.pieces[i].n}
+	}
+	return list
+}
 
 // chunk is what one copier takes at a time: a huge page.
 const chunk = memory.HugePageSize
 
-// lay maps first, then copies with two threads: the mappings change the address
-// space, which must be done before anybody faults in it.
-func lay(m *memory.Map, f *os.File, name string, list []piece) error {
-	work := make(chan piece, 256)
-	var total uint64
-	for _, p := range list {
-		if p.way != mapped {
-			total += p.n
-			continue
-		}
-		if err := m.MapFile(p.addr, f, p.off, p.n); err != nil {
-			return err
+// Lay maps first, then copies, much with two threads: the mappings change the
+// address space, which must be done before anybody faults in it.
+func (l *Layout) Lay(m *memory.Map) error {
+	for i := range l.pieces {
+		if p := &l.pieces[i]; p.way == mapped {
+			if err := m.MapFile(p.addr, p.file, p.off, up(p.n, memory.PageSize)); err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
 		}
 	}
-	if total == 0 {
+	if l.ToCopy() < 4*chunk {
+		for i := range l.pieces {
+			if err := l.pieces[i].copyIn(m); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
-	copiers := 1
-	if total > 4*chunk {
-		copiers = 2
-	}
-	errs := make([]error, copiers)
-	var wg sync.WaitGroup
-	for i := range copiers {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			for p := range work {
-				if errs[i] == nil {
-					errs[i] = copyIn(m, f, name, p)
-				}
+	var next atomic.Int64 // of the chunks; each copier takes the next
+	chunks := l.chunks()
+	errs := make([]error, 2)
+	copier := func(i int) {
+		for errs[i] == nil {
+			n := int(next.Add(1)) - 1
+			if n >= len(chunks) {
+				return
 			}
-		}()
+			errs[i] = chunks[n].copyIn(m)
+		}
 	}
-	for _, p := range list {
+	var wg sync.WaitGroup
+	wg.Add(1)
+	go func() { defer wg.Done(); copier(1) }()
+	copier(0)
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// chunks cuts what is to be copied at huge page boundaries.
+func (l *Layout) chunks() (list []piece) {
+	for _, p := range l.pieces {
 		for p.way != mapped && p.n > 0 {
 			q := p
 			q.n = min(p.n, chunk-uint64(p.addr)%chunk)
-			work <- q
+			list = append(list, q)
 			p.addr, p.off, p.n = p.addr+memory.Addr(q.n), p.off+int64(q.n), p.n-q.n
 		}
 	}
-	close(work)
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return list
 }
 
 // copyIn reads straight into guest memory; a file cut short is an error here,
 // where a mapping would raise SIGBUS.
-func copyIn(m *memory.Map, f *os.File, name string, p piece) error {
+func (p *piece) copyIn(m *memory.Map) error {
+	if p.way == mapped {
+		return nil
+	}
 	dst, err := m.Slice(p.addr, p.n)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("%s: %w", p.name, err)
 	}
 	if p.way == sifted {
-		return sift(dst, f, name, p.off)
+		return sift(dst, p.file, p.name, p.off)
 	}
-	return read(dst, f, name, p.off)
+	return read(dst, p.file, p.name, p.off)
 }
 
 func read(dst []byte, f *os.File, name string, off int64) error {

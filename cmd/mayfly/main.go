@@ -1,3 +1,9 @@
+// The processors' threads block in KVM, so the number of Go's own is no matter of
+// the container's CPU quota: looking it up costs a start five files.
+
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Mayfly runs virtual machines on Linux/KVM. "mayfly help" tells all.
 //
 // The command has no logic of its own: it turns flags into a mayfly.Config, lends the machine the terminal and tells how it

@@ -26,6 +26,10 @@ type host struct {
 	sys      *kvm.System
 	max      int
 	mmapSize int
+
+	cpuidOnce sync.Once
+	cpuid     []cpu.CPUID
+	cpuidErr  error
 }
 
 // Open opens the KVM device. What fails says what to do about it.
@@ -116,10 +120,6 @@ type machine struct {
 	vm   *kvm.VM
 
 	slots []kvm.MemoryRegion // the first is attached at once, the others by AttachRest
-
-	cpuidOnce sync.Once
-	cpuid     []cpu.CPUID
-	cpuidErr  error
 }
 
 // setUp sets the first memory slot before anything else: with interrupt
@@ -154,6 +154,9 @@ func (mc *machine) attach(i int) error {
 	}
 	return nil
 }
+
+// Partial tells whether slots remain.
+func (mc *machine) Partial() bool { return len(mc.slots) > 1 }
 
 // AttachRest sets the remaining slots. A KVM that shadows page tables allocates
 // 8 bytes a page for each slot, which for 16 GiB takes longer than all the rest
@@ -205,21 +208,21 @@ func (mc *machine) RouteLevel(routes []cpu.LevelRoute) error {
 	return mc.vm.SetGSIRouting(t)
 }
 
-// CPUID asks KVM once a machine: the answer takes hundreds of microseconds on
-// some hosts.
-func (mc *machine) CPUID() ([]cpu.CPUID, error) {
-	mc.cpuidOnce.Do(func() {
+// CPUID asks KVM once: the answer takes hundreds of microseconds on some hosts.
+func (h *host) CPUID() ([]cpu.CPUID, error) {
+	h.cpuidOnce.Do(func() {
 		var list []kvm.CPUIDEntry
-		if list, mc.cpuidErr = mc.host.sys.SupportedCPUID(); mc.cpuidErr != nil {
+		if list, h.cpuidErr = h.sys.SupportedCPUID(); h.cpuidErr != nil {
 			return
 		}
+		h.cpuid = make([]cpu.CPUID, len(list))
 		for i := range list {
 			e := &list[i]
-			mc.cpuid = append(mc.cpuid, cpu.CPUID{Leaf: e.Function, Index: e.Index, Indexed: e.Flags&kvm.CPUIDSignificantIndex != 0,
-				EAX: e.EAX, EBX: e.EBX, ECX: e.ECX, EDX: e.EDX})
+			h.cpuid[i] = cpu.CPUID{Leaf: e.Function, Index: e.Index, Indexed: e.Flags&kvm.CPUIDSignificantIndex != 0,
+				EAX: e.EAX, EBX: e.EBX, ECX: e.ECX, EDX: e.EDX}
 		}
 	})
-	return mc.cpuid, mc.cpuidErr
+	return h.cpuid, h.cpuidErr
 }
 
 func (mc *machine) NewProcessor(id int) (cpu.Processor, error) {
