@@ -19,6 +19,11 @@
 //		Stdout:  os.Stdout,
 //	})
 //
+// What the emulation gets wrong, with QEMU 7.2: a guest's XSETBV does not reach
+// KVM, so every L2 Linux warns of an "XSAVE consistency problem" and goes on
+// without XSAVE, whichever monitor started it. With two processors the nest
+// hangs now and then, so it has one; L2 guests may have more.
+//
 // A Go test package goes into the lab as a whole with [Main].
 //
 // The environment variable MAYFLY_LAB=native or MAYFLY_LAB=nest overrides the

@@ -3,6 +3,7 @@ package kernels
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -27,9 +28,9 @@ func CacheDir() (string, error) {
 	return filepath.Join(d, "mayfly-lab"), nil
 }
 
-// lockCache keeps two processes from filling the cache at once. The caller
-// unlocks by calling the result.
-func lockCache(cache string) (func(), error) {
+// lockCache keeps two processes from filling the cache at once, and says so
+// when it has to wait. The caller unlocks by calling the result.
+func lockCache(cache string, progress io.Writer) (func(), error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return nil, err
 	}
@@ -37,7 +38,11 @@ func lockCache(cache string) (func(), error) {
 	if err != nil {
 		return nil, err
 	}
-	for {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		fmt.Fprintf(progress, "lab: waiting for another process that fills the cache %s\n", cache)
+	}
+	for err != nil {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
 		if !errors.Is(err, unix.EINTR) {
 			break

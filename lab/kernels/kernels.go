@@ -92,7 +92,7 @@ func get(ctx context.Context, name string, progress io.Writer, update bool) (Ker
 	if !update && valid() {
 		return k, nil
 	}
-	unlock, err := lockCache(cache)
+	unlock, err := lockCache(cache, progress)
 	if err != nil {
 		return Kernel{}, err
 	}
