@@ -13,6 +13,8 @@
 //	touch[,MIB]       write and check that much memory, then power off
 //	button            wait for the power button, then power off
 //	sleep             sleep for ever
+//	ask               read such a word from the console, and do that
+//	sysrq,LETTER      write the letter to /proc/sysrq-trigger: b restarts without a word
 //
 // mayfly.report=none leaves the report out, mayfly.report=brief the kernel's
 // log in it.
@@ -108,6 +110,17 @@ func act(verb, arg string) {
 	case "sleep":
 		fmt.Println("sleep: ready")
 		select {}
+	case "ask":
+		fmt.Println("ask: ready")
+		var word string
+		fmt.Scanln(&word)
+		verb, arg, _ := strings.Cut(word, ",")
+		act(verb, arg)
+	case "sysrq":
+		drain()
+		if err := os.WriteFile("/proc/sysrq-trigger", []byte(arg), 0); err != nil {
+			fmt.Println("sysrq:", err)
+		}
 	default:
 		fmt.Printf("mayfly.test=%s: no such word\n", verb)
 	}

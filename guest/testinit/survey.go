@@ -34,6 +34,7 @@ func survey(withLog bool) *report.Report {
 		IOMem:       s.text("/proc/iomem"),
 		Clocksource: s.line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
 		Clocks:      s.line("/sys/devices/system/clocksource/clocksource0/available_clocksource"),
+		Clockevent:  s.line("/sys/devices/system/clockevents/clockevent0/current_device"),
 		Interrupts:  s.text("/proc/interrupts"),
 	}
 	s.memory()

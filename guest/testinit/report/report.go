@@ -31,6 +31,7 @@ type Report struct {
 	ACPITables  []string // names in /sys/firmware/acpi/tables
 	Clocksource string   // the current one
 	Clocks      string   // those available
+	Clockevent  string   // the first processor's timer, such as "lapic-deadline"
 	Interrupts  string   // /proc/interrupts
 	Files       []File   // regular files in the root directory: what the initrds brought
 	Uptime      float64  // seconds, when the report was made
