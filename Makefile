@@ -1,0 +1,56 @@
+# make help lists the targets. Everything is built without cgo.
+export CGO_ENABLED = 0
+export PATH := $(PATH):/usr/local/go/bin
+GO ?= go
+BIN = bin
+PROGRAMS = $(notdir $(wildcard cmd/mayfly*))
+# 10s for each fuzz target; see fuzz.
+FUZZTIME ?= 10s
+# What go test is told beside; RUN narrows the tests, PKG the packages.
+PKG ?= ./...
+RUN ?=
+
+.DEFAULT_GOAL := build
+.PHONY: help build install-deps test lint race bench lab demo fuzz fmt clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+
+build: ## the programs, static and stripped, into bin/
+	$(GO) build -trimpath -ldflags='-s -w' -o $(BIN)/ $(addprefix ./cmd/,$(PROGRAMS))
+
+install-deps: ## what tests and demo need from the distribution (apt-get, as root or by sudo)
+	./scripts/install-deps.sh
+
+test: install-deps build lint ## everything: style, tests here, tests in the lab, proofs of the guests
+	$(GO) run ./scripts/runtests -run='$(RUN)' $(PKG)
+
+lint: ## gofmt, go vet, staticcheck
+	@found="$$(gofmt -s -l $$(git ls-files '*.go'))"; if [ -n "$$found" ]; then echo "gofmt -s would change (make fmt does it):" $$found; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+race: ## the tests that need no lab, with the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) run ./scripts/runtests -race -short $(PKG)
+
+bench: ## the side-by-side tables; BENCH='-runs 5 -only start' narrows them
+	$(GO) run ./bench $(BENCH)
+
+lab: ## run CMD, a program or package with its arguments, on a KVM that can run Linux
+	@test -n "$(CMD)" || { echo "make lab CMD='[flags of the lab --] ./cmd/mayfly doctor'; go run ./lab/cmd/lab -h tells the flags"; exit 2; }
+	@$(GO) build -o $(BIN)/lab ./lab/cmd/lab
+	@$(BIN)/lab $(CMD)
+
+demo: ## from nothing to a booted kernel, and a picture of where the time went
+	./scripts/install-deps.sh demo
+	$(MAKE) build
+	$(GO) run ./lab/cmd/demo
+
+fuzz: ## each fuzz target for FUZZTIME
+	$(GO) run ./scripts/runtests -fuzz=$(FUZZTIME) $(PKG)
+
+fmt: ## format the sources
+	gofmt -s -w $$(git ls-files '*.go')
+
+clean: ## remove what was built here; the caches of kernels stay
+	rm -rf $(BIN) bench/out demo-timeline.svg demo-timeline.html coverage.out
