@@ -1,0 +1,155 @@
+package linuxtest
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/guest/testinit/report"
+)
+
+// patience is how long a guest may take to do what is waited for; a second is
+// usual. More than that and the test fails with the guest's last words.
+const patience = 90 * time.Second
+
+// words is the command line of a Linux guest: the defaults, and what the test
+// init shall do. The kernel's log is in the report, not on the slow console.
+func words(w ...string) string {
+	return strings.Join(append([]string{mayfly.DefaultCmdline(), "quiet", "printk.time=1"}, w...), " ")
+}
+
+// guest is a machine that runs.
+type guest struct {
+	t   testing.TB
+	vm  *mayfly.VM
+	out *screen
+}
+
+// start boots. It fills in initrd and command line if there are none.
+func start(t testing.TB, c mayfly.Config) *guest {
+	t.Helper()
+	if c.Initrd == nil {
+		c.Initrd = []string{initrdFile}
+	}
+	if c.Cmdline == "" {
+		c.Cmdline = words()
+	}
+	g := &guest{t: t, out: newScreen()}
+	c.Console.Out = g.out
+	var err error
+	if g.vm, err = mayfly.New(c); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { g.vm.Close() })
+	if err := g.vm.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// wait returns how the machine ended.
+func (g *guest) wait() mayfly.Outcome {
+	g.t.Helper()
+	ctx, cancel := context.WithTimeout(g.t.Context(), patience)
+	defer cancel()
+	o, err := g.vm.Wait(ctx)
+	if err != nil {
+		g.t.Fatalf("%v\n%s", err, g.out.tail())
+	}
+	return o
+}
+
+// ends waits for the end and fails the test if it is another.
+func (g *guest) ends(want mayfly.Reason) mayfly.Outcome {
+	g.t.Helper()
+	o := g.wait()
+	if o.Reason != want {
+		g.t.Fatalf("the guest ended: %v (%s), want: %v\n%s", o.Reason, o.Detail, want, g.out.tail())
+	}
+	return o
+}
+
+// says waits until the guest has written a line.
+func (g *guest) says(line string) {
+	g.t.Helper()
+	ctx, cancel := context.WithTimeout(g.t.Context(), patience)
+	defer cancel()
+	if err := g.out.wait(ctx, line+"\n"); err != nil {
+		g.t.Fatalf("the guest did not say %q: %v\n%s", line, err, g.out.tail())
+	}
+}
+
+// report is the guest's last report.
+func (g *guest) report() *report.Report {
+	g.t.Helper()
+	r, err := report.Parse([]byte(g.out.text()))
+	if err != nil {
+		g.t.Fatalf("%v\n%s", err, g.out.tail())
+	}
+	if len(r.Errors) > 0 {
+		g.t.Errorf("the guest could not read: %q", r.Errors)
+	}
+	return r
+}
+
+// screen keeps what a guest writes, without carriage returns.
+type screen struct {
+	mu   sync.Mutex
+	buf  bytes.Buffer
+	more chan struct{} // closed and replaced at each write
+}
+
+func newScreen() *screen { return &screen{more: make(chan struct{})} }
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range p {
+		if c != '\r' {
+			s.buf.WriteByte(c)
+		}
+	}
+	close(s.more)
+	s.more = make(chan struct{})
+	return len(p), nil
+}
+
+func (s *screen) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.String()
+}
+
+// tail is the end of the console, for a message.
+func (s *screen) tail() string {
+	const keep = 3000
+	t := s.text()
+	if len(t) > keep {
+		t = "…" + t[len(t)-keep:]
+	}
+	return "The console ends with:\n" + t
+}
+
+// wait returns when the text is there.
+func (s *screen) wait(ctx context.Context, text string) error {
+	from := 0
+	for {
+		s.mu.Lock()
+		b, more := s.buf.Bytes(), s.more
+		found := bytes.Contains(b[from:], []byte(text))
+		from = max(0, len(b)-len(text))
+		s.mu.Unlock()
+		if found {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
