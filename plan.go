@@ -29,9 +29,9 @@ const (
 // Global system interrupts of the devices, and how many pins the I/O APIC has:
 // a guest reads, masks and rewrites each of them at its start.
 const (
-	gsiSerial  = 4 // as PCs have it
-	gsiPower   = 3
-	ioapicPins = 5
+	gsiPower   = 0
+	gsiSerial  = 1
+	ioapicPins = 2
 )
 
 // Ports of the devices.

@@ -5,6 +5,7 @@ import "encoding/binary"
 const (
 	madtLAPIC   = 0
 	madtIOAPIC  = 1
+	madtISA     = 2 // interrupt source override
 	madtX2APIC  = 9
 	cpuEnabled  = 1
 	maxXAPICID  = 254 // 255 addresses all processors
@@ -33,5 +34,11 @@ func madt(c *Config) []byte {
 	b = append(b, madtIOAPIC, 12, c.IOAPIC.ID, 0)
 	b = le.AppendUint32(b, c.IOAPIC.Addr)
 	b = le.AppendUint32(b, 0) // its first GSI
+	if irq, gsi, moved := c.override(); moved {
+		const activeHighEdge = 0x5
+		b = append(b, madtISA, 10, 0, byte(irq))
+		b = le.AppendUint32(b, gsi)
+		b = le.AppendUint16(b, activeHighEdge)
+	}
 	return sealTable(b)
 }

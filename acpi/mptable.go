@@ -109,9 +109,18 @@ func mpConfig(c *Config) []byte {
 	const isa = 0
 	add([]byte{mpBus, isa, 'I', 'S', 'A', ' ', ' ', ' '})
 	add(le.AppendUint32([]byte{mpIOAPIC, c.IOAPIC.ID, mpIOAPICVersion, mpIOAPICEnabled}, c.IOAPIC.Addr))
-	for irq := range min(isaIRQs, c.IOAPIC.Pins) {
+	for irq := range isaIRQs {
+		pin := irq
+		if from, to, moved := c.override(); moved && irq == from {
+			pin = int(to)
+		} else if moved && irq == int(to) {
+			continue
+		}
+		if pin >= c.IOAPIC.Pins {
+			continue
+		}
 		// Flags of 0: as the bus has it, for ISA edge-triggered and active high.
-		add([]byte{mpInterrupt, mpINT, 0, 0, isa, byte(irq), c.IOAPIC.ID, byte(irq)})
+		add([]byte{mpInterrupt, mpINT, 0, 0, isa, byte(irq), c.IOAPIC.ID, byte(pin)})
 	}
 	add([]byte{mpLocal, mpNMI, 0, 0, isa, 0, mpAllAPICs, 1})
 

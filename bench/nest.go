@@ -77,21 +77,17 @@ func (b *bench) insideJob(ctx context.Context) (lab.Job, error) {
 		job.Files[name] = got.Vmlinux()
 	}
 	job.Args = append(job.Args, "microvm", "debian")
-	init, err := benchInit()
+	init, err := lab.BuildInit(ctx)
+	if err != nil {
+		return job, err
+	}
+	b0, err := os.ReadFile(init)
 	if err != nil {
 		return job, err
 	}
 	initrd := filepath.Join(b.dir, "nest-initrd")
 	job.Files["initrd"] = initrd
-	return job, os.WriteFile(initrd, lab.Initramfs(map[string][]byte{"init": init}), 0o600)
-}
-
-// benchInit builds the freestanding init that says one line.
-func benchInit() ([]byte, error) {
-	if out, err := exec.Command("make", "-s", "-C", "guest/init").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("guest/init: %w\n%s", err, out)
-	}
-	return os.ReadFile("guest/init/init")
+	return job, os.WriteFile(initrd, lab.Initramfs(map[string][]byte{"init": b0}), 0o600)
 }
 
 // addLibraries adds the shared libraries that a peer was linked with.

@@ -149,11 +149,14 @@ func (l *Layout) ToCopy() (n uint64) {
 	return n
 }
 
-// Ranges are the places that Lay fills, for those who want to fault them in.
+// Ranges are the places that Lay fills, in whole pages, for those who want to
+// fault them in.
 func (l *Layout) Ranges() []memory.Range {
 	list := make([]memory.Range, len(l.pieces))
 	for i := range l.pieces {
-		list[i] = memory.Range{Addr: l.pieces[i].addr, Size: l.pieces[i].n}
+		p := &l.pieces[i]
+		from := down(uint64(p.addr), memory.PageSize)
+		list[i] = memory.Range{Addr: memory.Addr(from), Size: up(uint64(p.addr)+p.n, memory.PageSize) - from}
 	}
 	return list
 }

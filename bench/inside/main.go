@@ -32,10 +32,13 @@ const (
 	hist   = "hist:keys=exit_reason"
 )
 
+// firstLine is what guest/init says, as the console shows it.
+const firstLine = "init\r\n"
+
 func main() {
 	runs := flag.Int("runs", 5, "starts of each")
 	loads := flag.String("load", "auto", "Mayfly's ways to load, separated by commas")
-	cmdline := flag.String("cmdline", "console=ttyS0 quiet", "the guests' command line")
+	cmdline := flag.String("cmdline", "console=ttyS0 pci=off quiet -- stay", "the guests' command line")
 	crowd := flag.Int("crowd", 1, "machines at once")
 	flag.Parse()
 	paths := map[string]string{}
@@ -77,7 +80,7 @@ func start(m monitor.Monitor, vm monitor.Machine, crowd int) (r Result) {
 	trace := os.WriteFile(events+"trigger", []byte(hist), 0) == nil
 	var all []*monitor.Started
 	for range crowd {
-		s, err := monitor.Start(m, vm, os.TempDir(), "init", 2*time.Minute)
+		s, err := monitor.Start(m, vm, os.TempDir(), firstLine, 2*time.Minute)
 		if err != nil {
 			r.Error = err.Error()
 			break
