@@ -18,7 +18,7 @@ import (
 type Report struct {
 	Version     string // /proc/version
 	Cmdline     string // /proc/cmdline
-	LoaderType  string // /proc/sys/kernel/bootloader_type, decimal: 144 says PVH (or Xen), 255 an unnamed loader
+	LoaderType  string // /proc/sys/kernel/bootloader_type, decimal: 176 says PVH, 255 an unnamed loader
 	Online      string // /sys/devices/system/cpu/online, such as "0-3"
 	Present     string
 	CPUs        []CPU
