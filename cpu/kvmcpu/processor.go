@@ -168,9 +168,12 @@ func (p *processor) Translate(virtual uint64) (memory.Addr, bool) {
 func (p *processor) Prefault(addr memory.Addr, size uint64) bool {
 	for size > 0 && !p.noFault {
 		left, err := p.vcpu.PreFaultMemory(uint64(addr), size)
-		if err != nil {
-			p.noFault = !errors.Is(err, unix.EFAULT) && !errors.Is(err, unix.EAGAIN)
-			return false
+		switch {
+		case errors.Is(err, unix.ENOENT): // a slot that is still to be attached
+			return true
+		case errors.Is(err, unix.EAGAIN):
+		case err != nil:
+			p.noFault = true
 		}
 		addr, size = addr+memory.Addr(size-left), left
 	}
