@@ -2,6 +2,7 @@ package mayfly
 
 import (
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,6 @@ type board struct {
 	cpus    []*vcpu
 	ports   bus.Bus
 	mmio    bus.Bus
-	serial  *serial.Device
 	power   *power.Device
 	ioapic  *ioapic.Device
 	signs   signs
@@ -68,7 +68,7 @@ func (vm *VM) assemble() (*board, error) {
 	laid := make(chan error, 1)
 	lay := func() {
 		begin := time.Now()
-		laid <- vm.lay()
+		laid <- vm.layGuarded()
 		vm.cfg.Timeline.Span("image and tables laid", begin, time.Now())
 	}
 	if vm.plan.toCopy > parallelCopy {
@@ -87,8 +87,25 @@ func (vm *VM) assemble() (*board, error) {
 		b.dismantle()
 		return nil, err
 	}
+	if vm.pauses > 0 { // a restart while paused: not one instruction
+		b.paused = true
+		for _, c := range b.cpus {
+			c.proc.Kick()
+		}
+	}
 	b.run()
 	return b, nil
+}
+
+// layGuarded is lay, where a host page that cannot be had is an error.
+func (vm *VM) layGuarded() (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = broken("laying guest memory", r)
+		}
+	}()
+	return vm.lay()
 }
 
 // parallelCopy is how many bytes take longer to copy than a thread to wake.
@@ -114,13 +131,9 @@ func (b *board) build() (err error) {
 }
 
 func (b *board) addDevices() error {
-	scan, err := b.newScanner()
-	if err != nil {
-		return err
-	}
 	b.ioapic = ioapic.New(ioapicPins, b.machine)
 	b.ioapic.OnRoutes(b.routeLevel)
-	b.serial = serial.New(serial.Config{Out: b.vm.cfg.Console.Out, Line: b.ioapic.Line(gsiSerial), Scan: scan})
+	com := b.vm.port.plug(b, b.ioapic.Line(gsiSerial))
 	b.power = power.New(power.Config{
 		Line:     b.ioapic.Line(gsiPower),
 		PowerOff: func() { b.end(Outcome{Reason: PowerOff}) },
@@ -133,7 +146,7 @@ func (b *board) addDevices() error {
 		base, size uint64
 		h          bus.Handler
 	}{
-		{&b.ports, "serial", portSerial, serial.Size, b.serial},
+		{&b.ports, "serial", portSerial, serial.Size, com},
 		{&b.ports, "i8042", portI8042, 1, i8042.New(b.reset)},
 		{&b.ports, "power", portPower, power.Size, b.power},
 		{&b.mmio, "ioapic", ioapicAddr, ioapicSize, b.ioapic},
@@ -204,12 +217,21 @@ func (b *board) run() {
 		return
 	}
 	go func() {
-		err := b.machine.AttachRest()
+		err := b.attachRest()
 		close(b.attached)
 		if err != nil {
 			b.fail(err)
 		}
 	}()
+}
+
+func (b *board) attachRest() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = broken("attaching memory", r)
+		}
+	}()
+	return b.machine.AttachRest()
 }
 
 // pause returns when no processor is in the guest.
@@ -250,6 +272,7 @@ func (b *board) waitAtGate(c *vcpu) {
 
 // dismantle gives back what the board holds. No processor runs any more.
 func (b *board) dismantle() {
+	b.vm.port.unplug()
 	for _, c := range b.cpus {
 		if c.proc != nil {
 			c.proc.Close()
@@ -257,8 +280,5 @@ func (b *board) dismantle() {
 	}
 	if b.machine != nil {
 		b.machine.Close()
-	}
-	if b.serial != nil {
-		b.serial.Close()
 	}
 }

@@ -2,67 +2,86 @@ package mayfly
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/mayfly-vm/mayfly/cpu"
-	"github.com/mayfly-vm/mayfly/device/serial"
-	"github.com/mayfly-vm/mayfly/timeline"
 )
 
 // conduct follows a machine from its start to its end, over its restarts.
 func (vm *VM) conduct(ctx context.Context, b *board) {
-	restarts := 0
-	for {
+	defer func() {
+		if r := recover(); r != nil { // a defect of ours; the embedding program lives on
+			err := broken("following the machine", r)
+			vm.finish(Outcome{Reason: HostError, Detail: err.Error()}, err)
+		}
+	}()
+	for restarts := 0; ; restarts++ {
 		b.watch(ctx)
 		b.running.Wait()
 		<-b.attached
 		b.endOnce.Do(func() {}) // waits until the one who ended it has kicked everybody
 		vm.recordExits(b)
-		o, err := b.outcome, b.err
-		if b.signs.panicked.Load() && o.Reason != Killed && o.Reason != HostError {
-			o = Outcome{Reason: Panicked, Detail: "the guest's console has its last words"}
+		next, o, err := vm.turn(b)
+		if next == nil {
+			o.Restarts = restarts
+			vm.finish(o, err)
+			return
 		}
-		b.dismantle()
-		if o.Reason == Rebooted && vm.cfg.OnReboot == RebootRestart {
-			var next *board
-			if next, err = vm.restart(); err == nil {
-				restarts++
-				b = next
-				continue
-			}
-			o = Outcome{Reason: HostError, Detail: err.Error()}
-		}
-		o.Restarts = restarts
-		vm.finish(o, err)
-		return
+		b = next
 	}
+}
+
+// turn takes an ended board down and returns the next one, or nil and how the
+// machine ended. Calls from outside wait meanwhile: there is nothing to kick, and
+// a Kill must not fall between two boards.
+func (vm *VM) turn(b *board) (next *board, o Outcome, err error) {
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	o, err = b.outcome, b.err
+	if b.signs.panicked.Load() && o.Reason != Killed && o.Reason != HostError {
+		o = Outcome{Reason: Panicked, Detail: "the guest's console has its last words"}
+	}
+	vm.board = nil
+	b.dismantle()
+	if o.Reason != Rebooted || vm.cfg.OnReboot != RebootRestart {
+		return nil, o, err
+	}
+	if vm.killed {
+		return nil, Outcome{Reason: Killed}, nil
+	}
+	if next, err = vm.restart(); err != nil {
+		return nil, Outcome{Reason: HostError, Detail: err.Error()}, err
+	}
+	return next, Outcome{}, nil
 }
 
 // restart lays memory and image anew and starts from the beginning.
 func (vm *VM) restart() (*board, error) {
-	vm.mu.Lock()
-	defer vm.mu.Unlock()
-	if err := vm.mem.Reset(); err != nil {
-		return nil, err
-	}
 	vm.cfg.Timeline.Mark("restart")
+	if err := vm.mem.Reset(); err != nil {
+		return nil, fmt.Errorf("restart in place: %w", err)
+	}
 	b, err := vm.assemble()
 	if err != nil {
 		return nil, fmt.Errorf("restart in place: %w", err)
 	}
 	vm.board = b
-	if vm.pauses > 0 {
-		b.pause()
-	}
-	vm.console.connect(b.serial)
 	return b, nil
 }
 
+// finish ends the machine. Input stops first, and what the guest wrote last gets
+// its time to go out.
 func (vm *VM) finish(o Outcome, err error) {
+	vm.console.stop()
+	if !errors.As(err, new(*brokenError)) { // which may have left the device locked
+		vm.port.serial.Close()
+		o.Lost = vm.port.serial.Lost()
+	}
 	vm.cfg.Timeline.Mark("end: " + o.Reason.String())
 	vm.mu.Lock()
-	vm.state, vm.board = stateEnded, nil
+	vm.state, vm.board, vm.port = stateEnded, nil, nil
 	vm.result, vm.err = o, err
 	vm.mu.Unlock()
 	close(vm.done)
@@ -144,39 +163,14 @@ func (b *board) allStalled() bool {
 	return true
 }
 
-// Words by which a Linux guest tells where it is.
-var guestWords = []string{"Run /init as init process", "Kernel panic - not syncing", "reboot: System halted", "reboot: Restarting system"}
-
-func (b *board) newScanner() (*serial.Scanner, error) {
-	return serial.NewScanner(func(i int) {
-		switch i {
-		case 0:
-			b.vm.cfg.Timeline.Guest(timeline.Init)
-		case 1:
-			b.signs.panicked.Store(true)
-			select {
-			case b.signs.panicSeen <- struct{}{}:
-			default:
-			}
-		case 2:
-			b.end(Outcome{Reason: Halted, Detail: "the guest said so on its console"})
-		case 3:
-			b.signs.restarting.Store(true)
-		}
-	}, guestWords...)
-}
-
+// recordExits adds a board's exits to those of the boards before.
 func (vm *VM) recordExits(b *board) {
 	if vm.cfg.Timeline == nil {
 		return
 	}
 	for _, c := range b.cpus {
-		var list []timeline.Exit
 		for k := range c.exits {
-			if n := c.exits[k].Load(); n > 0 {
-				list = append(list, timeline.Exit{Kind: cpu.ExitKind(k).String(), Count: n})
-			}
+			vm.cfg.Timeline.Count(c.id, cpu.ExitKind(k).String(), c.exits[k].Load())
 		}
-		vm.cfg.Timeline.SetExits(c.id, list)
 	}
 }

@@ -49,12 +49,13 @@ const (
 
 // Console is the other end of the first serial port.
 type Console struct {
-	// In is read until its end. A machine's Close interrupts the Read if In has a
-	// SetReadDeadline that works (pipes, sockets, terminals opened non-blocking);
-	// else one goroutine stays in that Read until it returns.
+	// In is read until its end or the machine's. The latter interrupts the Read if
+	// In has a SetReadDeadline that works (pipes, sockets, terminals opened
+	// non-blocking); else one goroutine stays in that Read until it returns.
 	In io.Reader
-	// Out gets what the guest writes; nil discards it. A slow Out slows the guest,
-	// it never loses a byte.
+	// Out gets what the guest writes; nil discards it. A slow Out slows the guest
+	// and loses nothing; one that takes nothing at all for seconds does, see
+	// Outcome.Lost.
 	Out io.Writer
 }
 
@@ -107,13 +108,19 @@ func (c Config) withDefaults() Config {
 func (c *Config) check() error {
 	switch {
 	case c.Kernel == "":
-		return &ConfigError{"Kernel", "no file named"}
+		return &ConfigError{"Kernel", "no file named: give the path of a vmlinux or a bzImage"}
 	case c.CPUs < 1 || c.CPUs > MaxCPUs:
 		return &ConfigError{"CPUs", fmt.Sprintf("%d: a machine has 1 to %d", c.CPUs, MaxCPUs)}
 	case c.Memory < MinMemory:
 		return &ConfigError{"Memory", fmt.Sprintf("%d bytes: a machine has at least %d MiB", c.Memory, MinMemory>>20)}
 	case c.Memory > MaxMemory:
 		return &ConfigError{"Memory", fmt.Sprintf("%d bytes: a machine has at most %d TiB", c.Memory, uint64(MaxMemory)>>40)}
+	case c.Boot > kernel.BootLinux:
+		return &ConfigError{"Boot", fmt.Sprintf("%d is no way to boot: take BootAuto, BootPVH or BootLinux", c.Boot)}
+	case c.Load > LoadCopy:
+		return &ConfigError{"Load", fmt.Sprintf("%d is no way to load: take LoadAuto, LoadMap or LoadCopy", c.Load)}
+	case c.OnReboot > RebootExit:
+		return &ConfigError{"OnReboot", fmt.Sprintf("%d is no answer to a reboot: take RebootRestart or RebootExit", c.OnReboot)}
 	case len(c.Cmdline) > MaxCmdline:
 		return &ConfigError{"Cmdline", fmt.Sprintf("%d bytes long: at most %d fit (Linux takes 2047)", len(c.Cmdline), MaxCmdline)}
 	case strings.IndexByte(c.Cmdline, 0) >= 0:

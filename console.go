@@ -2,40 +2,27 @@ package mayfly
 
 import (
 	"io"
-	"sync"
 	"time"
 
 	"github.com/mayfly-vm/mayfly/device/serial"
 )
 
-// console carries the host's input to the serial port of the board at hand. A
-// nil console carries nothing.
+// console carries the host's input to the serial port. A nil console carries
+// nothing.
 type console struct {
 	in   io.Reader
+	port *serial.Device
 	quit chan struct{}
 	done chan struct{}
-
-	mu   sync.Mutex
-	port *serial.Device
 }
 
-func startConsole(in io.Reader) *console {
+func startConsole(in io.Reader, port *serial.Device) *console {
 	if in == nil {
 		return nil
 	}
-	c := &console{in: in, quit: make(chan struct{}), done: make(chan struct{})}
+	c := &console{in: in, port: port, quit: make(chan struct{}), done: make(chan struct{})}
 	go c.pump()
 	return c
-}
-
-// connect gives the port that input goes to from now on.
-func (c *console) connect(p *serial.Device) {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	c.port = p
-	c.mu.Unlock()
 }
 
 func (c *console) pump() {
@@ -51,22 +38,14 @@ func (c *console) pump() {
 
 // deliver waits until the guest has taken p; false: the console was stopped.
 func (c *console) deliver(p []byte) bool {
-	for len(p) > 0 {
-		c.mu.Lock()
-		port := c.port
-		c.mu.Unlock()
-		if port == nil {
-			return false
-		}
-		n := port.Receive(p)
-		if p = p[n:]; len(p) == 0 {
+	for {
+		if p = p[c.port.Receive(p):]; len(p) == 0 {
 			break
 		}
 		select {
-		case <-port.Space():
+		case <-c.port.Space():
 		case <-c.quit:
 			return false
-		case <-time.After(time.Second): // the board was replaced meanwhile
 		}
 	}
 	select {
@@ -87,5 +66,6 @@ func (c *console) stop() {
 	d, ok := c.in.(interface{ SetReadDeadline(time.Time) error })
 	if ok && d.SetReadDeadline(time.Unix(1, 0)) == nil {
 		<-c.done
+		_ = d.SetReadDeadline(time.Time{}) // In is its owner's again
 	}
 }

@@ -10,6 +10,15 @@
 //
 // A process can hold many machines. After Close nothing of a machine is left:
 // no goroutine, file descriptor or mapping.
+//
+// A packed kernel, such as a distribution's vmlinuz, is unpacked once, into a
+// cache. A program does that in its own process if it imports the decompressors,
+// which cost each of its starts some 0.3 ms:
+//
+//	import _ "github.com/mayfly-vm/mayfly/kernel/unpack"
+//
+// Else the program mayfly-unpack is run, which is looked for beside the running
+// program and in PATH. Where neither is, only an unpacked vmlinux can be booted.
 package mayfly
 
 import (
@@ -18,7 +27,8 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/cpu"
 	"github.com/mayfly-vm/mayfly/kernel"
@@ -44,15 +54,16 @@ type VM struct {
 
 	mu     sync.Mutex
 	state  state
-	board  *board        // while running
+	board  *board        // while running, but for its last moments
 	pauses int           // Pause calls without their Resume
+	killed bool          // no restart any more
 	done   chan struct{} // closed when the machine has ended
 	result Outcome
 	err    error
 	closed sync.Once
 
+	port    *port
 	console *console
-	ending  atomic.Bool
 }
 
 type state uint8
@@ -95,6 +106,20 @@ func (vm *VM) open() (err error) {
 	return nil
 }
 
+// NewPlan tells how New would lay a machine out. It opens the files and closes
+// them again; KVM is not asked.
+func NewPlan(c Config) (*Plan, error) {
+	vm := &VM{cfg: c.withDefaults()}
+	if err := vm.cfg.check(); err != nil {
+		return nil, err
+	}
+	defer vm.release()
+	if err := vm.openFiles(); err != nil {
+		return nil, err
+	}
+	return vm.plan, nil
+}
+
 func (vm *VM) openFiles() (err error) {
 	if vm.image, err = kernel.Open(vm.cfg.Kernel, kernel.Options{CacheDir: vm.cfg.CacheDir}); err != nil {
 		return err
@@ -125,13 +150,19 @@ func (vm *VM) Start(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if vm.port == nil {
+		port, err := vm.newPort()
+		if err != nil {
+			return err
+		}
+		vm.port = port
+	}
 	b, err := vm.assemble()
 	if err != nil {
 		return err
 	}
 	vm.state, vm.board = stateRunning, b
-	vm.console = startConsole(vm.cfg.Console.In)
-	vm.console.connect(b.serial)
+	vm.console = startConsole(vm.cfg.Console.In, vm.port.serial)
 	go vm.conduct(ctx, b)
 	return nil
 }
@@ -183,21 +214,41 @@ func (vm *VM) PowerButton() error {
 	})
 }
 
+// Break puts a break condition on the serial line, behind the input that waits
+// there. Linux takes a break and a letter for a SysRq request.
+func (vm *VM) Break() error {
+	return vm.withBoard(func(*board) error {
+		if !vm.port.serial.Break() {
+			return errors.New("mayfly: no room for a break: the guest has left its input unread")
+		}
+		return nil
+	})
+}
+
 // Kill stops the machine where it stands; Wait then tells Killed.
 func (vm *VM) Kill() error {
 	return vm.withBoard(func(b *board) error {
-		b.end(Outcome{Reason: Killed})
+		vm.kill()
 		return nil
 	})
+}
+
+// kill is Kill with mu held, for a machine that runs. The board at hand may have
+// ended already, for a restart.
+func (vm *VM) kill() {
+	vm.killed = true
+	if vm.board != nil {
+		vm.board.end(Outcome{Reason: Killed})
+	}
 }
 
 func (vm *VM) withBoard(do func(*board) error) error {
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
-	switch vm.state {
-	case stateClosed:
+	switch {
+	case vm.state == stateClosed:
 		return ErrClosed
-	case stateRunning:
+	case vm.state == stateRunning && vm.board != nil:
 		return do(vm.board)
 	}
 	return ErrNotRunning
@@ -207,19 +258,29 @@ func (vm *VM) withBoard(do func(*board) error) error {
 // it holds. A second Close does nothing.
 func (vm *VM) Close() error {
 	vm.closed.Do(func() {
-		if vm.Kill() == nil {
-			<-vm.done
-		}
 		vm.mu.Lock()
+		before := vm.state
+		if before == stateRunning {
+			vm.kill()
+			vm.mu.Unlock()
+			<-vm.done
+			vm.mu.Lock()
+		}
 		vm.state = stateClosed
 		vm.mu.Unlock()
+		if before == stateNew {
+			vm.err = ErrClosed // for those who Wait already
+			close(vm.done)
+		}
 		vm.release()
 	})
 	return nil
 }
 
 func (vm *VM) release() {
-	vm.console.stop()
+	if vm.port != nil {
+		vm.port.serial.Close() // after a Start that failed
+	}
 	if vm.mem != nil {
 		vm.mem.Close()
 	}
@@ -245,7 +306,7 @@ func openInitrds(paths []string) (list []loader.File, err error) {
 }
 
 func openRegular(path string) (loader.File, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe would block here
 	if err != nil {
 		return loader.File{}, fmt.Errorf("initrd: %w", err)
 	}

@@ -36,4 +36,7 @@ type Outcome struct {
 	Detail string
 	// Restarts is how often the guest rebooted in place before.
 	Restarts int
+	// Lost is how many bytes of the guest's output went nowhere, because
+	// Console.Out took nothing for seconds.
+	Lost uint64
 }

@@ -38,7 +38,8 @@ func (c *vcpu) run() {
 		if r := recover(); r != nil {
 			fault, ok := r.(interface{ Addr() uintptr })
 			if !ok {
-				panic(r)
+				c.board.fail(broken(fmt.Sprintf("running processor %d", c.id), r))
+				return
 			}
 			c.board.memoryLost(fmt.Sprintf("the monitor could not read guest memory at host address %#x", fault.Addr()))
 		}
