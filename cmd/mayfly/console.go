@@ -15,6 +15,7 @@ type console struct {
 	term   *terminal.Terminal
 	reader *terminal.Reader
 	left   chan struct{} // closed when the user typed Ctrl-A x
+	sysrq  func()        // the user typed Ctrl-A b; set before the machine reads
 	once   sync.Once
 }
 
@@ -27,7 +28,8 @@ func (c *console) open() (err error) {
 	}
 	c.reader, err = c.term.Reader(terminal.Events{
 		Leave: func() { c.once.Do(func() { close(c.left) }) },
-		Help:  func() { os.Stderr.WriteString(keysText) },
+		Help:  func() { os.Stderr.WriteString(terminal.HelpText) },
+		Break: func() { c.sysrq() },
 	})
 	if err != nil {
 		c.term.Restore()
@@ -36,15 +38,13 @@ func (c *console) open() (err error) {
 }
 
 // Read implements io.Reader. The machine reads only when it runs, which is after open.
-func (c *console) Read(p []byte) (int, error) { return c.reader.Read(p) }
+func (c *console) Read(p []byte) (int, error) {
+	defer c.term.RestoreOnPanic()
+	return c.reader.Read(p)
+}
 
 // SetReadDeadline lets the machine interrupt a Read when it is closed.
 func (c *console) SetReadDeadline(t time.Time) error { return c.reader.SetReadDeadline(t) }
-
-const keysText = "\r\n" +
-	"Ctrl-A x       leave: the machine is killed\r\n" +
-	"Ctrl-A Ctrl-A  send Ctrl-A\r\n" +
-	"Ctrl-A h       these keys\r\n"
 
 // Say writes a line for the user while the guest runs: a raw terminal doesn't return the carriage by itself.
 func (c *console) Say(text string) {

@@ -11,12 +11,11 @@ import (
 
 // show prints the machine that the flags describe.
 func (o *runOptions) show() int {
-	vm, err := mayfly.New(o.cfg)
+	p, err := mayfly.NewPlan(o.cfg)
 	if err != nil {
 		return fail(err, "run")
 	}
-	defer vm.Close()
-	c, p := &o.cfg, vm.Plan()
+	c := &o.cfg
 	var b strings.Builder
 	row := func(name, format string, a ...any) { fmt.Fprintf(&b, "%-14s %s\n", name, fmt.Sprintf(format, a...)) }
 	row("kernel", "%s", c.Kernel)

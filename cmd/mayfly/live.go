@@ -30,6 +30,11 @@ func (o *runOptions) live() int {
 		return fail(err, "run")
 	}
 	defer con.Restore()
+	con.sysrq = func() {
+		if err := vm.Break(); err != nil {
+			con.Say(programName + ": " + err.Error())
+		}
+	}
 	if err := vm.Start(context.Background()); err != nil {
 		con.Restore()
 		return fail(err, "run")
@@ -48,6 +53,9 @@ func (o *runOptions) live() int {
 
 // tell writes how the machine ended and returns the exit code; killed is the killer's.
 func (o *runOptions) tell(outcome mayfly.Outcome, err error, killed int) int {
+	if outcome.Lost > 0 {
+		say(fmt.Sprintf("warning: %d bytes of the guest's output were lost: nobody read standard output for seconds", outcome.Lost))
+	}
 	if err != nil {
 		say(err.Error())
 		return exitError

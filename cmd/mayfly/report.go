@@ -37,8 +37,8 @@ func flagOf(field string) string {
 	switch field {
 	case "Kernel":
 		return "KERNEL"
-	case "CPUs", "Memory", "Cmdline":
-		return "--" + string(field[0]|0x20) + lower(field[1:])
+	case "CPUs", "Memory", "Cmdline", "Boot", "Load":
+		return "--" + lower(field)
 	}
 	return field
 }

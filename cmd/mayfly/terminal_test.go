@@ -117,6 +117,8 @@ func TestTypedKeysReachTheGuestAndCtrlAXLeaves(t *testing.T) {
 	s.await("hello\x03")
 	s.press("\x01h")
 	s.await("Ctrl-A x")
+	s.press("[\x01b]")
+	s.await("[\x00]") // a UART receives a break as a zero
 	s.press("\x01x")
 	s.await("the machine was killed")
 	s.end(exitOK)

@@ -36,6 +36,7 @@ type Reader struct {
 	in     []byte // in buf: read, and not looked at yet
 	outBuf [readSize + 1]byte
 	out    []byte // in outBuf: for the guest
+	breaks bool   // a break follows out: the guest gets both in the order they were typed
 }
 
 // Reader returns a reader of the terminal's input. The caller closes it, which
@@ -58,6 +59,11 @@ func (r *Reader) Read(p []byte) (int, error) {
 			n := copy(p, r.out)
 			r.out = r.out[n:]
 			return n, nil
+		}
+		if r.breaks {
+			r.breaks = false
+			call(r.events.Break)
+			continue
 		}
 		if r.ended || r.closed.Load() {
 			return 0, io.EOF
@@ -87,7 +93,7 @@ func (r *Reader) filter() {
 	case Help:
 		call(r.events.Help)
 	case Break:
-		call(r.events.Break)
+		r.breaks = true
 	}
 }
 
