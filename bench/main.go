@@ -71,7 +71,7 @@ func run(runs int, only []string) error {
 // build makes the two programs of ours.
 func (b *bench) build() error {
 	b.paths["mayfly"] = filepath.Join(b.dir, "mayfly")
-	c := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", b.paths["mayfly"], "./cmd/mayfly")
+	c := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", b.dir+"/", "./cmd/mayfly", "./cmd/mayfly-unpack")
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("building mayfly: %w\n%s", err, out)

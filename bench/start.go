@@ -9,6 +9,7 @@ import (
 	"github.com/mayfly-vm/mayfly/bench/monitor"
 	"github.com/mayfly-vm/mayfly/guest/tiny"
 	"github.com/mayfly-vm/mayfly/kernel"
+	_ "github.com/mayfly-vm/mayfly/kernel/unpack"
 )
 
 const (

@@ -18,6 +18,7 @@ var (
 	ErrNoPlace     = errors.New("no place in guest memory")
 	ErrUnsupported = errors.New("not supported")
 	ErrNotInitrd   = errors.New("not an initrd")
+	ErrNoUnpacker  = errors.New("no program to unpack it with")
 )
 
 // FileError is what is wrong with a file: one line that names it, what was found

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/mayfly-vm/mayfly/kernel/unpack"
+	"github.com/mayfly-vm/mayfly/kernel/packing"
 )
 
 // unpack puts the unpacked payload in the place of im.File: from the cache if it
@@ -37,7 +37,7 @@ func (im *Image) unpack(p packed, st *unix.Stat_t, o Options) ([]byte, error) {
 			if err == nil {
 				head, err = headOf(f)
 			}
-			var full *sinkError
+			var full *packing.WriteError
 			if err != nil && !errors.As(err, &full) {
 				return nil, err
 			}
@@ -79,7 +79,7 @@ func headOf(f *os.File) ([]byte, error) {
 func (im *Image) fill(c *cache, k key, p packed) (*os.File, uint64, error) {
 	tmp, err := c.temp()
 	if err != nil {
-		return nil, 0, &sinkError{err}
+		return nil, 0, &packing.WriteError{Err: err}
 	}
 	defer func() {
 		if tmp != nil {
@@ -93,7 +93,7 @@ func (im *Image) fill(c *cache, k key, p packed) (*os.File, uint64, error) {
 	}
 	f, err := c.commit(tmp, k)
 	if err != nil {
-		return nil, 0, &sinkError{err}
+		return nil, 0, &packing.WriteError{Err: err}
 	}
 	tmp.Close()
 	tmp = nil
@@ -127,23 +127,11 @@ func (im *Image) write(f *os.File, k key, p packed) (uint64, error) {
 	}
 	sum := sha256.New()
 	src := io.TeeReader(p.section(im.File), sum)
-	out := &sink{f: f, buf: make([]byte, 0, sinkChunk)}
-	n, err := unpack.To(out, src, p.kind, int64(limit))
-	if err == nil {
-		err = out.finish()
+	n, err := unpacker(p.kind)(f, src, p.kind, int64(limit))
+	if err != nil {
+		return 0, unpackError(err, p.kind, limit)
 	}
-	var full *sinkError
-	var fe *FileError
-	switch {
-	case errors.As(err, &full):
-		return 0, full
-	case errors.As(err, &fe):
-		return 0, fe // what is inside is no ELF file
-	case errors.Is(err, unpack.ErrLimit):
-		return 0, bad(ErrTooLarge, doCopyAgain, "has a %s payload that unpacks to more than the %d bytes allowed for it", p.kind, limit)
-	case err != nil:
-		return 0, &FileError{Cause: ErrPayload, Found: "has a payload that cannot be unpacked", Err: err, Do: doCopyAgain}
-	case p.exact != 0 && uint64(n) != p.exact:
+	if p.exact != 0 && uint64(n) != p.exact {
 		return 0, bad(ErrPayload, doCopyAgain, "has a %s payload of %d bytes when unpacked, its end says %d", p.kind, n, p.exact)
 	}
 	if _, err := io.Copy(io.Discard, src); err != nil {
@@ -155,77 +143,52 @@ func (im *Image) write(f *os.File, k key, p packed) (uint64, error) {
 	return uint64(n), nil
 }
 
+// unpacker is what unpacks the kind: what this process links, else another
+// process.
+func unpacker(kind packing.Kind) packing.Unpacker {
+	if kind == packing.None {
+		return asItIs
+	}
+	if u := packing.Registered(); u != nil {
+		return u
+	}
+	return unpackByProgram
+}
+
+// asItIs is the unpacker of what isn't packed.
+func asItIs(dst *os.File, src io.Reader, _ packing.Kind, limit int64) (int64, error) {
+	sink := packing.NewSink(dst)
+	n, err := io.Copy(sink, io.LimitReader(src, limit+1))
+	if err == nil && n > limit {
+		err = packing.ErrLimit
+	}
+	if err != nil {
+		return 0, err
+	}
+	return sink.Finish()
+}
+
+// unpackError says what an unpacker's error means for the user. Those of the file
+// that is written come through as *packing.WriteError.
+func unpackError(err error, kind packing.Kind, limit uint64) error {
+	var full *packing.WriteError
+	var foreign *packing.ForeignError
+	var fe *FileError
+	switch {
+	case errors.As(err, &full):
+		return full
+	case errors.As(err, &foreign):
+		return notInside(foreign.Head)
+	case errors.As(err, &fe):
+		return fe // the packed data is not to blame
+	case errors.Is(err, packing.ErrLimit):
+		return bad(ErrTooLarge, doCopyAgain, "has a %s payload that unpacks to more than the %d bytes allowed for it", kind, limit)
+	}
+	return &FileError{Cause: ErrPayload, Found: "has a payload that cannot be unpacked", Err: err, Do: doCopyAgain}
+}
+
 func errChanged() error {
 	return bad(ErrPayload, "leave the file alone while it is started", "changed while it was read")
-}
-
-// sinkError is one of where the unpacked kernel goes to.
-type sinkError struct{ err error }
-
-func (e *sinkError) Error() string { return e.err.Error() }
-func (e *sinkError) Unwrap() error { return e.err }
-
-const sinkChunk = 256 << 10
-
-// sink writes a sparse file: pages of zeroes are left out. It refuses what
-// doesn't begin as an ELF file at once, before a bomb can unfold.
-type sink struct {
-	f   *os.File
-	buf []byte
-	off int64 // of buf in the file
-}
-
-func (s *sink) Write(p []byte) (int, error) {
-	total := len(p)
-	for len(p) > 0 {
-		n := min(len(p), sinkChunk-len(s.buf))
-		s.buf, p = append(s.buf, p[:n]...), p[n:]
-		if len(s.buf) == sinkChunk {
-			if err := s.flush(); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return total, nil
-}
-
-func (s *sink) flush() error {
-	if s.off == 0 && !bytes.HasPrefix(s.buf, []byte("\x7fELF")) {
-		return notInside(s.buf)
-	}
-	const page = 4096
-	var zero [page]byte
-	for at := 0; at < len(s.buf); {
-		end := at
-		for end < len(s.buf) && !bytes.Equal(s.buf[end:min(end+page, len(s.buf))], zero[:min(page, len(s.buf)-end)]) {
-			end += page
-		}
-		end = min(end, len(s.buf))
-		if end > at {
-			if _, err := s.f.WriteAt(s.buf[at:end], s.off+int64(at)); err != nil {
-				return &sinkError{err}
-			}
-		}
-		at = end + page
-		if end == len(s.buf) {
-			break
-		}
-	}
-	s.off += int64(len(s.buf))
-	s.buf = s.buf[:0]
-	return nil
-}
-
-func (s *sink) finish() error {
-	if len(s.buf) > 0 || s.off == 0 {
-		if err := s.flush(); err != nil {
-			return err
-		}
-	}
-	if err := s.f.Truncate(s.off); err != nil {
-		return &sinkError{err}
-	}
-	return nil
 }
 
 // notInside says what is packed in a file if it is no ELF file.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/mayfly-vm/mayfly/kernel"
+	"github.com/mayfly-vm/mayfly/kernel/packing"
+	_ "github.com/mayfly-vm/mayfly/kernel/unpack"
 	"github.com/mayfly-vm/mayfly/lab"
 	"github.com/mayfly-vm/mayfly/lab/kernels"
 )
@@ -41,6 +43,9 @@ func prepare(ctx context.Context) (j lab.Job, err error) {
 		j.Files[name+"/vmlinux"], j.Files[name+"/vmlinuz"] = k.Vmlinux(), k.Vmlinuz()
 	}
 	if j.Files[programBin], err = lab.Build(ctx, "github.com/mayfly-vm/mayfly/cmd/mayfly"); err != nil {
+		return j, err
+	}
+	if j.Files[packing.Program], err = lab.Build(ctx, "github.com/mayfly-vm/mayfly/cmd/mayfly-unpack"); err != nil {
 		return j, err
 	}
 	if j.Files[initFile], err = lab.Build(ctx, "github.com/mayfly-vm/mayfly/guest/testinit"); err != nil {

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -29,6 +30,10 @@ func needKVM(t *testing.T) {
 }
 
 func TestScripts(t *testing.T) {
+	programs := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", programs+"/", "../mayfly-unpack").CombinedOutput(); err != nil {
+		t.Fatalf("building mayfly-unpack: %v\n%s", err, out)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
@@ -38,6 +43,10 @@ func TestScripts(t *testing.T) {
 			} {
 				e.Setenv(name, check.Cmdline(o))
 			}
+			if mayfly, err := exec.LookPath(programName); err == nil {
+				e.Setenv("ALONE", filepath.Dir(mayfly)) // without mayfly-unpack
+			}
+			e.Setenv("PATH", programs+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/cache")
 			return os.WriteFile(e.WorkDir+"/check.elf", check.ELF, 0o644)
 		},

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"io"
 	"testing"
+
+	"github.com/mayfly-vm/mayfly/kernel/packing"
 )
 
 // fuzz feeds a kind's decoder anything that begins as its fixtures do.
-func fuzz(f *testing.F, kind Kind) {
+func fuzz(f *testing.F, kind packing.Kind) {
 	for _, x := range fixtures {
 		if x.kind == kind {
 			f.Add(fixture(f, x.file))
@@ -22,13 +24,13 @@ func fuzz(f *testing.F, kind Kind) {
 	})
 }
 
-func FuzzGzip(f *testing.F)  { fuzz(f, Gzip) }
-func FuzzBzip2(f *testing.F) { fuzz(f, Bzip2) }
-func FuzzLZMA(f *testing.F)  { fuzz(f, LZMA) }
-func FuzzXZ(f *testing.F)    { fuzz(f, XZ) }
-func FuzzLZO(f *testing.F)   { fuzz(f, LZO) }
-func FuzzLZ4(f *testing.F)   { fuzz(f, LZ4) }
-func FuzzZstd(f *testing.F)  { fuzz(f, Zstd) }
+func FuzzGzip(f *testing.F)  { fuzz(f, packing.Gzip) }
+func FuzzBzip2(f *testing.F) { fuzz(f, packing.Bzip2) }
+func FuzzLZMA(f *testing.F)  { fuzz(f, packing.LZMA) }
+func FuzzXZ(f *testing.F)    { fuzz(f, packing.XZ) }
+func FuzzLZO(f *testing.F)   { fuzz(f, packing.LZO) }
+func FuzzLZ4(f *testing.F)   { fuzz(f, packing.LZ4) }
+func FuzzZstd(f *testing.F)  { fuzz(f, packing.Zstd) }
 
 // The block decoders behind the frames' checksums.
 func FuzzLZOBlock(f *testing.F) {

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+
+	"github.com/mayfly-vm/mayfly/kernel/packing"
 )
 
 // LZ4's legacy frame (lz4_Frame_format.md, "Legacy frame"), in which kernels are
@@ -12,7 +14,6 @@ import (
 // The decoder is ours because the library builds tables at every program start.
 
 const (
-	lz4Magic = "\x02\x21\x4c\x18"
 	lz4Block = 8 << 20
 	// lz4Bound is how large incompressible data may get.
 	lz4Bound = lz4Block + lz4Block/255 + 16
@@ -30,8 +31,8 @@ func newLZ4(src io.Reader) (io.Reader, error) {
 	if _, err := io.ReadFull(src, m[:]); err != nil {
 		return nil, err
 	}
-	if string(m[:]) != lz4Magic {
-		return nil, fmt.Errorf("%w: frame magic", ErrCorrupt)
+	if string(m[:]) != packing.MagicLZ4 {
+		return nil, fmt.Errorf("%w: frame magic", packing.ErrCorrupt)
 	}
 	return &lz4Reader{src: src}, nil
 }
@@ -54,12 +55,12 @@ func (z *lz4Reader) next() error {
 	} else if err != nil {
 		return err
 	}
-	if string(h[:]) == lz4Magic { // frames may follow each other
+	if string(h[:]) == packing.MagicLZ4 { // frames may follow each other
 		return nil
 	}
 	n := binary.LittleEndian.Uint32(h[:])
 	if z.finished || n == 0 || n > lz4Bound {
-		return fmt.Errorf("%w: block of %d bytes", ErrCorrupt, n)
+		return fmt.Errorf("%w: block of %d bytes", packing.ErrCorrupt, n)
 	}
 	var err error
 	if z.in, err = readSized(z.src, z.in, int(n)); err != nil {
@@ -87,11 +88,11 @@ func lz4Decode(dst, src []byte) (int, error) {
 		lit, ok := int(token>>4), true
 		if lit == 15 {
 			if lit, s, ok = lz4Length(src, s, lit); !ok {
-				return d, fmt.Errorf("%w: length at %d", ErrCorrupt, s)
+				return d, fmt.Errorf("%w: length at %d", packing.ErrCorrupt, s)
 			}
 		}
 		if lit > len(src)-s || lit > len(dst)-d {
-			return d, fmt.Errorf("%w: %d literals at %d", ErrCorrupt, lit, s)
+			return d, fmt.Errorf("%w: %d literals at %d", packing.ErrCorrupt, lit, s)
 		}
 		copy(dst[d:], src[s:s+lit])
 		d, s = d+lit, s+lit
@@ -99,24 +100,24 @@ func lz4Decode(dst, src []byte) (int, error) {
 			return d, nil // the last sequence is literals only
 		}
 		if len(src)-s < 2 {
-			return d, fmt.Errorf("%w: offset at %d", ErrCorrupt, s)
+			return d, fmt.Errorf("%w: offset at %d", packing.ErrCorrupt, s)
 		}
 		dist := int(binary.LittleEndian.Uint16(src[s:]))
 		s += 2
 		n := int(token & 15)
 		if n == 15 {
 			if n, s, ok = lz4Length(src, s, n); !ok {
-				return d, fmt.Errorf("%w: length at %d", ErrCorrupt, s)
+				return d, fmt.Errorf("%w: length at %d", packing.ErrCorrupt, s)
 			}
 		}
 		n += 4
 		if dist == 0 || dist > d || n > len(dst)-d {
-			return d, fmt.Errorf("%w: match of %d bytes at distance %d after %d", ErrCorrupt, n, dist, d)
+			return d, fmt.Errorf("%w: match of %d bytes at distance %d after %d", packing.ErrCorrupt, n, dist, d)
 		}
 		copyMatch(dst, d, dist, n)
 		d += n
 	}
-	return d, fmt.Errorf("%w: block without its last literals", ErrCorrupt)
+	return d, fmt.Errorf("%w: block without its last literals", packing.ErrCorrupt)
 }
 
 func lz4Length(src []byte, s, n int) (int, int, bool) {

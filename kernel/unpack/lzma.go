@@ -7,25 +7,12 @@ import (
 	"io"
 
 	"github.com/ulikunitz/xz/lzma"
+
+	"github.com/mayfly-vm/mayfly/kernel/packing"
 )
 
-// The lzma "alone" header: u8 properties, u32 dictionary size, u64 unpacked size
-// (all ones: unknown, an end mark follows).
-const lzmaHeader = 13
-
-func isLZMA(head []byte) bool {
-	// lc=3 lp=0 pb=2 is what every packer of kernels uses, and a first byte of range
-	// coded data is 0.
-	if len(head) < lzmaHeader || head[0] != 0x5d {
-		return false
-	}
-	dict := binary.LittleEndian.Uint32(head[1:])
-	size := binary.LittleEndian.Uint64(head[5:])
-	return dict >= 1<<12 && dict <= 1<<30 && dict&(dict-1) == 0 && (size == 1<<64-1 || size < 1<<40) && (len(head) == lzmaHeader || head[lzmaHeader] == 0)
-}
-
 func newLZMA(src io.Reader, limit int64) (io.Reader, error) {
-	var h [lzmaHeader]byte
+	var h [packing.LZMAHeader]byte
 	if _, err := io.ReadFull(src, h[:]); err != nil {
 		return nil, err
 	}
@@ -35,7 +22,7 @@ func newLZMA(src io.Reader, limit int64) (io.Reader, error) {
 	binary.LittleEndian.PutUint32(h[1:], uint32(dict))
 	r, err := lzma.ReaderConfig{DictCap: int(max(dict, lzma.MinDictCap))}.NewReader(io.MultiReader(bytes.NewReader(h[:]), src))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return nil, fmt.Errorf("%w: %w", packing.ErrCorrupt, err)
 	}
 	return r, nil
 }

@@ -1,67 +1,43 @@
-// Package unpack undoes the compressions in which kernels are shipped. Each is
-// recognised by its first bytes, reads one stream and believes no length in it:
-// To stops at the limit that it is given.
+// Package unpack undoes the compressions in which kernels are shipped. Each
+// reads one stream and believes no length in it: To stops at the limit that it
+// is given.
+//
+// A program that imports it unpacks kernels in its own process:
+//
+//	import _ "github.com/mayfly-vm/mayfly/kernel/unpack"
+//
+// One that doesn't starts without its tables, and package kernel runs the
+// program mayfly-unpack instead.
 package unpack
 
 import (
 	"bufio"
-	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
-	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/mayfly-vm/mayfly/kernel/packing"
 )
 
-// Kind is a compression.
-type Kind string
+func init() { packing.Register(File) }
 
-// Kinds. None is an ELF file as it is.
-const (
-	None  Kind = "none"
-	Gzip  Kind = "gzip"
-	Bzip2 Kind = "bzip2"
-	LZMA  Kind = "lzma"
-	XZ    Kind = "xz"
-	LZO   Kind = "lzo"
-	LZ4   Kind = "lz4"
-	Zstd  Kind = "zstd"
-)
-
-// Errors of a stream, for errors.Is. io.ErrUnexpectedEOF is one that is cut off.
-var (
-	ErrCorrupt = errors.New("corrupt data")
-	ErrLimit   = errors.New("unpacks to more bytes than allowed")
-	ErrFeature = errors.New("uses a feature that is not supported")
-)
-
-// Detect judges by a stream's first bytes, of which 13 are enough; "" means none
-// of the kinds. The lzma format has no magic: it is taken for one if its
-// properties are the usual ones and its sizes are sane.
-func Detect(head []byte) Kind {
-	for _, m := range [...]struct {
-		kind  Kind
-		magic string
-	}{
-		{None, "\x7fELF"}, {Gzip, "\x1f\x8b\x08"}, {Bzip2, "BZh"}, {XZ, xzMagic},
-		{LZO, lzopMagic}, {LZ4, lz4Magic}, {Zstd, "\x28\xb5\x2f\xfd"},
-	} {
-		if bytes.HasPrefix(head, []byte(m.magic)) {
-			return m.kind
-		}
+// File is the packing.Unpacker of this package.
+func File(dst *os.File, src io.Reader, kind packing.Kind, limit int64) (int64, error) {
+	sink := packing.NewSink(dst)
+	if _, err := To(sink, src, kind, limit); err != nil {
+		return 0, err
 	}
-	if isLZMA(head) {
-		return LZMA
-	}
-	return ""
+	return sink.Finish()
 }
 
 // To unpacks src into dst and returns how many bytes it wrote. More than limit
-// bytes are ErrLimit. It holds at most about limit bytes of dictionary.
+// bytes are packing.ErrLimit. It holds at most about limit bytes of dictionary.
 // What follows the stream in src is ignored.
-func To(dst io.Writer, src io.Reader, kind Kind, limit int64) (int64, error) {
+func To(dst io.Writer, src io.Reader, kind packing.Kind, limit int64) (int64, error) {
 	r, done, err := reader(bufio.NewReaderSize(src, 256<<10), kind, limit)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", kind, noEOF(err))
@@ -71,36 +47,36 @@ func To(dst io.Writer, src io.Reader, kind Kind, limit int64) (int64, error) {
 	n, err := io.CopyBuffer(onlyWriter{dst}, &io.LimitedReader{R: r, N: limit + 1}, make([]byte, 256<<10))
 	switch {
 	case n > limit:
-		return n, fmt.Errorf("%s: %w: over %d", kind, ErrLimit, limit)
+		return n, fmt.Errorf("%s: %w: over %d", kind, packing.ErrLimit, limit)
 	case err != nil:
 		return n, fmt.Errorf("%s: %w", kind, noEOF(err))
 	}
 	return n, nil
 }
 
-func reader(src *bufio.Reader, kind Kind, limit int64) (r io.Reader, done func(), err error) {
+func reader(src *bufio.Reader, kind packing.Kind, limit int64) (r io.Reader, done func(), err error) {
 	done = func() {}
 	switch kind {
-	case None:
+	case packing.None:
 		r = src
-	case Gzip:
+	case packing.Gzip:
 		var z *gzip.Reader
 		if z, err = gzip.NewReader(src); err == nil {
 			// A bzImage's payload may be followed by padding; one member is all.
 			z.Multistream(false)
 			r = z
 		}
-	case Bzip2:
+	case packing.Bzip2:
 		r = bzip2.NewReader(src)
-	case LZMA:
+	case packing.LZMA:
 		r, err = newLZMA(src, limit)
-	case XZ:
+	case packing.XZ:
 		r, err = newXZ(src, limit)
-	case LZO:
+	case packing.LZO:
 		r, err = newLZOP(src)
-	case LZ4:
+	case packing.LZ4:
 		r, err = newLZ4(src)
-	case Zstd:
+	case packing.Zstd:
 		var z *zstd.Decoder
 		// Kernels are packed with windows of 128 MiB (zstd -22), also small ones, so
 		// the memory allowed must not be less than that. To counts what comes out.
@@ -110,7 +86,7 @@ func reader(src *bufio.Reader, kind Kind, limit int64) (r io.Reader, done func()
 			r, done = z, z.Close
 		}
 	default:
-		err = fmt.Errorf("%w: no such compression", ErrFeature)
+		err = fmt.Errorf("%w: no such compression", packing.ErrFeature)
 	}
 	return r, done, err
 }

@@ -1,0 +1,58 @@
+// Mayfly-unpack unpacks a kernel for programs that link no decompressor, such as
+// mayfly itself:
+//
+//	mayfly-unpack KIND LIMIT <packed >vmlinux
+//
+// KIND is gzip, bzip2, lzma, xz, lzo, lz4 or zstd, LIMIT the most bytes that may
+// come out, and standard output an empty regular file. What package kernel
+// expects of it, package packing says.
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	"github.com/mayfly-vm/mayfly/kernel/packing"
+	"github.com/mayfly-vm/mayfly/kernel/unpack"
+)
+
+const use = "expected: " + packing.Program + " KIND LIMIT <packed >vmlinux, with gzip, bzip2, lzma, xz, lzo, lz4 or zstd for KIND, and LIMIT in bytes"
+
+func main() {
+	code, err := run(os.Args[1:])
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", packing.Program, err)
+	}
+	os.Exit(code)
+}
+
+func run(args []string) (int, error) {
+	if len(args) != 2 {
+		return packing.ExitUsage, fmt.Errorf("%d arguments; %s", len(args), use)
+	}
+	limit, err := strconv.ParseInt(args[1], 10, 64)
+	if err != nil || limit < 1 || limit > maxLimit {
+		return packing.ExitUsage, fmt.Errorf("limit %q is none of 1 to %d; %s", args[1], int64(maxLimit), use)
+	}
+	st, err := os.Stdout.Stat()
+	if err != nil || !st.Mode().IsRegular() || st.Size() != 0 {
+		return packing.ExitUsage, fmt.Errorf("standard output is no empty regular file; %s", use)
+	}
+	if err := confine(limit); err != nil {
+		return packing.ExitUsage, err
+	}
+	err = unpackTo(os.Stdout, packing.Kind(args[0]), limit)
+	return packing.ExitCode(err), err
+}
+
+func unpackTo(dst *os.File, kind packing.Kind, limit int64) error {
+	_, err := unpack.File(dst, os.Stdin, kind, limit)
+	if f, ok := err.(*packing.ForeignError); ok {
+		// So that it can be said what it is instead.
+		if _, err := dst.WriteAt(f.Head, 0); err != nil {
+			return &packing.WriteError{Err: err}
+		}
+	}
+	return err
+}
