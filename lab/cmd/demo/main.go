@@ -103,10 +103,15 @@ func boot(ctx context.Context, mayfly string) (time.Duration, error) {
 		return 0, err
 	}
 	defer os.Remove(initrd)
+	unpack, err := lab.Build(ctx, "./cmd/mayfly-unpack")
+	if err != nil {
+		return 0, err
+	}
 	r, err := lab.Run(ctx, lab.Job{
 		Program: mayfly,
 		Args:    []string{"run", "vmlinuz", "--initrd", "initrd", "--cpus", "2", "--cmdline", "-- mark", "--timeline", picture},
-		Files:   map[string]string{"vmlinuz": k.Vmlinuz(), "initrd": initrd},
+		Files:   map[string]string{"vmlinuz": k.Vmlinuz(), "initrd": initrd, "mayfly-unpack": unpack},
+		Env:     path(unpack),
 		Collect: []string{picture},
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
@@ -125,6 +130,15 @@ func boot(ctx context.Context, mayfly string) (time.Duration, error) {
 	default:
 		return r.Elapsed, os.WriteFile(picture, svg, 0o644)
 	}
+}
+
+// path lets mayfly find its companion: in the nest the job's own folder is on the
+// PATH, here its folder must come first.
+func path(program string) []string {
+	if w, err := lab.Where(); err != nil || !w.Native {
+		return nil
+	}
+	return []string{"PATH=" + filepath.Dir(program) + ":" + os.Getenv("PATH")}
 }
 
 // initramfs writes one that holds the smallest init, which says "init" and
