@@ -33,11 +33,12 @@ func (p *processor) Run(e *cpu.Exit) error {
 		}
 		switch {
 		case errors.Is(err, unix.EINTR):
-			if p.kicked.Load() {
-				// In this order: a Kick between the two finds kicked still set and
-				// relies on this return.
-				p.vcpu.RequestExit(false)
-				p.kicked.Store(false)
+			// In this order: a Kick before the swap is answered here; of one behind it
+			// the request stands. And always: a Kick is two steps, and a signal
+			// between them (the Go runtime sends its own) may have returned for it
+			// already; its late request would then stop every Run from now on.
+			p.vcpu.RequestExit(false)
+			if p.kicked.Swap(false) {
 				*e = cpu.Exit{Kind: cpu.ExitKicked}
 				return nil
 			}
