@@ -29,9 +29,9 @@ const (
 // Global system interrupts of the devices, and how many pins the I/O APIC has:
 // a guest reads, masks and rewrites each of them at its start.
 const (
-	gsiPower   = 1 // not 0: Linux takes interrupt 0 for none
-	gsiSerial  = 2
-	ioapicPins = 3
+	gsiPower   = 1 // not 0, which Linux takes for no interrupt
+	gsiSerial  = 3 // nor 2, which its serial driver takes for 9, as on an AT
+	ioapicPins = 4
 )
 
 // Ports of the devices.
