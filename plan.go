@@ -80,10 +80,10 @@ func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error)
 		p.Entry = *im.PVH
 	}
 	p.Entry += uint64(p.Delta)
-	_, top := im.Span()
-	top += uint64(p.Delta)
+	bottom, top := im.Span()
+	bottom, top = bottom+uint64(p.Delta), top+uint64(p.Delta)
 	p.eager = top
-	if err := p.placeInitrd(initrds, top); err != nil {
+	if err := p.placeInitrd(initrds, bottom, top); err != nil {
 		return nil, err
 	}
 	mode := c.Load
@@ -97,23 +97,29 @@ func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error)
 }
 
 // placeInitrd puts the initrds at the top of low memory, where the guest's
-// allocations reach last.
-func (p *Plan) placeInitrd(initrds []loader.File, kernelTop uint64) error {
+// allocations reach last. A kernel that was moved lies there itself: then they
+// go below it.
+func (p *Plan) placeInitrd(initrds []loader.File, kernelBottom, kernelTop uint64) error {
 	n := loader.InitrdSize(initrds)
 	if n == 0 {
 		return nil
 	}
+	grain := uint64(memory.PageSize)
+	if n >= loader.InitrdGrain {
+		grain = loader.InitrdGrain
+	}
 	room := uint64(p.ram[0].Addr) + p.ram[0].Size
-	addr := room - min(n, room)
-	if addr &^= memory.PageSize - 1; n >= loader.InitrdGrain {
-		addr &^= loader.InitrdGrain - 1
+	for _, r := range [...]struct{ from, to uint64 }{{kernelTop, room}, {highAddr, min(kernelBottom, room)}} {
+		if n > r.to {
+			continue
+		}
+		if addr := (r.to - n) &^ (grain - 1); addr >= r.from {
+			p.Initrd = memory.Range{Addr: memory.Addr(addr), Size: n}
+			return nil
+		}
 	}
-	if n > room || addr < kernelTop {
-		return fmt.Errorf("initrd: its %d MiB do not fit between the kernel, which ends at %d MiB, and the end of low memory at %d MiB: give the machine more memory",
-			n>>20, kernelTop>>20, room>>20)
-	}
-	p.Initrd = memory.Range{Addr: memory.Addr(addr), Size: n}
-	return nil
+	return fmt.Errorf("initrd: its %d MiB do not fit between the kernel, which ends at %d MiB, and the end of low memory at %d MiB, nor below the kernel: give the machine more memory",
+		n>>20, kernelTop>>20, room>>20)
 }
 
 func (p *Plan) mapMemory() (err error) {
