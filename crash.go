@@ -15,6 +15,9 @@ func (b *board) crashed(c *vcpu) Outcome {
 	if b.signs.restarting.Load() {
 		return Outcome{Reason: Rebooted, Detail: "by a triple fault"}
 	}
+	if s, err := c.proc.State(); err == nil && s.RIP == 0xFFF0 && s.CS.Base == 0xFFFF0000 {
+		return Outcome{Reason: TripleFault, Detail: fmt.Sprintf("processor %d shut down; its registers are lost, since KVM resets an AMD processor then", c.id)}
+	}
 	return Outcome{Reason: TripleFault, Detail: c.report()}
 }
 
