@@ -1,0 +1,225 @@
+package mayfly_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/guest/check"
+)
+
+// patience is far above what any step of these tests takes, on a busy host too.
+const patience = 30 * time.Second
+
+func haveKVM() bool { return unix.Access("/dev/kvm", unix.R_OK|unix.W_OK) == nil }
+
+func needKVM(t testing.TB) {
+	t.Helper()
+	if !haveKVM() {
+		t.Skip("/dev/kvm cannot be opened here")
+	}
+}
+
+// file writes a file into a folder of the test's own.
+func file(t testing.TB, name string, data []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// guest is a configuration that boots the check guest with its orders.
+func guest(t testing.TB, o check.Options) mayfly.Config {
+	return mayfly.Config{Kernel: file(t, "check.elf", check.ELF), Cmdline: check.Cmdline(o), OnReboot: mayfly.RebootExit}
+}
+
+// screen is a console's output that can be waited for.
+type screen struct {
+	mu   sync.Mutex
+	buf  bytes.Buffer
+	more chan struct{}
+}
+
+func newScreen() *screen { return &screen{more: make(chan struct{}, 1)} }
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	s.buf.Write(p)
+	s.mu.Unlock()
+	select {
+	case s.more <- struct{}{}:
+	default:
+	}
+	return len(p), nil
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.String()
+}
+
+// await waits until text was written n times.
+func (s *screen) await(t testing.TB, text string, n int) {
+	t.Helper()
+	late := time.After(patience)
+	for strings.Count(s.String(), text) < n {
+		select {
+		case <-s.more:
+		case <-late:
+			t.Fatalf("no %q (%d times) on the console within %v; it shows:\n%s", text, n, patience, s)
+		}
+	}
+}
+
+// running is a started machine with its screen and a keyboard.
+type running struct {
+	*mayfly.VM
+	t      testing.TB
+	screen *screen
+	keys   *io.PipeWriter
+}
+
+// start makes a machine and starts it; the test's end closes it. A console in c
+// is replaced.
+func start(t testing.TB, c mayfly.Config) *running {
+	t.Helper()
+	needKVM(t)
+	r := &running{t: t, screen: newScreen()}
+	var in *io.PipeReader
+	in, r.keys = io.Pipe()
+	c.Console = mayfly.Console{In: in, Out: r.screen}
+	var err error
+	if r.VM, err = mayfly.New(c); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); r.VM.Close() })
+	if err := r.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *running) press(keys string) {
+	r.t.Helper()
+	if _, err := io.WriteString(r.keys, keys); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// end waits for the machine's end.
+func (r *running) end() mayfly.Outcome {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	o, err := r.Wait(ctx)
+	if err != nil {
+		r.t.Fatalf("the machine's end: %v; its console shows:\n%s", err, r.screen)
+	}
+	return o
+}
+
+// want is end and a comparison.
+func (r *running) want(reason mayfly.Reason) mayfly.Outcome {
+	r.t.Helper()
+	o := r.end()
+	if o.Reason != reason {
+		r.t.Errorf("the machine ended as %v (%s), want %v; its console shows:\n%s", o.Reason, o.Detail, reason, r.screen)
+	}
+	return o
+}
+
+// reports reads n reports of the check guest and wants all their points good.
+func (r *running) reports(n int) {
+	r.t.Helper()
+	in := bufio.NewReaderSize(strings.NewReader(r.screen.String()), 4096)
+	for i := range n {
+		report, err := check.Parse(in)
+		if err != nil {
+			r.t.Fatalf("report %d of %d: %v", i+1, n, err)
+		}
+		for _, p := range report.Failed() {
+			r.t.Errorf("report %d: %v", i+1, p)
+		}
+	}
+}
+
+// holdings is what a machine can leave behind.
+type holdings struct {
+	fds      map[string]int // by what they point to
+	mappings map[string]int // of files and of KVM
+	writable uint64         // bytes of private writable memory
+}
+
+func hold(t testing.TB) holdings {
+	t.Helper()
+	h := holdings{fds: map[string]int{}, mappings: map[string]int{}}
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		to, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err == nil && !strings.HasPrefix(to, "/proc/") && !strings.Contains(to, "[event") { // the runtime's poller
+			h.fds[to]++
+		}
+	}
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(maps)) {
+		var from, to uint64
+		var rights string
+		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &rights); err != nil {
+			t.Fatal(err)
+		}
+		if rights == "rw-p" {
+			h.writable += to - from
+		}
+		if f := strings.Fields(line); len(f) > 5 && !strings.HasPrefix(f[5], "[") {
+			h.mappings[f[5]]++
+		}
+	}
+	return h
+}
+
+// leavesNothing fails the test if at its end there is a goroutine, descriptor or
+// mapping more than now. Call it before anything else.
+func leavesNothing(t testing.TB) {
+	t.Helper()
+	ignore := goleak.IgnoreCurrent()
+	before := hold(t)
+	t.Cleanup(func() {
+		goleak.VerifyNone(t, ignore)
+		after := hold(t)
+		for name, n := range after.fds {
+			if n > before.fds[name] {
+				t.Errorf("%d descriptors of %s are left, %d were there before", n, name, before.fds[name])
+			}
+		}
+		for name, n := range after.mappings {
+			if n > before.mappings[name] {
+				t.Errorf("%d mappings of %s are left, %d were there before", n, name, before.mappings[name])
+			}
+		}
+		// The Go heap grows too, but not by half a machine.
+		if after.writable > before.writable+mayfly.DefaultMemory/2 {
+			t.Errorf("%d MiB of memory more than before are left", (after.writable-before.writable)>>20)
+		}
+	})
+}
