@@ -26,7 +26,7 @@ test: install-deps build lint ## everything: style, tests here, tests in the lab
 	$(GO) run ./scripts/runtests -run='$(RUN)' $(PKG)
 
 lint: ## gofmt, go vet, staticcheck
-	@found="$$(gofmt -s -l $$(git ls-files '*.go'))"; if [ -n "$$found" ]; then echo "gofmt -s would change (make fmt does it):" $$found; exit 1; fi
+	@found="$$(gofmt -s -l .)"; if [ -n "$$found" ]; then echo "gofmt -s would change (make fmt does it):" $$found; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
@@ -50,7 +50,7 @@ fuzz: ## each fuzz target for FUZZTIME
 	$(GO) run ./scripts/runtests -fuzz=$(FUZZTIME) $(PKG)
 
 fmt: ## format the sources
-	gofmt -s -w $$(git ls-files '*.go')
+	gofmt -s -w .
 
 clean: ## remove what was built here; the caches of kernels stay
 	rm -rf $(BIN) bench/out demo-timeline.svg demo-timeline.html coverage.out
