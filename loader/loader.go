@@ -149,14 +149,19 @@ func (l *Layout) ToCopy() (n uint64) {
 	return n
 }
 
-// Ranges are the places that Lay fills, in whole pages, for those who want to
-// fault them in.
+// Ranges are the places that Lay fills without gaps, in whole pages, for those
+// who want to fault them in. What is sifted is left out: to read a page that is
+// not there yet brings in a small page of zeroes, where the guest's first write
+// would have brought a huge one.
 func (l *Layout) Ranges() []memory.Range {
-	list := make([]memory.Range, len(l.pieces))
+	list := make([]memory.Range, 0, len(l.pieces))
 	for i := range l.pieces {
 		p := &l.pieces[i]
+		if p.way == sifted {
+			continue
+		}
 		from := down(uint64(p.addr), memory.PageSize)
-		list[i] = memory.Range{Addr: memory.Addr(from), Size: up(uint64(p.addr)+p.n, memory.PageSize) - from}
+		list = append(list, memory.Range{Addr: memory.Addr(from), Size: up(uint64(p.addr)+p.n, memory.PageSize) - from})
 	}
 	return list
 }
