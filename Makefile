@@ -10,6 +10,11 @@ FUZZTIME ?= 10s
 PKG ?= ./...
 RUN ?=
 
+# Go's heap without huge pages (they cost each machine 4 MiB where the host gives them to all), and no look-up of the
+# container's CPU quota at each start. The last two are //go:debug lines of cmd/mayfly too; -X replaces those.
+GODEBUG_DEFAULT = disablethp=1,containermaxprocs=0,updatemaxprocs=0
+LDFLAGS = -s -w -X runtime.godebugDefault=$(GODEBUG_DEFAULT)
+
 .DEFAULT_GOAL := build
 .PHONY: help build install-deps test lint race bench lab demo fuzz fmt clean
 
@@ -17,7 +22,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
 build: ## the programs, static and stripped, into bin/
-	$(GO) build -trimpath -ldflags='-s -w' -o $(BIN)/ $(addprefix ./cmd/,$(PROGRAMS))
+	$(GO) build -trimpath -ldflags='$(LDFLAGS)' -o $(BIN)/ $(addprefix ./cmd/,$(PROGRAMS))
 
 install-deps: ## what tests and demo need from the distribution (apt-get, as root or by sudo)
 	./scripts/install-deps.sh

@@ -85,7 +85,7 @@ func cloudHypervisor(m Machine, _ string) ([]string, error) {
 }
 
 func qemu(m Machine, _ string) ([]string, error) {
-	a := []string{"-M", "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,isa-serial=on,auto-kernel-cmdline=off", "-accel", "kvm", "-cpu", "host",
+	a := []string{"-M", "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,isa-serial=on,auto-kernel-cmdline=off", "-accel", "kvm", "-cpu", "qemu64",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
 		"-m", strconv.Itoa(m.MiB), "-smp", strconv.Itoa(m.CPUs), "-kernel", m.Kernel, "-append", m.Cmdline}
 	if m.Initrd != "" {
