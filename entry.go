@@ -38,6 +38,7 @@ func (vm *VM) lay() error {
 		{pvh.GDTAddr, gdt},
 		{acpiAddr, tables.Bytes},
 		{mpTableAddr, mp},
+		{resetVectorAddr, resetCode},
 		{cmdlineAddr, append([]byte(vm.plan.Cmdline), 0)},
 		{startInfoAddr, info},
 		{memMapAddr, memMap},
