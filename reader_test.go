@@ -61,6 +61,26 @@ func readerGuest(data []byte, module bool) []byte {
 		0xEE,             // out %al,%dx
 		0xF4, 0xEB, 0xFD) // hlt; jmp to it
 
+	return pvhGuest(code, data)
+}
+
+// spewGuest is a PVH kernel that writes data to COM1 by one string instruction,
+// without a look at whether there is room, and powers off.
+func spewGuest(data []byte) []byte {
+	le := binary.LittleEndian
+	code := le.AppendUint32([]byte{0xBE}, readerData)             // mov $data,%esi
+	code = le.AppendUint32(append(code, 0xB9), uint32(len(data))) // mov $len,%ecx
+	code = append(code,
+		0x66, 0xBA, 0xF8, 0x03, // mov $0x3f8,%dx
+		0xF3, 0x6E, // rep outsb
+		0x66, 0xBA, 0x00, 0x06, 0xB0, 0x34, 0xEE, // power off
+		0xF4, 0xEB, 0xFD) // hlt; jmp to it
+	return pvhGuest(code, data)
+}
+
+// pvhGuest is an ELF file with a PVH entry, code and data.
+func pvhGuest(code, data []byte) []byte {
+	le := binary.LittleEndian
 	const noteAt, codeAt = 0x200, 0x1000
 	f := make([]byte, readerDataFile, readerDataFile+len(data))
 	copy(f, "\x7fELF\x02\x01\x01")
