@@ -47,8 +47,8 @@ type board struct {
 
 // signs is what the guest was seen to say about itself on its console.
 type signs struct {
-	panicked, halting, restarting atomic.Bool
-	panicSeen                     chan struct{}
+	panicked, restarting atomic.Bool
+	panicSeen            chan struct{}
 }
 
 // assemble builds a board. Where there is much to copy, the files' side goes on

@@ -75,7 +75,7 @@ func Place(host []CPUID, id, n, tscKHz int) []CPUID {
 			continue
 		}
 		out = append(out,
-			CPUID{Leaf: leaf, Index: 0, Indexed: true, EAX: 0, EBX: 1, ECX: 1<<8 | 0, EDX: uint32(id)},
+			CPUID{Leaf: leaf, Index: 0, Indexed: true, EAX: 0, EBX: 1, ECX: 1 << 8, EDX: uint32(id)},
 			CPUID{Leaf: leaf, Index: 1, Indexed: true, EAX: width, EBX: uint32(n), ECX: 2<<8 | 1, EDX: uint32(id)},
 			CPUID{Leaf: leaf, Index: 2, Indexed: true, ECX: 2, EDX: uint32(id)})
 	}

@@ -80,7 +80,7 @@ func placed(t *testing.T, host, got []CPUID, id, n, bits uint32) {
 	is("hypervisor, TSC deadline, x2APIC", one.ECX&(1<<31|1<<24|1<<21), 1<<31|1<<24|1<<21)
 	is("HTT", one.EDX>>28&1, b2u(n > 1))
 
-	for i, want := range [][3]uint32{{0, 1, 1<<8 | 0}, {bits, n, 2<<8 | 1}, {0, 0, 2}} {
+	for i, want := range [][3]uint32{{0, 1, 1 << 8}, {bits, n, 2<<8 | 1}, {0, 0, 2}} {
 		for _, leaf := range []uint32{0xB, 0x1F} {
 			c := find(got, leaf, uint32(i))
 			if leaf == 0x1F && find(host, 0x1F, 0) == nil {

@@ -90,7 +90,7 @@ func (d *Device) reset() {
 // Line returns the input of a pin, which counts from 0. High is asserted,
 // whatever the entry says of polarity: the guest's tables and the device agree.
 func (d *Device) Line(pin int) bus.Line {
-	_ = d.pins[pin] // a pin that isn't there is a mistake in the machine: fail now
+	_ = &d.pins[pin] // a pin that isn't there is a mistake in the machine: fail now
 	return line{d, pin}
 }
 
