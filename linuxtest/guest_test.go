@@ -14,7 +14,7 @@ import (
 
 // patience is how long a guest may take to do what is waited for; a second is
 // usual. More than that and the test fails with the guest's last words.
-const patience = 90 * time.Second
+const patience = 60 * time.Second
 
 // words is the command line of a Linux guest: the defaults, and what the test
 // init shall do. The kernel's log is in the report, not on the slow console.
@@ -122,6 +122,13 @@ func (s *screen) text() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.buf.String()
+}
+
+// forget empties the screen.
+func (s *screen) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.buf.Reset()
 }
 
 // tail is the end of the console, for a message.
