@@ -103,22 +103,24 @@ func (c *vcpu) handle(e *cpu.Exit) {
 	}
 }
 
-// mmio answers an access to a device, or to RAM that is not attached yet.
+// mmio answers an access to a device or, where there is none, to RAM that is not
+// attached yet or that KVM could not read. Devices first: no device lies in RAM,
+// and looking for RAM in vain allocates.
 func (c *vcpu) mmio(e *cpu.Exit) {
 	b := c.board
-	if mem, err := b.mem.Slice(memory.Addr(e.Addr), uint64(len(e.Data))); err == nil {
-		<-b.attached
-		if e.Kind == cpu.ExitMMIOWrite {
-			copy(mem, e.Data)
-		} else {
-			copy(e.Data, mem)
-		}
+	write := e.Kind == cpu.ExitMMIOWrite
+	if write && b.mmio.Write(e.Addr, e.Data) || !write && b.mmio.Read(e.Addr, e.Data) {
 		return
 	}
-	if e.Kind == cpu.ExitMMIOWrite {
-		b.mmio.Write(e.Addr, e.Data)
+	mem, err := b.mem.Slice(memory.Addr(e.Addr), uint64(len(e.Data)))
+	if err != nil {
+		return // nobody: a read has got all ones
+	}
+	<-b.attached
+	if write {
+		copy(mem, e.Data)
 	} else {
-		b.mmio.Read(e.Addr, e.Data)
+		copy(e.Data, mem)
 	}
 }
 

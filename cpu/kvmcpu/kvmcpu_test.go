@@ -170,6 +170,22 @@ func TestKicksAreAnswered(t *testing.T) {
 	running.Wait()
 }
 
+// A Kick requests the exit after it has marked itself; Run may have returned for
+// the mark in between, and the request then comes alone.
+func TestALateRequestStopsNothing(t *testing.T) {
+	p := spinner(t, 0xE6, 0x80, 0xEB, 0xFC)
+	p.vcpu.RequestExit(true)
+	// Should the test fail, this ends the Run that never enters its guest.
+	timer := time.AfterFunc(5*time.Second, p.Kick)
+	defer timer.Stop()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var e cpu.Exit
+	if err := p.Run(&e); err != nil || e.Kind != cpu.ExitPortOut {
+		t.Errorf("exit %v, %v; want the guest's own", e.Kind, err)
+	}
+}
+
 func TestAKickBeforeRunCounts(t *testing.T) {
 	p := spinner(t)
 	p.Kick()

@@ -1,0 +1,336 @@
+package mayfly
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mayfly-vm/mayfly/bus"
+	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/guest/check"
+	"github.com/mayfly-vm/mayfly/memory"
+)
+
+// script is a processor host without any hardware: its processors come back
+// with the exits that a test wrote down. What a machine's devices do must not
+// depend on which processor it is.
+type script struct {
+	exits [][]cpu.Exit // of processor 0, for one board after the other
+	made  func(n int)  // before board n is made
+
+	mu     sync.Mutex
+	boards int
+	msis   []bus.MSI
+	states []cpu.State
+	reads  [][]byte // what the guest read, in its order
+	open   int      // machines and processors not closed
+	err    error    // of NewProcessor
+}
+
+func (h *script) MaxProcessors() int                { return 4 }
+func (h *script) CPUID() ([]cpu.CPUID, error)       { return []cpu.CPUID{{Leaf: 1}}, nil }
+func (h *script) Describe() string                  { return "script" }
+func (h *script) Close() error                      { return nil }
+func (h *script) lock() func()                      { h.mu.Lock(); return h.mu.Unlock }
+func (h *script) SendMSI(m bus.MSI) error           { defer h.lock()(); h.msis = append(h.msis, m); return nil }
+func (h *script) RouteLevel([]cpu.LevelRoute) error { return nil }
+
+func (h *script) NewMachine(m *memory.Map, o cpu.Options) (cpu.Machine, error) {
+	if h.made != nil {
+		h.made(h.boards)
+	}
+	defer h.lock()()
+	h.open++
+	h.boards++
+	return &scripted{script: h, board: h.boards - 1, mem: m}, nil
+}
+
+// scripted is one board's machine.
+type scripted struct {
+	*script
+	board int
+	mem   *memory.Map
+}
+
+func (m *scripted) Partial() bool     { return false }
+func (m *scripted) AttachRest() error { return nil }
+func (m *scripted) Close() error      { defer m.lock()(); m.open--; return nil }
+
+func (m *scripted) NewProcessor(id int) (cpu.Processor, error) {
+	defer m.lock()()
+	if m.err != nil && id > 0 {
+		return nil, m.err
+	}
+	m.open++
+	p := &actor{machine: m, kick: make(chan struct{}, 1)}
+	if id == 0 && m.board < len(m.exits) {
+		p.exits = m.exits[m.board]
+	}
+	return p, nil
+}
+
+// actor plays one processor.
+type actor struct {
+	machine *scripted
+	exits   []cpu.Exit
+	last    []byte // of a read, answered by the next Run
+	kick    chan struct{}
+	state   cpu.State
+}
+
+func (p *actor) Run(e *cpu.Exit) error {
+	if p.last != nil {
+		func() { defer p.machine.lock()(); p.machine.reads = append(p.machine.reads, bytes.Clone(p.last)) }()
+		p.last = nil
+	}
+	select {
+	case <-p.kick:
+		*e = cpu.Exit{Kind: cpu.ExitKicked}
+		return nil
+	default:
+	}
+	if len(p.exits) == 0 { // the guest sleeps
+		<-p.kick
+		*e = cpu.Exit{Kind: cpu.ExitKicked}
+		return nil
+	}
+	*e, p.exits = p.exits[0], p.exits[1:]
+	if e.Kind == cpu.ExitPortIn || e.Kind == cpu.ExitMMIORead {
+		e.Data = make([]byte, len(e.Data))
+		p.last = e.Data
+	}
+	if e.Kind == cpu.ExitOther && e.Detail == "fails" {
+		return errors.New("the host failed")
+	}
+	return nil
+}
+
+func (p *actor) Kick() {
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (p *actor) State() (cpu.State, error) { return p.state, nil }
+func (p *actor) SetState(s *cpu.State) error {
+	defer p.machine.lock()()
+	p.state, p.machine.states = *s, append(p.machine.states, *s)
+	return nil
+}
+func (p *actor) SetCPUID([]cpu.CPUID) error             { return nil }
+func (p *actor) SetMSRs([]cpu.MSR) error                { return nil }
+func (p *actor) TSCKHz() (int, error)                   { return 1, nil }
+func (p *actor) Stalled() (bool, error)                 { return false, nil }
+func (p *actor) WasPaused()                             {}
+func (p *actor) Translate(v uint64) (memory.Addr, bool) { return memory.Addr(v), true }
+func (p *actor) Prefault(memory.Addr, uint64) bool      { return false }
+func (p *actor) Close() error                           { defer p.machine.lock()(); p.machine.open--; return nil }
+
+func out(port uint64, b ...byte) cpu.Exit {
+	return cpu.Exit{Kind: cpu.ExitPortOut, Addr: port, Size: 1, Data: b}
+}
+
+func in(port uint64) cpu.Exit {
+	return cpu.Exit{Kind: cpu.ExitPortIn, Addr: port, Size: 1, Data: make([]byte, 1)}
+}
+
+func write32(addr uint64, v uint32) cpu.Exit {
+	return cpu.Exit{Kind: cpu.ExitMMIOWrite, Addr: addr, Size: 4, Data: binary.LittleEndian.AppendUint32(nil, v)}
+}
+
+// onScript is New on a script in KVM's place.
+func onScript(t testing.TB, c Config, h *script) *VM {
+	t.Helper()
+	c.Kernel = filepath.Join(t.TempDir(), "check.elf")
+	if err := os.WriteFile(c.Kernel, check.ELF, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	vm := &VM{cfg: c.withDefaults(), done: make(chan struct{}), host: h}
+	if err := vm.openFiles(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		vm.Close()
+		if h.open != 0 {
+			t.Errorf("%d machines and processors were not closed", h.open)
+		}
+	})
+	return vm
+}
+
+func play(t *testing.T, c Config, h *script) (Outcome, error) {
+	t.Helper()
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	vm := onScript(t, c, h)
+	if err := vm.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	return vm.Wait(ctx)
+}
+
+func TestDevicesDoNotKnowTheirProcessor(t *testing.T) {
+	var screen bytes.Buffer
+	const high = 0xFEC00010
+	h := &script{exits: [][]cpu.Exit{{
+		out(portSerial, []byte("hello")...), // one string instruction
+		// COM1's pin to vector 0x31 of the processor with id 0, then an interrupt.
+		write32(ioapicAddr, 0x10+2*gsiSerial), write32(high, 0x31),
+		out(portSerial+1, 2),
+		in(portSerial + 2), // IIR: the transmitter is empty
+		in(0x1234),         // nobody
+		{Kind: cpu.ExitMMIORead, Addr: 0xD0000000, Size: 4, Data: make([]byte, 4)}, // nobody
+		{Kind: cpu.ExitMMIOWrite, Addr: 0x300000, Size: 2, Data: []byte{0xAB, 0xCD}},
+		{Kind: cpu.ExitMMIORead, Addr: 0x300000, Size: 4, Data: make([]byte, 4)}, // RAM all the same
+		out(portPower, 0x34),
+	}}}
+	o, err := play(t, Config{Console: Console{Out: &screen}}, h)
+	if err != nil || o.Reason != PowerOff {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if screen.String() != "hello" {
+		t.Errorf("the console shows %q", &screen)
+	}
+	if want := [][]byte{{0x02}, {0xFF}, {0xFF, 0xFF, 0xFF, 0xFF}, {0xAB, 0xCD, 0, 0}}; len(h.reads) != len(want) || !bytes.Equal(bytes.Join(h.reads, []byte("|")), bytes.Join(want, []byte("|"))) {
+		t.Errorf("the guest read %x, want %x", h.reads, want)
+	}
+	if len(h.msis) != 1 || h.msis[0].Addr != 0xFEE00000 || h.msis[0].Data&0xFF != 0x31 {
+		t.Errorf("interrupts %+v", h.msis)
+	}
+	if len(h.states) != 1 || h.states[0].RBX != startInfoAddr || h.states[0].CR0&^0x10 != 1 {
+		t.Errorf("entry states %+v", h.states)
+	}
+}
+
+func TestExitsThatEndAMachine(t *testing.T) {
+	for _, c := range []struct {
+		exit   cpu.Exit
+		reason Reason
+		detail string
+	}{
+		{cpu.Exit{Kind: cpu.ExitHalt}, Halted, ""},
+		{cpu.Exit{Kind: cpu.ExitShutdown}, TripleFault, "processor 0 at rip 0x1"},
+		{cpu.Exit{Kind: cpu.ExitFailEntry, Detail: "reason 7"}, FailedEntry, "reason 7\nprocessor 0"},
+		{cpu.Exit{Kind: cpu.ExitInternalError, Detail: "suberror 1"}, InternalError, "suberror 1\nprocessor 0"},
+		{cpu.Exit{Kind: cpu.ExitOther, Detail: "reason 99"}, InternalError, "reason 99"},
+		{out(portI8042, 0xFE), Rebooted, ""},
+		{out(portPower+2, 1), Rebooted, ""},
+		{cpu.Exit{Kind: cpu.ExitOther, Detail: "fails"}, HostError, "processor 0: the host failed"},
+	} {
+		t.Run(c.exit.Kind.String()+" "+c.reason.String(), func(t *testing.T) {
+			o, err := play(t, Config{OnReboot: RebootExit}, &script{exits: [][]cpu.Exit{{c.exit}}})
+			if o.Reason != c.reason || !strings.Contains(o.Detail, c.detail) || (err != nil) != (c.reason == HostError) {
+				t.Errorf("%+v, %v", o, err)
+			}
+		})
+	}
+}
+
+// A defect of ours ends the one machine with a report, not the program.
+func TestAPanicIsTheMachinesEnd(t *testing.T) {
+	o, err := play(t, Config{}, &script{exits: [][]cpu.Exit{{{Kind: cpu.NumExitKinds}}}}) // beyond the counters
+	var defect *brokenError
+	if o.Reason != HostError || !errors.As(err, &defect) || !strings.Contains(err.Error(), "index out of range") || !strings.Contains(err.Error(), "vcpu.go") {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// Calls that come while one board is gone and the next not there yet.
+func TestCallsBetweenTwoBoards(t *testing.T) {
+	for name, call := range map[string]func(*VM) error{"Kill": (*VM).Kill, "Close": (*VM).Close} {
+		t.Run(name, func(t *testing.T) {
+			h := &script{exits: [][]cpu.Exit{{out(portPower+2, 1)}}} // the second board would run for ever
+			vm := onScript(t, Config{}, h)
+			began, called := make(chan struct{}), make(chan error, 1)
+			h.made = func(n int) {
+				if n == 1 {
+					go func() { close(began); called <- call(vm) }()
+					<-began
+				}
+			}
+			if err := vm.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if o, err := vm.Wait(t.Context()); err != nil || o.Reason != Killed {
+				t.Errorf("%+v, %v", o, err)
+			}
+			if err := <-called; err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+}
+
+func TestARestartWhilePausedRunsNothing(t *testing.T) {
+	h := &script{exits: [][]cpu.Exit{{out(portPower+2, 1)}, {out(portPower, 0x34)}}}
+	vm := onScript(t, Config{}, h)
+	h.made = func(n int) {
+		if n == 1 {
+			vm.pauses++ // as Pause does, under the lock that the restart holds
+		}
+	}
+	if err := vm.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		vm.mu.Lock()
+		ready := h.boards == 2 && vm.board != nil
+		vm.mu.Unlock()
+		if ready {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := vm.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := vm.Wait(t.Context()); err != nil || o.Reason != PowerOff || o.Restarts != 1 {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+func TestAFailedStartLeavesNothingAndCanBeRepeated(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	h := &script{err: errors.New("no more processors"), exits: [][]cpu.Exit{nil, {out(portPower, 0x34)}}}
+	vm := onScript(t, Config{CPUs: 2}, h)
+	if err := vm.Start(t.Context()); !errors.Is(err, h.err) || !strings.Contains(err.Error(), "processor 1 of 2") {
+		t.Errorf("Start: %v", err)
+	}
+	if h.open != 0 {
+		t.Errorf("%d machines and processors are open", h.open)
+	}
+	h.err = nil
+	if err := vm.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := vm.Wait(t.Context()); err != nil || o.Reason != PowerOff {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+func TestAccessesDoNotAllocate(t *testing.T) {
+	vm := onScript(t, Config{}, &script{})
+	if err := vm.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c := vm.board.cpus[0]
+	for name, e := range map[string]cpu.Exit{
+		"serial out": out(portSerial+7, 1), "serial in": in(portSerial + 5), "data": out(portSerial, 'x'),
+		"nobody": in(0x70), "ioapic": write32(ioapicAddr, 1),
+	} {
+		if n := testing.AllocsPerRun(100, func() { c.handle(&e) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
