@@ -1,0 +1,206 @@
+package mayfly_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/guest/check"
+	"github.com/mayfly-vm/mayfly/timeline"
+)
+
+// exampleKernel stands for a vmlinux: it writes the check guest to a file.
+func exampleKernel() string {
+	path := filepath.Join(os.TempDir(), fmt.Sprintf("mayfly-example-%d.elf", os.Getpid()))
+	if err := os.WriteFile(path, check.ELF, 0o600); err != nil {
+		log.Fatal(err)
+	}
+	return path
+}
+
+// A machine from its configuration to its end. For a Linux guest the command
+// line is DefaultCmdline with what you add.
+func ExampleNew() {
+	kernel := exampleKernel()
+	defer os.Remove(kernel)
+	var screen bytes.Buffer
+	vm, err := mayfly.New(mayfly.Config{
+		Kernel:  kernel,
+		Cmdline: "nocheck",
+		Memory:  64 << 20,
+		Console: mayfly.Console{Out: &screen},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer vm.Close()
+	if err := vm.Start(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	outcome, err := vm.Wait(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(outcome.Reason)
+	fmt.Print(screen.String())
+}
+
+// A context bounds a machine's life: what still runs at its end is killed.
+func ExampleVM_Start() {
+	kernel := exampleKernel()
+	defer os.Remove(kernel)
+	vm, err := mayfly.New(mayfly.Config{Kernel: kernel, Cmdline: "nocheck echo"}) // waits for input for ever
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer vm.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if err := vm.Start(ctx); err != nil {
+		log.Fatal(err)
+	}
+	outcome, err := vm.Wait(context.Background())
+	fmt.Println(outcome.Reason, err)
+}
+
+// Talking with a guest over its serial console.
+func ExampleConsole() {
+	kernel := exampleKernel()
+	defer os.Remove(kernel)
+	var screen bytes.Buffer
+	vm, err := mayfly.New(mayfly.Config{
+		Kernel:  kernel,
+		Cmdline: "nocheck echo", // echoes what it reads until Ctrl-D
+		Console: mayfly.Console{In: strings.NewReader("hello\x04"), Out: &screen},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer vm.Close()
+	if err := vm.Start(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := vm.Wait(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	_, said, _ := strings.Cut(screen.String(), "Ctrl-D\n")
+	fmt.Print(said)
+}
+
+// A paused machine makes no progress; the power button asks its guest to leave.
+func ExampleVM_Pause() {
+	kernel := exampleKernel()
+	defer os.Remove(kernel)
+	vm, err := mayfly.New(mayfly.Config{Kernel: kernel, Cmdline: "nocheck end=button"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer vm.Close()
+	if err := vm.Start(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	if err := vm.Pause(); err != nil {
+		log.Fatal(err)
+	}
+	// Nothing moves here.
+	if err := vm.Resume(); err != nil {
+		log.Fatal(err)
+	}
+	if err := vm.PowerButton(); err != nil {
+		log.Fatal(err)
+	}
+	outcome, err := vm.Wait(context.Background())
+	fmt.Println(outcome.Reason, err)
+}
+
+// Where the time of a start goes.
+func ExampleConfig_timeline() {
+	kernel := exampleKernel()
+	defer os.Remove(kernel)
+	recorder := timeline.New(time.Now())
+	vm, err := mayfly.New(mayfly.Config{Kernel: kernel, Cmdline: "nocheck", Timeline: recorder})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer vm.Close()
+	if err := vm.Start(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := vm.Wait(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	entered, _ := recorder.Snapshot().At(timeline.GuestEntered)
+	output, _ := recorder.Snapshot().At(timeline.FirstOutput)
+	fmt.Println(0 < entered && entered < output)
+}
+
+// A plan shows a machine without making one; it needs no KVM.
+func ExampleNewPlan() {
+	kernel := exampleKernel()
+	defer os.Remove(kernel)
+	plan, err := mayfly.NewPlan(mayfly.Config{Kernel: kernel, Memory: 4 << 30})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("entered by", plan.Protocol)
+	for _, e := range plan.MemMap {
+		fmt.Printf("%09x %7d KiB %v\n", e.Addr, e.Size>>10, e.Type)
+	}
+	// Output:
+	// entered by PVH
+	// 000000000     640 KiB RAM
+	// 0000a0000     384 KiB reserved
+	// 000100000 3144704 KiB RAM
+	// 100000000 1048576 KiB RAM
+}
+
+// Those of the examples that make machines run here, where KVM is: an Output
+// comment would make them fail elsewhere.
+func TestExamples(t *testing.T) {
+	needKVM(t)
+	for name, e := range map[string]struct {
+		run  func()
+		want string
+	}{
+		"New":             {ExampleNew, "powered off\n1..0 # SKIP nocheck\n"},
+		"VM.Start":        {ExampleVM_Start, "killed <nil>\n"},
+		"Console":         {ExampleConsole, "hello\n# echoed: 5\n"},
+		"VM.Pause":        {ExampleVM_Pause, "powered off <nil>\n"},
+		"Config timeline": {ExampleConfig_timeline, "true\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			leavesNothing(t)
+			if got := printed(t, e.run); got != e.want {
+				t.Errorf("printed %q, want %q", got, e.want)
+			}
+		})
+	}
+}
+
+// printed is what f writes to standard output, which fits a pipe.
+func printed(t *testing.T, f func()) string {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	stdout := os.Stdout
+	os.Stdout = w
+	defer func() { os.Stdout = stdout }()
+	f()
+	w.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
