@@ -170,14 +170,24 @@ func TestKicksAreAnswered(t *testing.T) {
 	running.Wait()
 }
 
+// kickAfter kicks p after a time; done takes that back, or waits until it is over.
+func kickAfter(p *processor, after time.Duration) (done func()) {
+	over := make(chan struct{})
+	t := time.AfterFunc(after, func() { defer close(over); p.Kick() })
+	return func() {
+		if !t.Stop() {
+			<-over
+		}
+	}
+}
+
 // A Kick requests the exit after it has marked itself; Run may have returned for
 // the mark in between, and the request then comes alone.
 func TestALateRequestStopsNothing(t *testing.T) {
 	p := spinner(t, 0xE6, 0x80, 0xEB, 0xFC)
 	p.vcpu.RequestExit(true)
 	// Should the test fail, this ends the Run that never enters its guest.
-	timer := time.AfterFunc(5*time.Second, p.Kick)
-	defer timer.Stop()
+	defer kickAfter(p, 5*time.Second)()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var e cpu.Exit
@@ -196,8 +206,7 @@ func TestAKickBeforeRunCounts(t *testing.T) {
 	if err := p.Run(&e); err != nil || e.Kind != cpu.ExitKicked {
 		t.Errorf("exit %v, %v", e.Kind, err)
 	}
-	timer := time.AfterFunc(10*time.Millisecond, p.Kick)
-	defer timer.Stop()
+	defer kickAfter(p, 10*time.Millisecond)()
 	if err := p.Run(&e); err != nil || e.Kind != cpu.ExitKicked {
 		t.Errorf("exit %v, %v", e.Kind, err)
 	}
@@ -234,10 +243,10 @@ func TestAHaltedProcessorIsStalled(t *testing.T) {
 	}{{"cli; hlt", []byte{0xFA, 0xF4}, true}, {"sti; hlt", []byte{0xFB, 0xF4, 0xEB, 0xFD}, false}, {"jmp .", []byte{0xEB, 0xFE}, false}} {
 		p := spinner(t, c.code...)
 		runtime.LockOSThread()
-		timer := time.AfterFunc(50*time.Millisecond, p.Kick)
+		done := kickAfter(p, 50*time.Millisecond)
 		var e cpu.Exit
 		err := p.Run(&e)
-		timer.Stop()
+		done()
 		runtime.UnlockOSThread()
 		if err != nil || e.Kind != cpu.ExitKicked {
 			t.Fatalf("%s: %v, %v", c.name, e.Kind, err)
