@@ -80,7 +80,7 @@ func TestSignalPressesPowerButton(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), program, "run", smallKernel, "--initrd", initrdFile, "--cmdline", "quiet mayfly.report=none mayfly.test=button")
+	cmd := exec.CommandContext(t.Context(), program, "run", smallKernel, "--initrd", initrdFile, "--cmdline", "quiet mayfly.report=none mayfly.test=button "+steadyTick())
 	out := newScreen()
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
@@ -104,7 +104,7 @@ func TestSignalPressesPowerButton(t *testing.T) {
 // exits are there.
 func TestTimeline(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "boot.json")
-	if code, _, stderr := run(t, "run", smallKernel, "--initrd", initrdFile, "--cpus=2", "--timeline", file, "--cmdline", "mayfly.report=none"); code != 0 {
+	if code, _, stderr := run(t, "run", smallKernel, "--initrd", initrdFile, "--cpus=2", "--timeline", file, "--cmdline", "mayfly.report=none "+steadyTick()); code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	b, err := os.ReadFile(file)

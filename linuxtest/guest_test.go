@@ -10,6 +10,7 @@ import (
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/testinit/report"
+	"github.com/mayfly-vm/mayfly/lab"
 )
 
 // patience is how long a guest may take to do what is waited for; a second is
@@ -19,7 +20,20 @@ const patience = 60 * time.Second
 // words is the command line of a Linux guest: the defaults, and what the test
 // init shall do. The kernel's log is in the report, not on the slow console.
 func words(w ...string) string {
-	return strings.Join(append([]string{mayfly.DefaultCmdline(), "quiet", "printk.time=1"}, w...), " ")
+	all := append([]string{mayfly.DefaultCmdline(), "quiet", "printk.time=1"}, w...)
+	return strings.TrimSpace(strings.Join(append(all, steadyTick()), " "))
+}
+
+// steadyTick keeps a guest's idle processors ticking in the nest. QEMU's SVM
+// forgets at VMRUN that sti holds interrupts back for one instruction more
+// (VMCB field INTERRUPT_SHADOW): an interrupt that comes between an idle
+// processor's sti and hlt wakes nobody, and without the tick that processor may
+// sleep for ever.
+func steadyTick() string {
+	if lab.Inside() == "nest" {
+		return "nohz=off"
+	}
+	return ""
 }
 
 // guest is a machine that runs.
