@@ -93,7 +93,7 @@ const (
 	panicGrace = 5 * time.Second
 	// The first look for a machine that has stopped for good; each look that finds
 	// it idle but alive doubles the wait, up to the last.
-	firstLook, lastLook = 500 * time.Millisecond, 32 * time.Second
+	firstLook, lastLook = 1500 * time.Millisecond, 32 * time.Second
 )
 
 // watch returns when the board has ended, and ends it where nothing else will:

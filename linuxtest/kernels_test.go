@@ -41,18 +41,18 @@ var boots = []struct {
 
 	{kernels.Debian61Cloud, vmlinux, kernel.BootPVH, 1, 256, mayfly.LoadAuto, false},
 	{kernels.Debian61Cloud, vmlinuz, kernel.BootAuto, 4, 5 << 10, mayfly.LoadMap, true},
-	{kernels.Debian61Cloud, vmlinux, kernel.BootLinux, 2, 256, mayfly.LoadCopy, false},
+	{kernels.Debian61Cloud, vmlinux, kernel.BootLinux, 2, 128, mayfly.LoadCopy, false},
 
 	{kernels.Debian61, vmlinux, kernel.BootPVH, 2, 256, mayfly.LoadMap, false},
-	{kernels.Debian61, vmlinuz, kernel.BootAuto, 1, 256, mayfly.LoadAuto, true},
+	{kernels.Debian61, vmlinuz, kernel.BootAuto, 1, 128, mayfly.LoadAuto, true},
 	{kernels.Debian61, vmlinux, kernel.BootLinux, 4, 5 << 10, mayfly.LoadAuto, true},
 
 	{kernels.Debian612Cloud, vmlinux, kernel.BootPVH, 4, 256, mayfly.LoadCopy, false},
 	{kernels.Debian612Cloud, vmlinuz, kernel.BootAuto, 2, 5 << 10, mayfly.LoadAuto, true},
-	{kernels.Debian612Cloud, vmlinux, kernel.BootLinux, 1, 256, mayfly.LoadMap, false},
+	{kernels.Debian612Cloud, vmlinux, kernel.BootLinux, 1, 128, mayfly.LoadMap, false},
 
 	{kernels.Debian612, vmlinux, kernel.BootPVH, 1, 5 << 10, mayfly.LoadMap, false},
-	{kernels.Debian612, vmlinuz, kernel.BootAuto, 4, 256, mayfly.LoadAuto, true},
+	{kernels.Debian612, vmlinuz, kernel.BootAuto, 4, 128, mayfly.LoadAuto, true},
 	{kernels.Debian612, vmlinuz, kernel.BootLinux, 2, 256, mayfly.LoadCopy, true},
 }
 
