@@ -40,7 +40,7 @@ func (vm *VM) turn(b *board) (next *board, o Outcome, err error) {
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
 	o, err = b.outcome, b.err
-	if b.signs.panicked.Load() && o.Reason != Killed && o.Reason != HostError {
+	if b.signs.panicked.Load() && panicExplains(o.Reason) {
 		o = Outcome{Reason: Panicked, Detail: "the guest's console has its last words"}
 	}
 	vm.board = nil
@@ -60,7 +60,14 @@ func (vm *VM) turn(b *board) (next *board, o Outcome, err error) {
 // restart lays memory and image anew and starts from the beginning.
 func (vm *VM) restart() (*board, error) {
 	vm.cfg.Timeline.Mark("restart")
-	if err := vm.mem.Reset(); err != nil {
+	if vm.cfg.HugePages || vm.cfg.Prealloc {
+		// Memory that was promised beforehand is asked for again as it was: older
+		// kernels refuse to empty huge pages of the pool, or forget their reservation.
+		if err := vm.mem.Close(); err != nil {
+			return nil, fmt.Errorf("restart in place: %w", err)
+		}
+		vm.mem = nil
+	} else if err := vm.mem.Reset(); err != nil {
 		return nil, fmt.Errorf("restart in place: %w", err)
 	}
 	b, err := vm.assemble()
@@ -69,6 +76,16 @@ func (vm *VM) restart() (*board, error) {
 	}
 	vm.board = b
 	return b, nil
+}
+
+// panicExplains tells whether a panic seen on the console is why the machine
+// ended; an end that names its own cause keeps it.
+func panicExplains(r Reason) bool {
+	switch r {
+	case PowerOff, Halted, Rebooted, TripleFault, Panicked:
+		return true
+	}
+	return false
 }
 
 // finish ends the machine. Input stops first, and what the guest wrote last gets
@@ -112,9 +129,11 @@ func (b *board) watch(ctx context.Context) {
 			b.end(Outcome{Reason: Killed, Detail: ctx.Err().Error()})
 			return
 		case <-b.signs.panicSeen:
-			g := time.NewTimer(panicGrace)
-			defer g.Stop()
-			grace = g.C
+			if grace == nil { // once: a guest can say the words as often as it likes
+				g := time.NewTimer(panicGrace)
+				defer g.Stop()
+				grace = g.C
+			}
 		case <-grace:
 			b.end(Outcome{Reason: Panicked})
 			return

@@ -68,9 +68,21 @@ func (vm *VM) startInfo(rsdp uint64) *pvh.StartInfo {
 
 // Model-specific registers of a start.
 const (
-	msrMiscEnable  = 0x1A0 // bit 0: fast strings
-	msrMTRRDefType = 0x2FF // enabled, default type write-back
+	msrMiscEnable  = 0x1A0 // Intel's
+	msrMTRRDefType = 0x2FF
 )
+
+// startMSRs are the registers that firmware would have set: MTRRs enabled with
+// the default type write-back, and on Intel fast strings, without which Linux
+// copies slowly, beside the two bits that KVM has set (no BTS, no PEBS).
+func startMSRs(leaves []cpu.CPUID) []cpu.MSR {
+	list := []cpu.MSR{{Index: msrMTRRDefType, Value: 1<<11 | 6}}
+	const genu = 0x756e6547 // EBX of leaf 0, "GenuineIntel"
+	if len(leaves) > 0 && leaves[0].Leaf == 0 && leaves[0].EBX == genu {
+		list = append(list, cpu.MSR{Index: msrMiscEnable, Value: 1<<12 | 1<<11 | 1})
+	}
+	return list
+}
 
 // prepare brings a processor into the state in which the guest expects it.
 func (c *vcpu) prepare(leaves []cpu.CPUID) error {
@@ -79,7 +91,7 @@ func (c *vcpu) prepare(leaves []cpu.CPUID) error {
 	if err := c.proc.SetCPUID(cpu.Place(leaves, c.id, vm.cfg.CPUs, khz)); err != nil {
 		return err
 	}
-	if err := c.proc.SetMSRs([]cpu.MSR{{Index: msrMTRRDefType, Value: 1<<11 | 6}}); err != nil {
+	if err := c.proc.SetMSRs(startMSRs(leaves)); err != nil {
 		return err
 	}
 	if c.id != 0 {

@@ -91,6 +91,10 @@ func (c *vcpu) handle(e *cpu.Exit) {
 	case cpu.ExitHalt:
 		b.end(Outcome{Reason: Halted})
 	case cpu.ExitShutdown:
+		if b.imageChanged() != "" {
+			b.memoryLost("the guest crashed")
+			return
+		}
 		b.end(b.crashed(c))
 	case cpu.ExitFailEntry:
 		b.end(Outcome{Reason: FailedEntry, Detail: e.Detail + "\n" + c.report()})

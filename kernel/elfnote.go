@@ -42,9 +42,10 @@ func (im *Image) readNotesAt(where string, off, size, align uint64) error {
 	switch {
 	case off > im.Size || size > im.Size-off:
 		return bad(ErrTruncated, doCopyAgain, "is truncated: the notes of %s reach to %d, the file has %d bytes", where, off+size, im.Size)
-	case size > maxNoteBytes:
-		return bad(ErrBadNote, doCopyAgain, "has %d bytes of notes in %s, expected at most %d", size, where, maxNoteBytes)
+	case size > maxNoteBytes-im.noteBytes: // of all together: many headers can name the same bytes
+		return bad(ErrBadNote, doCopyAgain, "has %d bytes of notes up to %s, expected at most %d", im.noteBytes+size, where, maxNoteBytes)
 	}
+	im.noteBytes += size
 	b := make([]byte, size)
 	if n, err := readAt(im.File, b, int64(off)); err != nil {
 		return err

@@ -43,6 +43,7 @@ type Image struct {
 	SetupHeader []byte
 
 	notes      []noteInfo
+	noteBytes  uint64 // read so far, at most maxNoteBytes
 	foreign    string
 	version    string
 	versionHas bool

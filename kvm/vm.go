@@ -84,7 +84,7 @@ func (v *VM) SetGSIRouting(routes []IRQRoute) error {
 	}
 	buf := make([]IRQRoute, len(routes)+1) // the 8-byte header stands in front of the entries
 	copy(buf[1:], routes)
-	head := unsafe.Add(unsafe.Pointer(&buf[1]), -8)
+	head := unsafe.Add(unsafe.Pointer(&buf[0]), unsafe.Sizeof(buf[0])-8) // an empty table is one too
 	*(*[2]uint32)(head) = [2]uint32{uint32(len(routes)), 0}
 	err := ioctlPtr(v.fd, "KVM_SET_GSI_ROUTING", setGSIRouting, head)
 	runtime.KeepAlive(buf)

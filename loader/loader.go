@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -201,7 +202,16 @@ func (l *Layout) Lay(m *memory.Map) error {
 	}
 	var wg sync.WaitGroup
 	wg.Add(1)
-	go func() { defer wg.Done(); copier(1) }()
+	go func() {
+		defer wg.Done()
+		defer func() {
+			if r := recover(); r != nil {
+				errs[1] = fmt.Errorf("laying files into guest memory: %v", r)
+			}
+		}()
+		debug.SetPanicOnFault(true)
+		copier(1)
+	}()
 	copier(0)
 	wg.Wait()
 	return errors.Join(errs...)

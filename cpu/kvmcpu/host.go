@@ -173,7 +173,14 @@ func (mc *machine) AttachRest() error {
 // slots cuts RAM into memory slots: the first ends at eager, rounded up to what
 // the largest pages need. eager lies in the first region.
 func slots(m *memory.Map, eager uint64) (list []kvm.MemoryRegion) {
-	add := func(r *memory.Region, from, to uint64) {
+	const most = 4 << 40 // bytes: KVM takes fewer than 2^31 pages in a slot
+	var add func(r *memory.Region, from, to uint64)
+	add = func(r *memory.Region, from, to uint64) {
+		if to-from > most {
+			add(r, from, from+most)
+			add(r, from+most, to)
+			return
+		}
 		list = append(list, kvm.MemoryRegion{Slot: uint32(len(list)), GuestAddr: uint64(r.Addr) + from, Size: to - from,
 			HostAddr: uint64(uintptr(r.Pointer())) + from})
 	}
