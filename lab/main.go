@@ -76,7 +76,7 @@ func runTests(ctx context.Context, prepare func(context.Context) (Job, error)) (
 			j.Files["testdata"] = "testdata"
 		}
 	}
-	r, err := Run(ctx, j)
+	r, err := runAgain(ctx, j)
 	for name, b := range r.Files {
 		if to, ok := flags.outputs[name]; ok {
 			err = errors.Join(err, os.WriteFile(to, b, 0o644))
@@ -89,6 +89,23 @@ func runTests(ctx context.Context, prepare func(context.Context) (Job, error)) (
 		fmt.Fprintf(os.Stderr, "lab: ran for %v %v\n", r.Elapsed.Round(time.Millisecond), r.Where)
 	}
 	return r.ExitCode, nil
+}
+
+// attempts is how often tests are begun where the nest itself fails them.
+const attempts = 3
+
+// runAgain runs the job from the beginning when the nest, not the program, has
+// failed: its emulated processor stands still once in some dozens of long runs,
+// with all of L1. A program that makes the nest fail does so each time.
+func runAgain(ctx context.Context, j Job) (r Result, err error) {
+	for i := range attempts {
+		var nest *NestError
+		if r, err = Run(ctx, j); !errors.As(err, &nest) || i == attempts-1 || ctx.Err() != nil {
+			break
+		}
+		fmt.Fprintf(os.Stderr, "lab: %v\nlab: begun again from the first test (attempt %d of %d)\n", err, i+2, attempts)
+	}
+	return r, err
 }
 
 // testFlags are the flags of a test binary, translated for the lab.
