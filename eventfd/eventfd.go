@@ -1,0 +1,54 @@
+// Package eventfd is Linux's eventfd(2): a counter in the kernel that one side
+// signals and the other waits for. A wait costs a sleeping goroutine, not a
+// thread.
+package eventfd
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// FD is an eventfd. Signal may be called by several goroutines; Wait by one.
+type FD struct {
+	fd   int
+	file *os.File
+	buf  [8]byte // Wait's
+}
+
+var one = binary.NativeEndian.AppendUint64(nil, 1)
+
+// New makes an eventfd with a count of 0. It is non-blocking and closed on exec.
+func New() (*FD, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	return &FD{fd: fd, file: os.NewFile(uintptr(fd), "eventfd")}, nil
+}
+
+// FD is the descriptor, for KVM, vhost and io_uring. It stays the FD's own.
+func (e *FD) FD() int { return e.fd }
+
+// Signal adds one to the count and wakes who waits. It never blocks. Not after
+// Close.
+func (e *FD) Signal() { _, _ = unix.Write(e.fd, one) }
+
+// Clear sets the count to 0 and tells whether it was more.
+func (e *FD) Clear() bool {
+	var b [8]byte
+	n, err := unix.Read(e.fd, b[:])
+	return err == nil && n == len(b)
+}
+
+// Wait returns when the count is more than 0, and sets it to 0. The error is
+// os.ErrClosed after Close.
+func (e *FD) Wait() error {
+	_, err := e.file.Read(e.buf[:])
+	return err
+}
+
+// Close ends a Wait with os.ErrClosed.
+func (e *FD) Close() error { return e.file.Close() }

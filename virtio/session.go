@@ -1,0 +1,104 @@
+package virtio
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/mayfly-vm/mayfly/eventfd"
+	"github.com/mayfly-vm/mayfly/memory"
+)
+
+// Session is what a device works with while a driver uses it: from DRIVER_OK to
+// the reset.
+type Session struct {
+	Memory   *memory.Map
+	Features Feature
+	// Queues are those of Device.QueueSizes; nil where the driver set none up.
+	Queues []*Queue
+
+	in      *Instance
+	started bool
+}
+
+// open makes queue i as a driver has just set it up.
+func (s *Session) open(i int, q QueueState) error {
+	q.Avail, q.Used = 0, 0
+	if s.Features.Has(FeatureRingPacked) {
+		q.Avail, q.Used = firstPosition, firstPosition
+	}
+	return s.openAt(i, q)
+}
+
+// openAt makes queue i in the middle of its life.
+func (s *Session) openAt(i int, state QueueState) error {
+	most := s.in.MaxSize(i)
+	power := state.Size&(state.Size-1) == 0 || s.Features.Has(FeatureRingPacked)
+	if state.Size == 0 || state.Size > most || !power {
+		return fmt.Errorf("queue %d: a size of %d; it has 1 to %d descriptors, in split rings a power of two", i, state.Size, most)
+	}
+	q := &Queue{index: i, size: state.Size, setup: state, mem: s.Memory, features: s.Features,
+		interrupt: s.in.transport.Interrupt(i), fail: s.Fail, asleep: true}
+	if err := q.attach(); err != nil {
+		return fmt.Errorf("queue %d: %w", i, err)
+	}
+	var err error
+	if q.bell, err = eventfd.New(); err != nil {
+		return err
+	}
+	if err := s.in.transport.Bind(i, q.bell); err != nil {
+		q.bell.Close()
+		return fmt.Errorf("queue %d: %w", i, err)
+	}
+	s.Queues[i] = q
+	return nil
+}
+
+// close gives back what the session holds. The device has stopped.
+func (s *Session) close() {
+	s.started = false
+	for i, q := range s.Queues {
+		if q == nil {
+			continue
+		}
+		s.in.transport.Unbind(i, q.bell)
+		q.bell.Close()
+		s.Queues[i] = nil
+	}
+}
+
+// Queue is queue i, or nil when the driver has set up none of that number.
+func (s *Session) Queue(i int) *Queue {
+	if i < 0 || i >= len(s.Queues) {
+		return nil
+	}
+	return s.Queues[i]
+}
+
+// ConfigChanged tells the driver that the configuration space has changed.
+func (s *Session) ConfigChanged() {
+	s.in.generation.Add(1)
+	s.in.transport.ConfigChanged()
+}
+
+// Fail makes the device need a reset: the host or the driver did what leaves no
+// way on. The device stays started, with nothing to do, until its Stop.
+func (s *Session) Fail(err error) { s.in.needsReset(err) }
+
+// Guard runs do, which touches guest memory: a page that the host can't give
+// (a truncated file below it, no memory) or a defect of ours ends this device
+// and not the process.
+func (s *Session) Guard(do func()) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		if fault, ok := r.(interface{ Addr() uintptr }); ok {
+			s.Fail(fmt.Errorf("guest memory at host address %#x could not be reached", fault.Addr()))
+			return
+		}
+		s.Fail(fmt.Errorf("a defect of the monitor: %v\n%s", r, debug.Stack()))
+	}()
+	do()
+}
