@@ -43,6 +43,9 @@ func (h *script) Close() error                      { return nil }
 func (h *script) lock() func()                      { h.mu.Lock(); return h.mu.Unlock }
 func (h *script) SendMSI(m bus.MSI) error           { defer h.lock()(); h.msis = append(h.msis, m); return nil }
 func (h *script) RouteLevel([]cpu.LevelRoute) error { return nil }
+func (h *script) NewMessage() (bus.Message, error)  { return nil, errors.ErrUnsupported }
+func (h *script) Bind(bus.Doorbell) error           { return bus.ErrNoDoorbell }
+func (h *script) Unbind(bus.Doorbell) error         { return nil }
 
 func (h *script) NewMachine(m *memory.Map, o cpu.Options) (cpu.Machine, error) {
 	if h.made != nil {

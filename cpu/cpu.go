@@ -35,7 +35,7 @@ type Options struct {
 
 // Machine is a set of processors that share RAM and an interrupt fabric.
 type Machine interface {
-	bus.MSISink
+	bus.Fabric
 	// NewProcessor makes processor id (its APIC id). Processor 0 starts where its
 	// registers say; the others wait for INIT and a start-up IPI.
 	NewProcessor(id int) (Processor, error)

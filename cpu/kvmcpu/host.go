@@ -107,7 +107,7 @@ func (h *host) NewMachine(m *memory.Map, o cpu.Options) (cpu.Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	mc := &machine{host: h, vm: vm}
+	mc := &machine{host: h, vm: vm, fabric: fabric{vm: vm, pins: o.IOAPICPins}}
 	if err := mc.setUp(m, o); err != nil {
 		vm.Close()
 		return nil, err
@@ -116,8 +116,9 @@ func (h *host) NewMachine(m *memory.Map, o cpu.Options) (cpu.Machine, error) {
 }
 
 type machine struct {
-	host *host
-	vm   *kvm.VM
+	host   *host
+	vm     *kvm.VM
+	fabric fabric
 
 	slots []kvm.MemoryRegion // the first is attached at once, the others by AttachRest
 }
@@ -204,15 +205,6 @@ func (mc *machine) Close() error { return mc.vm.Close() }
 func (mc *machine) SendMSI(m bus.MSI) error {
 	_, err := mc.vm.SignalMSI(m.Addr, m.Data)
 	return err
-}
-
-func (mc *machine) RouteLevel(routes []cpu.LevelRoute) error {
-	t := make([]kvm.IRQRoute, len(routes))
-	for i, r := range routes {
-		t[i] = kvm.IRQRoute{GSI: uint32(r.Pin), Type: kvm.IRQRouteMSI,
-			AddrLo: uint32(r.MSI.Addr), AddrHi: uint32(r.MSI.Addr >> 32), Data: r.MSI.Data}
-	}
-	return mc.vm.SetGSIRouting(t)
 }
 
 // CPUID asks KVM once: the answer takes hundreds of microseconds on some hosts.

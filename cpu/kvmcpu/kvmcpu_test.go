@@ -59,6 +59,12 @@ func TestSlotsCoverRAMOnce(t *testing.T) {
 // the code given.
 func spinner(t *testing.T, code ...byte) *processor {
 	t.Helper()
+	_, p := spinning(t, code...)
+	return p
+}
+
+func spinning(t *testing.T, code ...byte) (cpu.Machine, *processor) {
+	t.Helper()
 	if unix.Access(kvm.DefaultPath, unix.R_OK|unix.W_OK) != nil {
 		t.Skip("/dev/kvm cannot be opened here")
 	}
@@ -96,7 +102,7 @@ func spinner(t *testing.T, code ...byte) *processor {
 	if err := p.SetState(&s); err != nil {
 		t.Fatal(err)
 	}
-	return p.(*processor)
+	return mc, p.(*processor)
 }
 
 // Every Kick is answered, whatever else signals the thread and however Kicks fall

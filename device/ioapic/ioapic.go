@@ -47,6 +47,7 @@ type Device struct {
 
 	mu       sync.Mutex
 	onRoutes func([]Route)
+	failed   func(error)
 	sel      uint8
 	id       uint32
 	pins     []pin
@@ -56,7 +57,8 @@ type Device struct {
 type pin struct {
 	entry entry
 	high  bool
-	held  bool // an edge came while the entry was masked, and the line is still high
+	msg   bus.Message // drives the pin instead of a Line; see Attach
+	held  bool        // an edge came while the entry was masked, and the line is still high
 }
 
 // New makes an I/O APIC of 1 to MaxPins pins (others are brought into this
@@ -83,7 +85,9 @@ func (d *Device) Reset() {
 func (d *Device) reset() {
 	d.sel, d.id = 0, 0
 	for i := range d.pins {
-		d.pins[i].entry, d.pins[i].held = entryMask, false
+		p := &d.pins[i]
+		p.entry, p.held = entryMask, false
+		d.routeMessage(p)
 	}
 }
 
@@ -212,6 +216,12 @@ func (d *Device) writeRegister(v uint32) {
 	}
 	old := p.entry
 	p.entry = old.write(v, high)
+	if p.msg != nil {
+		if p.entry != old {
+			d.routeMessage(p)
+		}
+		return
+	}
 	if routeMatters(old, p.entry) {
 		d.routesChanged()
 	}

@@ -20,7 +20,7 @@ func (d *Device) Routes() []Route {
 func (d *Device) routes() []Route {
 	list := make([]Route, len(d.pins))
 	for i, p := range d.pins {
-		list[i] = Route{Pin: i, MSI: p.entry.msi(), Level: p.entry.level(), Masked: p.entry.masked()}
+		list[i] = Route{Pin: i, MSI: p.entry.msi(), Level: p.entry.level() && p.msg == nil, Masked: p.entry.masked()}
 	}
 	return list
 }
