@@ -80,7 +80,7 @@ func TestFilesThatCannotBe(t *testing.T) {
 		{"text as kernel", mayfly.Config{Kernel: file(t, "text", []byte("#!/bin/sh\n"))}, []string{"text", "is a script"}},
 		{"no initrd", mayfly.Config{Kernel: kernel, Initrd: []string{kernel, dir + "/none"}}, []string{"initrd", dir + "/none", "no such file"}},
 		{"a folder as initrd", mayfly.Config{Kernel: kernel, Initrd: []string{dir}}, []string{"initrd", dir, "directory"}},
-		{"a pipe as initrd", mayfly.Config{Kernel: kernel, Initrd: []string{pipe}}, []string{"initrd", pipe, "no regular file"}},
+		{"a pipe as initrd", mayfly.Config{Kernel: kernel, Initrd: []string{pipe}}, []string{"initrd", pipe, "is a pipe", "a regular file"}},
 		{"an empty initrd", mayfly.Config{Kernel: kernel, Initrd: []string{file(t, "empty", nil)}}, []string{"initrd", "empty"}},
 		{"an initrd too big", mayfly.Config{Kernel: kernel, Initrd: []string{big}}, []string{"initrd", "1024 MiB", "more memory"}},
 		{"a protocol it lacks", mayfly.Config{Kernel: kernel, Boot: 2}, []string{"check.elf", "Linux 64-bit protocol"}},

@@ -25,10 +25,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/cpu"
 	"github.com/mayfly-vm/mayfly/kernel"
@@ -124,7 +121,7 @@ func (vm *VM) openFiles() (err error) {
 	if vm.image, err = kernel.Open(vm.cfg.Kernel, kernel.Options{CacheDir: vm.cfg.CacheDir}); err != nil {
 		return err
 	}
-	if vm.initrds, err = openInitrds(vm.cfg.Initrd); err != nil {
+	if vm.initrds, err = kernel.OpenInitrds(vm.cfg.Initrd); err != nil {
 		return err
 	}
 	vm.plan, err = makePlan(&vm.cfg, vm.image, vm.initrds)
@@ -287,48 +284,10 @@ func (vm *VM) release() {
 	if vm.host != nil {
 		vm.host.Close()
 	}
-	closeInitrds(vm.initrds)
+	for i := range vm.initrds {
+		vm.initrds[i].Close()
+	}
 	if vm.image != nil {
 		vm.image.Close()
-	}
-}
-
-func openInitrds(paths []string) (list []loader.File, err error) {
-	for _, p := range paths {
-		f, err := openRegular(p)
-		if err != nil {
-			closeInitrds(list)
-			return nil, err
-		}
-		list = append(list, f)
-	}
-	return list, nil
-}
-
-func openRegular(path string) (loader.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe would block here
-	if err != nil {
-		return loader.File{}, fmt.Errorf("initrd: %w", err)
-	}
-	st, err := f.Stat()
-	switch {
-	case err != nil:
-	case st.IsDir():
-		err = fmt.Errorf("initrd: %s is a directory: name a file, a cpio archive as mkinitramfs or dracut make it", path)
-	case !st.Mode().IsRegular():
-		err = fmt.Errorf("initrd: %s is no regular file: copy it into one first", path)
-	case st.Size() == 0:
-		err = fmt.Errorf("initrd: %s is empty: leave --initrd out to start without one", path)
-	}
-	if err != nil {
-		f.Close()
-		return loader.File{}, err
-	}
-	return loader.File{File: f, Path: path, Size: uint64(st.Size())}, nil
-}
-
-func closeInitrds(list []loader.File) {
-	for _, f := range list {
-		f.Close()
 	}
 }

@@ -241,12 +241,3 @@ func TestInspect(t *testing.T) {
 		}
 	}
 }
-
-func TestInitrdSpan(t *testing.T) {
-	files := []InitrdFile{{Size: 5}, {Size: 4}, {Size: 3}}
-	for _, c := range []struct{ align, want uint64 }{{4, 15}, {4096, 8195}} {
-		if got := InitrdSpan(files, c.align); got != c.want {
-			t.Errorf("InitrdSpan(%d) = %d, want %d", c.align, got, c.want)
-		}
-	}
-}

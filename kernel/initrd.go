@@ -2,32 +2,33 @@ package kernel
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// InitrdFile is one of a guest's initial RAM disks, open for reading.
-type InitrdFile struct {
+// File is a file to lay in guest memory beside the kernel, open for reading.
+type File struct {
 	*os.File
-	Path string
-	Size uint64 // bytes
+	Path string // as the user gave it
+	Size uint64 // bytes, when it was opened
 }
 
-// OpenInitrds opens the files, without reading what is in them. Linux unpacks
-// one behind another if each begins at a multiple of 4 bytes; zeroes between
-// them are skipped (init/initramfs.c, unpack_to_rootfs).
-func OpenInitrds(paths []string) ([]InitrdFile, error) {
-	files := make([]InitrdFile, 0, len(paths))
+// OpenInitrds opens a guest's initial RAM disks, without reading what is in
+// them. Linux unpacks one behind another if each begins at a multiple of 4 bytes;
+// zeroes between them are skipped (init/initramfs.c, unpack_to_rootfs).
+func OpenInitrds(paths []string) ([]File, error) {
+	files := make([]File, 0, len(paths))
 	for _, path := range paths {
 		f, st, err := openInitrd(path)
 		if err != nil {
 			for _, f := range files {
 				f.Close()
 			}
-			return nil, err
+			return nil, fmt.Errorf("initrd %w", err)
 		}
-		files = append(files, InitrdFile{f, path, uint64(st.Size)})
+		files = append(files, File{f, path, uint64(st.Size)})
 	}
 	return files, nil
 }
@@ -39,14 +40,4 @@ func openInitrd(path string) (*os.File, *unix.Stat_t, error) {
 		err = &FileError{Path: path, Cause: ErrNotInitrd, Found: fe.what + ", expected an initrd in a regular file", Do: "give a cpio archive, packed or not"}
 	}
 	return f, st, err
-}
-
-// InitrdSpan is how many bytes of guest memory the initrds take, one behind
-// another, each beginning at a multiple of align: at least 4, or the page size
-// where they are mapped.
-func InitrdSpan(files []InitrdFile, align uint64) (n uint64) {
-	for _, f := range files {
-		n = (n+align-1)&^(align-1) + f.Size
-	}
-	return n
 }

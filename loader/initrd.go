@@ -1,17 +1,12 @@
 package loader
 
 import (
-	"os"
-
+	"github.com/mayfly-vm/mayfly/kernel"
 	"github.com/mayfly-vm/mayfly/memory"
 )
 
 // File is a file to lay in guest memory.
-type File struct {
-	*os.File
-	Path string
-	Size uint64
-}
+type File = kernel.File
 
 // InitrdSize is how much memory the initrds take, one behind another, each from
 // a page boundary on. Linux skips zeroes between archives at any multiple of 4,
