@@ -46,12 +46,16 @@ func (vm *VM) turn(b *board) (next *board, o Outcome, err error) {
 	vm.board = nil
 	b.dismantle()
 	if o.Reason != Rebooted || vm.cfg.OnReboot != RebootRestart {
-		return nil, o, err
+		return nil, vm.explain(o), err
 	}
 	if vm.killed {
 		return nil, Outcome{Reason: Killed}, nil
 	}
-	if next, err = vm.restart(); err != nil {
+	next, err = vm.restart()
+	if errors.As(err, new(changedError)) {
+		return nil, Outcome{Reason: ImageChanged, Detail: "at a restart: " + err.Error()}, nil
+	}
+	if err != nil {
 		return nil, Outcome{Reason: HostError, Detail: err.Error()}, err
 	}
 	return next, Outcome{}, nil
@@ -60,6 +64,9 @@ func (vm *VM) turn(b *board) (next *board, o Outcome, err error) {
 // restart lays memory and image anew and starts from the beginning.
 func (vm *VM) restart() (*board, error) {
 	vm.cfg.Timeline.Mark("restart")
+	if err := vm.changedFile(false); err != nil { // the plan is of another file
+		return nil, err
+	}
 	if vm.cfg.HugePages || vm.cfg.Prealloc {
 		// Memory that was promised beforehand is asked for again as it was: older
 		// kernels refuse to empty huge pages of the pool, or forget their reservation.

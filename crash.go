@@ -2,7 +2,6 @@ package mayfly
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/mayfly-vm/mayfly/cpu"
@@ -19,36 +18,6 @@ func (b *board) crashed(c *vcpu) Outcome {
 		return Outcome{Reason: TripleFault, Detail: fmt.Sprintf("processor %d shut down; its registers are lost, since KVM resets an AMD processor then", c.id)}
 	}
 	return Outcome{Reason: TripleFault, Detail: c.report()}
-}
-
-// memoryLost ends the machine because a file under it was cut short, or else
-// because the host could not provide guest memory.
-func (b *board) memoryLost(detail string) {
-	if what := b.imageChanged(); what != "" {
-		b.end(Outcome{Reason: ImageChanged, Detail: what + ": the guest cannot read the rest any more; replace files by renaming, or use --load=copy"})
-		return
-	}
-	b.fail(fmt.Errorf("guest memory: %s", detail))
-}
-
-// imageChanged names the file that is shorter now than it was at the start.
-func (b *board) imageChanged() string {
-	shorter := func(f *os.File, path string, size uint64) string {
-		st, err := f.Stat()
-		if err != nil || uint64(st.Size()) >= size {
-			return ""
-		}
-		return fmt.Sprintf("%s was truncated from %d to %d bytes while the machine ran", path, size, st.Size())
-	}
-	if s := shorter(b.vm.image.File, b.vm.image.Path, b.vm.image.Size); s != "" {
-		return s
-	}
-	for _, f := range b.vm.initrds {
-		if s := shorter(f.File, f.Path, f.Size); s != "" {
-			return s
-		}
-	}
-	return ""
 }
 
 // report shows a processor's state as kernels do.

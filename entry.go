@@ -13,7 +13,11 @@ import (
 
 // lay fills guest memory: files, tables, start info.
 func (vm *VM) lay() error {
-	if err := vm.plan.layout.Lay(vm.mem); err != nil {
+	err := vm.plan.layout.Lay(vm.mem)
+	if changed := vm.changedFile(false); changed != nil { // also why it failed, where it did
+		return changed
+	}
+	if err != nil {
 		return err
 	}
 	tables, err := acpi.Build(acpiAddr, acpiConfig(vm.cfg.CPUs))

@@ -12,7 +12,7 @@ const (
 	TripleFault                 // the guest crashed: a processor shut down
 	InternalError               // KVM could not go on running the guest
 	FailedEntry                 // the hardware refused the guest's state
-	ImageChanged                // a mapped file was cut short under the guest
+	ImageChanged                // a file of the guest was changed in place: under it, or before a restart
 	Killed                      // Kill, Close, or the end of Start's context
 	HostError                   // the host failed; Wait's error says how
 )

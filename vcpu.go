@@ -91,19 +91,11 @@ func (c *vcpu) handle(e *cpu.Exit) {
 	case cpu.ExitHalt:
 		b.end(Outcome{Reason: Halted})
 	case cpu.ExitShutdown:
-		if b.imageChanged() != "" {
-			b.memoryLost("the guest crashed")
-			return
-		}
 		b.end(b.crashed(c))
 	case cpu.ExitFailEntry:
 		b.end(Outcome{Reason: FailedEntry, Detail: e.Detail + "\n" + c.report()})
 	default:
-		if b.imageChanged() == "" {
-			b.end(Outcome{Reason: InternalError, Detail: e.Detail + "\n" + c.report()})
-		} else {
-			b.memoryLost(e.Detail)
-		}
+		b.end(Outcome{Reason: InternalError, Detail: e.Detail + "\n" + c.report()})
 	}
 }
 
@@ -140,7 +132,7 @@ func (c *vcpu) kicked() {
 // lost ends the machine after a Run that failed on the host's side. EFAULT is
 // KVM that cannot reach guest memory.
 func (c *vcpu) lost(err error) {
-	if errors.Is(err, unix.EFAULT) && c.board.imageChanged() != "" {
+	if errors.Is(err, unix.EFAULT) && c.board.vm.changedFile(true) != nil {
 		c.board.memoryLost(err.Error())
 		return
 	}

@@ -48,6 +48,7 @@ type Image struct {
 	version    string
 	versionHas bool
 	reloPad    uint64 // largest p_align of a PT_LOAD
+	stamp      stamp  // of File
 }
 
 // Segment is a PT_LOAD program header. Offsets and sizes are in bytes.
@@ -97,7 +98,7 @@ func Open(path string, o Options) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	im := &Image{File: f, Path: path, Size: uint64(st.Size)}
+	im := &Image{File: f, Path: path, Size: uint64(st.Size), stamp: stampOf(st)}
 	if err := im.load(st, o); err != nil {
 		im.Close()
 		var fe *FileError
@@ -115,6 +116,10 @@ func Open(path string, o Options) (*Image, error) {
 
 // Close closes the file.
 func (im *Image) Close() error { return im.File.Close() }
+
+// Changed says what has happened to File's content since it was opened; "":
+// nothing that shows.
+func (im *Image) Changed() string { return im.stamp.changed(im.File, im.Path) }
 
 func (im *Image) load(st *unix.Stat_t, o Options) error {
 	head := make([]byte, 4096)

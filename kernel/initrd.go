@@ -13,6 +13,8 @@ type File struct {
 	*os.File
 	Path string // as the user gave it
 	Size uint64 // bytes, when it was opened
+
+	stamp stamp
 }
 
 // OpenInitrds opens a guest's initial RAM disks, without reading what is in
@@ -28,7 +30,7 @@ func OpenInitrds(paths []string) ([]File, error) {
 			}
 			return nil, fmt.Errorf("initrd %w", err)
 		}
-		files = append(files, File{f, path, uint64(st.Size)})
+		files = append(files, File{f, path, uint64(st.Size), stampOf(st)})
 	}
 	return files, nil
 }
@@ -41,3 +43,7 @@ func openInitrd(path string) (*os.File, *unix.Stat_t, error) {
 	}
 	return f, st, err
 }
+
+// Changed says what has happened to the file's content since it was opened; "":
+// nothing that shows.
+func (f *File) Changed() string { return f.stamp.changed(f.File, f.Path) }

@@ -62,6 +62,10 @@ func (im *Image) unpack(p packed, st *unix.Stat_t, o Options) ([]byte, error) {
 func (im *Image) adopt(f *os.File, size uint64) {
 	im.File.Close()
 	im.File, im.Size = f, size
+	var st unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &st) == nil {
+		im.stamp = stampOf(&st)
+	}
 }
 
 func (p packed) section(f *os.File) *io.SectionReader {

@@ -150,6 +150,17 @@ func (l *Layout) ToCopy() (n uint64) {
 	return n
 }
 
+// Maps tells whether a part of f is mapped, and so what becomes of f matters as
+// long as the guest runs.
+func (l *Layout) Maps(f *os.File) bool {
+	for i := range l.pieces {
+		if p := &l.pieces[i]; p.file == f && p.way == mapped {
+			return true
+		}
+	}
+	return false
+}
+
 // Ranges are the places that Lay fills without gaps, in whole pages, for those
 // who want to fault them in. What is sifted is left out: to read a page that is
 // not there yet brings in a small page of zeroes, where the guest's first write
