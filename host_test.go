@@ -37,7 +37,7 @@ type script struct {
 }
 
 func (h *script) MaxProcessors() int                { return 4 }
-func (h *script) CPUID() ([]cpu.CPUID, error)       { return []cpu.CPUID{{Leaf: 1}}, nil }
+func (h *script) CPUID() ([]cpu.CPUID, error)       { return append(h.leaves, cpu.CPUID{Leaf: 1}), nil }
 func (h *script) Describe() string                  { return "script" }
 func (h *script) Close() error                      { return nil }
 func (h *script) lock() func()                      { h.mu.Lock(); return h.mu.Unlock }

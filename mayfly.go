@@ -99,6 +99,9 @@ func (vm *VM) open() (err error) {
 	if most := vm.host.MaxProcessors(); vm.cfg.CPUs > most {
 		return &ConfigError{"CPUs", fmt.Sprintf("%d: this host's KVM runs at most %d in one machine", vm.cfg.CPUs, most)}
 	}
+	if err := vm.checkWidth(); err != nil {
+		return err
+	}
 	vm.cfg.Timeline.Mark("files and KVM open")
 	return nil
 }
