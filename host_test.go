@@ -34,6 +34,8 @@ type script struct {
 	reads  [][]byte // what the guest read, in its order
 	open   int      // machines and processors not closed
 	err    error    // of NewProcessor
+
+	leaves []cpu.CPUID // CPUID, beside leaf 1
 }
 
 func (h *script) MaxProcessors() int                { return 4 }
