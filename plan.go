@@ -64,15 +64,10 @@ func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error)
 		return nil, err
 	}
 	size := (c.Memory + memory.PageSize - 1) &^ (memory.PageSize - 1)
-	var free []kernel.Range
 	for _, r := range pvh.RAMRanges(size) {
 		p.ram = append(p.ram, memory.Range{Addr: memory.Addr(r.Addr), Size: r.Size})
-		if r.Addr < highAddr { // what is laid below is taken
-			r.Addr, r.Size = highAddr, r.Size-highAddr
-		}
-		free = append(free, kernel.Range{Addr: r.Addr, Size: r.Size})
 	}
-	if p.Delta, err = im.Place(free); err != nil {
+	if p.Delta, err = im.Place(kernelRAM(size), kernelRAM(MaxMemory)); err != nil {
 		return nil, fmt.Errorf("%w (the machine has %d MiB of memory)", err, size>>20)
 	}
 	p.Entry = im.Entry
@@ -94,6 +89,18 @@ func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error)
 	p.layout.Initrd(initrds, p.Initrd.Addr, mode)
 	p.toCopy = p.layout.ToCopy()
 	return p, p.mapMemory()
+}
+
+// kernelRAM is where a kernel may lie in a machine with so much memory: what is
+// laid below is taken.
+func kernelRAM(size uint64) (free []kernel.Range) {
+	for _, r := range pvh.RAMRanges(size) {
+		if r.Addr < highAddr {
+			r.Addr, r.Size = highAddr, r.Size-highAddr
+		}
+		free = append(free, kernel.Range{Addr: r.Addr, Size: r.Size})
+	}
+	return free
 }
 
 // placeInitrd puts the initrds at the top of low memory, where the guest's

@@ -50,7 +50,7 @@ func fuzzOpen(t *testing.T, data []byte) {
 		im.Choose(b)
 	}
 	ram := []Range{{0x100000, 0x3f00000}, {0x8000000, 0x40000000}}
-	if delta, err := im.Place(ram); err == nil && delta != 0 {
+	if delta, err := im.Place(ram, []Range{{0x100000, 0xbff00000}, {1 << 32, 1 << 44}}); err == nil && delta != 0 {
 		if at := lo + uint64(delta); !within(ram, at, hi-lo) {
 			t.Fatalf("placed at %#x with %#x bytes", at, hi-lo)
 		}

@@ -180,11 +180,42 @@ func TestPlace(t *testing.T) {
 		c := newCraft()
 		c.notes = append(c.notes, tt.notes...)
 		im := mustOpen(t, c.elf())
-		delta, err := im.Place(tt.ram)
+		delta, err := im.Place(tt.ram, nil)
 		if tt.says == "" && (err != nil || delta != tt.delta) {
 			t.Errorf("%s: delta %#x, %v; want %#x", tt.name, delta, err, tt.delta)
 		}
 		if tt.says != "" && (!errors.Is(err, ErrNoPlace) || !strings.Contains(err.Error(), tt.says)) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.says)
+		}
+	}
+}
+
+// More memory is advised where it helps, and as much as is needed.
+func TestPlaceAdvice(t *testing.T) {
+	const mib, gib = 1 << 20, 1 << 30
+	most := []Range{{mib, 3*gib - mib}, {4 * gib, 1 << 44}}
+	no := "more memory does not help: even the largest machine has RAM for a kernel at 0x100000-0xbfffffff and 0x100000000-"
+	for _, tt := range []struct {
+		name  string
+		notes []byte
+		addr  uint64 // of a second segment, 4 KiB; 0: none
+		says  string
+	}{
+		{"too little", nil, 0, "at least 17 MiB"},
+		{"too little for a high one", nil, 2*gib - 4096, "at least 2048 MiB"},
+		{"above the hole", nil, 5 * gib, "at least 4097 MiB"},
+		{"too little to move", relocNote(16*mib, 32*mib, gib-1), 0x9000, "at least 48 MiB"}, // a little less than 16 MiB, at 32
+		{"below the first MiB", nil, 0x9000, no},
+		{"in the hole", nil, 0xC0000000, no},
+		{"limits below the first MiB", relocNote(4096, 0, mib-1), 0x9000, no},
+	} {
+		c := newCraft()
+		c.notes = append(c.notes, tt.notes...)
+		if tt.addr != 0 {
+			c.phdrs = append(c.phdrs, phdr{typ: ptLoad, flags: 6, paddr: tt.addr, memsz: 4096})
+		}
+		_, err := mustOpen(t, c.elf()).Place([]Range{{mib, 15 * mib}}, most)
+		if !errors.Is(err, ErrNoPlace) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.says)
 		}
 	}
@@ -195,7 +226,7 @@ func TestPlaceKeepsSegmentsApart(t *testing.T) {
 	c := newCraft()
 	c.phdrs = append(c.phdrs, phdr{typ: ptLoad, flags: 6, paddr: 0x9000, memsz: 0x1000})
 	im := mustOpen(t, c.elf())
-	if d, err := im.Place([]Range{{0x9000, 0x1000}, {0x1000000, 0x4000}}); d != 0 || err != nil {
+	if d, err := im.Place([]Range{{0x9000, 0x1000}, {0x1000000, 0x4000}}, nil); d != 0 || err != nil {
 		t.Errorf("Place = %#x, %v", d, err)
 	}
 	if lo, hi := im.Span(); lo != 0x9000 || hi != 0x1004000 {
