@@ -52,7 +52,7 @@ func New(ranges []Range, o Options) (*Map, error) {
 		off += roundUp(r.Size, HugePageSize)
 	}
 	if o.Prealloc {
-		if err := unix.Madvise(backing, unix.MADV_POPULATE_WRITE); err != nil {
+		if err := populate(backing, unix.Madvise); err != nil {
 			m.Close()
 			return nil, fmt.Errorf("memory: cannot make all %d MiB present (--prealloc): %w; give the machine less memory or the host more", total>>20, err)
 		}
