@@ -436,3 +436,16 @@ func TestChangedWhileRead(t *testing.T) {
 		t.Errorf("left %v", left)
 	}
 }
+
+func TestAnUnreadableFileIsClosed(t *testing.T) {
+	f, err := os.Open(t.TempDir()) // a folder opens, and cannot be read
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := headOrClose(f); err == nil {
+		t.Error("a folder was read")
+	}
+	if err := f.Close(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("the file was left open: %v", err)
+	}
+}

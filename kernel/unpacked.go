@@ -35,7 +35,7 @@ func (im *Image) unpack(p packed, st *unix.Stat_t, o Options) ([]byte, error) {
 			var err error
 			f, size, err = im.fill(c, k, p)
 			if err == nil {
-				head, err = headOf(f)
+				head, err = headOrClose(f)
 			}
 			var full *packing.WriteError
 			if err != nil && !errors.As(err, &full) {
@@ -76,6 +76,15 @@ func headOf(f *os.File) ([]byte, error) {
 	head := make([]byte, 4096)
 	n, err := readAt(f, head, 0)
 	return head[:n], err
+}
+
+// headOrClose is headOf, and closes a file that cannot be read.
+func headOrClose(f *os.File) ([]byte, error) {
+	head, err := headOf(f)
+	if err != nil {
+		f.Close()
+	}
+	return head, err
 }
 
 // fill unpacks into a file of the cache, complete and on disk before it gets
