@@ -1,0 +1,84 @@
+package uring
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unsafe"
+)
+
+// TestConstantsMatchHeaders compiles the kernel headers' view of every number
+// and layout written out in this package and compares.
+func TestConstantsMatchHeaders(t *testing.T) {
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		t.Skip("no C compiler (cc) on this machine to read linux/io_uring.h with")
+	}
+	var e SQE
+	var p params
+	want := map[string]uint64{
+		"IORING_OP_NOP": opNop, "IORING_OP_READV": opReadv, "IORING_OP_WRITEV": opWritev, "IORING_OP_FSYNC": opFsync,
+		"IORING_OP_READ_FIXED": opReadFixed, "IORING_OP_FALLOCATE": opFallocate, "IORING_OP_READ": opRead, "IORING_OP_WRITE": opWrite,
+		"IOSQE_FIXED_FILE": sqeFixedFile, "IORING_FSYNC_DATASYNC": fsyncDatasync,
+		"IORING_SETUP_CLAMP": setupClamp, "IORING_SETUP_SUBMIT_ALL": setupSubmitAll,
+		"IORING_SETUP_COOP_TASKRUN": setupCoopTaskrun, "IORING_SETUP_TASKRUN_FLAG": setupTaskrunFlag,
+		"IORING_FEAT_SINGLE_MMAP": featSingleMmap, "IORING_FEAT_NODROP": featNoDrop, "IORING_FEAT_SUBMIT_STABLE": featSubmitStable,
+		"IORING_OFF_SQ_RING": offSQRing, "IORING_OFF_SQES": offSQEs, "IORING_ENTER_GETEVENTS": enterGetEvents,
+		"IORING_SQ_TASKRUN": sqTaskrun, "IORING_CQ_EVENTFD_DISABLED": cqEventFDDisabled,
+		"IORING_REGISTER_BUFFERS": registerBuffers, "IORING_REGISTER_FILES": registerFiles, "IORING_REGISTER_EVENTFD": registerEventFD,
+		"sizeof(struct io_uring_sqe)": uint64(unsafe.Sizeof(e)), "sizeof(struct io_uring_cqe)": uint64(unsafe.Sizeof(CQE{})),
+		"sizeof(struct io_uring_params)":             uint64(unsafe.Sizeof(p)),
+		"offsetof(struct io_uring_sqe, ioprio)":      uint64(unsafe.Offsetof(e.ioprio)),
+		"offsetof(struct io_uring_sqe, fd)":          uint64(unsafe.Offsetof(e.fd)),
+		"offsetof(struct io_uring_sqe, off)":         uint64(unsafe.Offsetof(e.off)),
+		"offsetof(struct io_uring_sqe, addr)":        uint64(unsafe.Offsetof(e.addr)),
+		"offsetof(struct io_uring_sqe, len)":         uint64(unsafe.Offsetof(e.len)),
+		"offsetof(struct io_uring_sqe, rw_flags)":    uint64(unsafe.Offsetof(e.opFlags)),
+		"offsetof(struct io_uring_sqe, user_data)":   uint64(unsafe.Offsetof(e.UserData)),
+		"offsetof(struct io_uring_sqe, buf_index)":   uint64(unsafe.Offsetof(e.bufIndex)),
+		"offsetof(struct io_uring_cqe, res)":         uint64(unsafe.Offsetof(CQE{}.Res)),
+		"offsetof(struct io_uring_params, features)": uint64(unsafe.Offsetof(p.features)),
+		"offsetof(struct io_uring_params, sq_off)":   uint64(unsafe.Offsetof(p.sq)),
+		"offsetof(struct io_uring_params, cq_off)":   uint64(unsafe.Offsetof(p.cq)),
+		"offsetof(struct io_sqring_offsets, array)":  uint64(unsafe.Offsetof(p.sq.array)),
+		"offsetof(struct io_sqring_offsets, flags)":  uint64(unsafe.Offsetof(p.sq.flags)),
+		"offsetof(struct io_cqring_offsets, cqes)":   uint64(unsafe.Offsetof(p.cq.cqes)),
+		"offsetof(struct io_cqring_offsets, flags)":  uint64(unsafe.Offsetof(p.cq.flags)),
+	}
+	var src strings.Builder
+	src.WriteString("#include <linux/io_uring.h>\n#include <stdio.h>\n#include <stddef.h>\nint main(void){\n")
+	for n := range want {
+		fmt.Fprintf(&src, "printf(\"%%s=%%lu\\n\", %q, (unsigned long)(%s));\n", n, n)
+	}
+	src.WriteString("return 0;}\n")
+	dir := t.TempDir()
+	c, bin := filepath.Join(dir, "c.c"), filepath.Join(dir, "c")
+	if err := os.WriteFile(c, []byte(src.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(cc, "-o", bin, c).CombinedOutput(); err != nil {
+		if s := string(out); strings.Contains(s, "linux/io_uring.h") || strings.Contains(s, "undeclared") {
+			t.Skipf("the headers on this machine are missing or too old (package linux-libc-dev): %s", s)
+		}
+		t.Fatalf("%v\n%s", err, out)
+	}
+	out, err := exec.Command(bin).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(lines) != len(want) {
+		t.Errorf("%d of %d names came back", len(lines), len(want))
+	}
+	for _, line := range lines {
+		i := strings.LastIndexByte(line, '=')
+		var got uint64
+		fmt.Sscan(line[i+1:], &got)
+		if name := line[:i]; got != want[name] {
+			t.Errorf("%s is %#x in the headers, %#x here", name, got, want[name])
+		}
+	}
+}

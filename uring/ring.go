@@ -1,0 +1,229 @@
+package uring
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrUnavailable is wrapped by New's errors when this kernel has no io_uring or
+// forbids it (sysctl kernel.io_uring_disabled, seccomp).
+var ErrUnavailable = errors.New("io_uring is not available")
+
+// Options of a Ring.
+type Options struct {
+	// Cooperative lets completions wait until the thread that submitted enters the
+	// kernel for anything, instead of interrupting it. Kernels before 5.19 don't
+	// know it and do without.
+	Cooperative bool
+}
+
+// Ring is an io_uring: a ring of submissions and one of completions, twice as
+// long.
+type Ring struct {
+	fd    int
+	rings []byte // both rings
+	table []byte // the SQEs
+
+	sqHead, sqTail, sqFlags *uint32
+	cqHead, cqTail, cqFlags *uint32
+	sqes                    []SQE
+	cqes                    []CQE
+	sqMask, cqMask          uint32
+	tail                    uint32 // of the submissions, ours: what the kernel hasn't been shown yet is behind *sqTail
+	head                    uint32 // of the completions
+	fixed                   uint8  // sqeFixedFile when files are registered
+}
+
+// New makes a Ring for entries submissions between two calls of Submit, a power
+// of two, and twice as many under way.
+func New(entries int, o Options) (*Ring, error) {
+	p := params{flags: setupClamp | setupSubmitAll}
+	if o.Cooperative {
+		p.flags |= setupCoopTaskrun | setupTaskrunFlag
+	}
+	fd, err := setup(entries, &p)
+	if err == unix.EINVAL { // a kernel that doesn't know a flag
+		p = params{flags: setupClamp}
+		fd, err = setup(entries, &p)
+	}
+	switch err {
+	case nil:
+	case unix.ENOSYS, unix.EPERM, unix.EACCES:
+		return nil, fmt.Errorf("%w: io_uring_setup: %w", ErrUnavailable, err)
+	default:
+		return nil, fmt.Errorf("io_uring_setup: %w", err)
+	}
+	r := &Ring{fd: fd}
+	if err := r.mmap(&p); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func setup(entries int, p *params) (int, error) {
+	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(entries), uintptr(unsafe.Pointer(p)), 0)
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(fd), nil
+}
+
+// mmap reaches the rings. The kernel that made them is trusted; a place outside
+// the mapping would be its defect and is looked for all the same.
+func (r *Ring) mmap(p *params) error {
+	const need = featSingleMmap | featNoDrop | featSubmitStable
+	if p.features&need != need {
+		return fmt.Errorf("%w: this kernel's is older than 5.5", ErrUnavailable)
+	}
+	size := max(uint64(p.sq.array)+4*uint64(p.sqEntries), uint64(p.cq.cqes)+16*uint64(p.cqEntries))
+	var err error
+	if r.rings, err = unix.Mmap(r.fd, offSQRing, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE); err != nil {
+		return fmt.Errorf("io_uring: cannot map the rings: %w", err)
+	}
+	if r.table, err = unix.Mmap(r.fd, offSQEs, int(64*p.sqEntries), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE); err != nil {
+		return fmt.Errorf("io_uring: cannot map the submissions: %w", err)
+	}
+	at := func(off uint32) *uint32 { return (*uint32)(unsafe.Pointer(&r.rings[off : off+4][0])) }
+	r.sqHead, r.sqTail, r.sqFlags, r.sqMask = at(p.sq.head), at(p.sq.tail), at(p.sq.flags), *at(p.sq.ringMask)
+	r.cqHead, r.cqTail, r.cqFlags, r.cqMask = at(p.cq.head), at(p.cq.tail), at(p.cq.flags), *at(p.cq.ringMask)
+	r.sqes = unsafe.Slice((*SQE)(unsafe.Pointer(&r.table[0])), p.sqEntries)
+	r.cqes = unsafe.Slice((*CQE)(unsafe.Pointer(at(p.cq.cqes))), p.cqEntries)
+	if r.sqMask+1 != p.sqEntries || r.cqMask+1 != p.cqEntries {
+		return errors.New("io_uring: the kernel's rings have masks that don't fit their sizes")
+	}
+	// Entry i of the ring is always SQE i.
+	array := unsafe.Slice(at(p.sq.array), p.sqEntries)
+	for i := range array {
+		array[i] = uint32(i)
+	}
+	return nil
+}
+
+// Close gives the ring back. Nothing must be under way: the kernel would go on
+// with it.
+func (r *Ring) Close() {
+	if r.table != nil {
+		unix.Munmap(r.table)
+	}
+	if r.rings != nil {
+		unix.Munmap(r.rings)
+	}
+	r.table, r.rings = nil, nil
+	unix.Close(r.fd)
+}
+
+// Entries is how many submissions the ring takes between two calls of Submit.
+func (r *Ring) Entries() int { return len(r.sqes) }
+
+// RegisterEventFD makes every completion signal an eventfd, unless Quiet.
+func (r *Ring) RegisterEventFD(fd int) error {
+	fd32 := int32(fd)
+	return r.register(registerEventFD, unsafe.Pointer(&fd32), 1)
+}
+
+// RegisterFiles makes the fds of the SQEs to come indices into this list: the
+// kernel need not look them up and count them each time.
+func (r *Ring) RegisterFiles(fds []int32) error {
+	if err := r.register(registerFiles, unsafe.Pointer(unsafe.SliceData(fds)), len(fds)); err != nil {
+		return err
+	}
+	r.fixed = sqeFixedFile
+	return nil
+}
+
+// RegisterBuffers pins memory for ReadFixed.
+func (r *Ring) RegisterBuffers(v []unix.Iovec) error {
+	return r.register(registerBuffers, unsafe.Pointer(unsafe.SliceData(v)), len(v))
+}
+
+func (r *Ring) register(op int, arg unsafe.Pointer, n int) error {
+	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), uintptr(op), uintptr(arg), uintptr(n), 0, 0)
+	if errno != 0 {
+		return fmt.Errorf("io_uring_register %d: %w", op, errno)
+	}
+	return nil
+}
+
+// Quiet stops the eventfd's signals, or lets them come again. Behind a Quiet(false)
+// the caller looks once more for completions: those before it gave no signal.
+func (r *Ring) Quiet(quiet bool) {
+	v := uint32(0)
+	if quiet {
+		v = cqEventFDDisabled
+	}
+	atomic.StoreUint32(r.cqFlags, v) // a full barrier too
+}
+
+// Next is a free SQE, or nil when Submit must come first. Its methods say what
+// it does, and it goes with the next Submit.
+func (r *Ring) Next() *SQE {
+	if r.tail-atomic.LoadUint32(r.sqHead) > r.sqMask {
+		return nil
+	}
+	e := &r.sqes[r.tail&r.sqMask]
+	r.tail++
+	*e = SQE{flags: r.fixed}
+	return e
+}
+
+// Pending is the number of SQEs that wait for Submit.
+func (r *Ring) Pending() int { return int(r.tail - atomic.LoadUint32(r.sqHead)) }
+
+// Submit hands over what is pending, in one system call, and waits until wait
+// completions are there. Memory that the SQEs point to for their scatter-gather
+// lists may be used anew afterwards; the buffers not before the completion.
+func (r *Ring) Submit(wait int) error {
+	atomic.StoreUint32(r.sqTail, r.tail)
+	for {
+		n := r.Pending()
+		if n == 0 && wait == 0 {
+			return nil
+		}
+		flags := uintptr(0)
+		if wait > 0 {
+			flags = enterGetEvents
+		}
+		_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(n), uintptr(wait), flags, 0, 0)
+		switch {
+		case errno == unix.EINTR:
+		case errno == unix.EAGAIN || errno == unix.EBUSY:
+			// No memory for requests, or completions that nobody fetched.
+			if r.Ready() {
+				return nil
+			}
+			runtime.Gosched()
+		case errno != 0:
+			return fmt.Errorf("io_uring_enter: %w", errno)
+		case r.Pending() == 0:
+			return nil
+		}
+	}
+}
+
+// Ready tells whether Pop would find a completion.
+func (r *Ring) Ready() bool { return atomic.LoadUint32(r.cqTail) != r.head }
+
+// Nudge enters the kernel if it waits for that to bring completions (Options.
+// Cooperative).
+func (r *Ring) Nudge() {
+	if atomic.LoadUint32(r.sqFlags)&sqTaskrun != 0 {
+		unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 0, 0, enterGetEvents, 0, 0)
+	}
+}
+
+// Pop takes the next completion, if there is one.
+func (r *Ring) Pop(c *CQE) bool {
+	if !r.Ready() {
+		return false
+	}
+	*c = r.cqes[r.head&r.cqMask]
+	r.head++
+	atomic.StoreUint32(r.cqHead, r.head)
+	return true
+}
