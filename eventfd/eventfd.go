@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,6 +48,16 @@ func (e *FD) Clear() bool {
 // os.ErrClosed after Close.
 func (e *FD) Wait() error {
 	_, err := e.file.Read(e.buf[:])
+	return err
+}
+
+// WaitFor is Wait for no longer than d: the error is then os.ErrDeadlineExceeded.
+func (e *FD) WaitFor(d time.Duration) error {
+	if err := e.file.SetReadDeadline(time.Now().Add(d)); err != nil {
+		return err
+	}
+	err := e.Wait()
+	_ = e.file.SetReadDeadline(time.Time{})
 	return err
 }
 
