@@ -34,24 +34,41 @@ const tick = 10 * time.Millisecond
 // That account goes on over an exec. A process that lived as something else (a shell that ends with "exec mayfly") slept then,
 // so account and tick disagree: in that case the origin is [OriginMain], not a number that would be wrong.
 func ProcessStart() (time.Time, Origin) {
-	now := time.Now()
-	if unix.Gettid() != os.Getpid() {
-		return now, OriginMain
+	if unix.Gettid() == os.Getpid() {
+		for range attempts {
+			now := time.Now()
+			age, ok := readAge()
+			if time.Since(now) > atOnce {
+				continue // waited for a CPU in between: the account has that, now has not
+			}
+			if ok {
+				return now.Add(-age), OriginProcess
+			}
+			break
+		}
 	}
+	return time.Now(), OriginMain
+}
+
+// What the account and the clock say belongs together only if they are read at once: within atOnce, which is what the start's time
+// may be wrong by. On a busy host that can take some attempts.
+const (
+	atOnce   = 500 * time.Microsecond
+	attempts = 10
+)
+
+// readAge is how old this thread, the main one, is by its account.
+func readAge() (age time.Duration, ok bool) {
 	var cpu, boot unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &cpu) != nil || unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil {
-		return now, OriginMain
+		return 0, false
 	}
 	stat, err := os.ReadFile("/proc/self/stat")
 	if err != nil {
-		return now, OriginMain
+		return 0, false
 	}
 	sched, _ := os.ReadFile("/proc/self/schedstat") // absent without CONFIG_SCHED_INFO: no waiting known
-	age, ok := ageOf(stat, sched, time.Duration(cpu.Nano()), time.Duration(boot.Nano()))
-	if !ok {
-		return now, OriginMain
-	}
-	return now.Add(-age), OriginProcess
+	return ageOf(stat, sched, time.Duration(cpu.Nano()), time.Duration(boot.Nano()))
 }
 
 // ageOf holds the arithmetic of [ProcessStart]: now is CLOCK_BOOTTIME. It reports false when the account doesn't fit

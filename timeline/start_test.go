@@ -27,11 +27,14 @@ func TestProcessStart(t *testing.T) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	const near = 20 * time.Millisecond
 	best := time.Hour
-	for range 10 {
+	// On a busy host a child may sleep, or its account may not be had at once: then others follow, but not for ever.
+	for i, begun := 0, time.Now(); i < 10 || best > near && time.Since(begun) < time.Minute; i++ {
 		cmd := exec.Command(exe)
 		sent := time.Now()
-		cmd.Env = append(os.Environ(), "TIMELINE_TEST_PARENT="+strconv.FormatInt(sent.UnixNano(), 10))
+		cmd.Env = append(os.Environ(), "TIMELINE_TEST_PARENT="+strconv.FormatInt(sent.UnixNano(), 10),
+			"GORACE=atexit_sleep_ms=0") // else a second each
 		out, err := cmd.Output()
 		if err != nil {
 			t.Fatal(err)
@@ -48,7 +51,7 @@ func TestProcessStart(t *testing.T) {
 			}
 		}
 	}
-	if best > 20*time.Millisecond {
+	if best > near {
 		t.Errorf("start found %v after the parent's call at best", best)
 	}
 }
