@@ -21,6 +21,9 @@ const (
 )
 
 // Transport is the way between an Instance and its driver.
+//
+// Interrupt.Signal and ConfigChanged come from goroutines for whose end SetStatus
+// waits: a Transport holds no lock that these take while it calls an Instance.
 type Transport interface {
 	// Bind makes the driver's notifications of queue i signal bell, until Unbind.
 	// They may also come as Instance.Notify: what the processors' side can't do by
