@@ -85,9 +85,19 @@ func reserve(total uint64, o Options) ([]byte, error) {
 		unix.MunmapPtr(unsafe.Add(start, total), tail)
 	}
 	b := unsafe.Slice((*byte)(start), total)
-	// Refused only by kernels without transparent huge pages; then 4 KiB pages do.
-	_ = unix.Madvise(b, unix.MADV_HUGEPAGE)
+	adviseHuge(b)
 	return b, nil
+}
+
+// adviseHuge asks for huge pages, except for the first one. That holds the
+// tables of the hand-over and next to nothing else, a few pages of 4 KiB: with
+// a huge page there it was two thirds of what one small machine among many
+// weighed, and clearing it cost each start more than the faults.
+func adviseHuge(b []byte) {
+	if len(b) > HugePageSize {
+		// Refused only by kernels without transparent huge pages; then 4 KiB pages do.
+		_ = unix.Madvise(b[HugePageSize:], unix.MADV_HUGEPAGE)
+	}
 }
 
 // Close unmaps everything. No slot, vCPU or device may use the memory any more.
@@ -111,7 +121,7 @@ func (m *Map) Reset() error {
 	if _, err := unix.MmapPtr(-1, 0, p, uintptr(len(m.backing)), unix.PROT_READ|unix.PROT_WRITE, flags); err != nil {
 		return fmt.Errorf("memory: cannot lay the memory anew: %w", err)
 	}
-	_ = unix.Madvise(m.backing, unix.MADV_HUGEPAGE)
+	adviseHuge(m.backing)
 	return nil
 }
 
