@@ -14,12 +14,30 @@ import (
 // Started is a monitor whose guest has said the word.
 type Started struct {
 	Took time.Duration // from before exec to the word
+	name string
+	dir  string
 	cmd  *exec.Cmd
 	out  *os.File
+	said []byte // on standard output, up to the word
+	errs *bytes.Buffer
 }
 
 // Start runs the monitor and returns when its standard output has shown word.
+// Files that the monitor needs go into a directory of its own below dir: of
+// many that start at once none may overwrite another's.
 func Start(m Monitor, vm Machine, dir, word string, limit time.Duration) (*Started, error) {
+	own, err := os.MkdirTemp(dir, m.Name+"-")
+	if err != nil {
+		return nil, err
+	}
+	s, err := start(m, vm, own, word, limit)
+	if err != nil {
+		os.RemoveAll(own)
+	}
+	return s, err
+}
+
+func start(m Monitor, vm Machine, dir, word string, limit time.Duration) (*Started, error) {
 	args, err := m.Args(vm, dir)
 	if err != nil {
 		return nil, err
@@ -29,8 +47,8 @@ func Start(m Monitor, vm Machine, dir, word string, limit time.Duration) (*Start
 		return nil, err
 	}
 	cmd := exec.Command(m.Path, args...)
-	var stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = w, &stderr
+	stderr := &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = w, stderr
 	begin := time.Now()
 	err = cmd.Start()
 	w.Close()
@@ -38,7 +56,7 @@ func Start(m Monitor, vm Machine, dir, word string, limit time.Duration) (*Start
 		r.Close()
 		return nil, err
 	}
-	s := &Started{cmd: cmd, out: r}
+	s := &Started{name: m.Name, dir: dir, cmd: cmd, out: r, errs: stderr}
 	r.SetReadDeadline(begin.Add(limit))
 	var seen []byte
 	buf := make([]byte, 4096)
@@ -51,7 +69,7 @@ func Start(m Monitor, vm Machine, dir, word string, limit time.Duration) (*Start
 		}
 		seen = append(seen, buf[:n]...)
 	}
-	s.Took = time.Since(begin)
+	s.Took, s.said = time.Since(begin), seen
 	return s, nil
 }
 
@@ -64,7 +82,8 @@ func tail(b []byte) []byte { return b[max(0, len(b)-2000):] }
 func (s *Started) PSS() (int64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", s.cmd.Process.Pid))
 	if err != nil {
-		return 0, err
+		s.Stop() // then all that it wrote is there
+		return 0, fmt.Errorf("%s is gone already (%w): it printed %q, and on standard error %q", s.name, err, tail(s.said), tail(s.errs.Bytes()))
 	}
 	for _, line := range strings.Split(string(b), "\n") {
 		if f := strings.Fields(line); len(f) >= 2 && f[0] == "Pss:" {
@@ -75,9 +94,10 @@ func (s *Started) PSS() (int64, error) {
 	return 0, errors.New("no Pss in smaps_rollup")
 }
 
-// Stop kills the monitor and waits until it is gone.
+// Stop kills the monitor and waits until it is gone. A second one does nothing.
 func (s *Started) Stop() {
 	s.cmd.Process.Kill()
 	s.cmd.Wait()
 	s.out.Close()
+	os.RemoveAll(s.dir)
 }
