@@ -25,6 +25,15 @@ type Job struct {
 	// directory, which holds nothing else. An absolute name works in the nest
 	// only. The program must not write to them.
 	Files map[string]string
+	// Disks are raw disk images, too large to lie in the nest's memory: name in the
+	// program's working directory to file on this machine. In the nest the name
+	// leads to a block device, natively to a copy. The program may write to it;
+	// what it wrote is gone when it has ended.
+	Disks map[string]string
+	// Modules are kernel modules that the program needs in the nest beside KVM's,
+	// such as "tun"; those that they depend on come along. Natively they are the
+	// host's business.
+	Modules []string
 	// Collect names the files to bring back when the program has ended,
 	// relative like those of Files.
 	Collect []string
@@ -118,6 +127,14 @@ func Run(ctx context.Context, j Job) (Result, error) {
 func (j *Job) check() error {
 	if err := checkStatic(j.Program); err != nil {
 		return err
+	}
+	for name := range j.Disks {
+		if name == "" || name != filepath.Base(name) || name == ".." || name == "." {
+			return fmt.Errorf("lab: disk name %q is no plain file name", name)
+		}
+		if _, twice := j.Files[name]; twice {
+			return fmt.Errorf("lab: %q names a file and a disk", name)
+		}
 	}
 	for name := range j.Files {
 		clean := filepath.Clean(name)

@@ -71,6 +71,53 @@ func TestProgramFindsKVMAndItsFiles(t *testing.T) {
 	}
 }
 
+// TestDisksAreWrittenForTheProgramOnly gives a disk of odd sectors, lets the program
+// write to it, and looks at the file.
+func TestDisksAreWrittenForTheProgramOnly(t *testing.T) {
+	dir := t.TempDir()
+	old, fresh := bytes.Repeat([]byte("old disk"), 8<<10), bytes.Repeat([]byte("new data"), 1<<10)
+	for name, data := range map[string][]byte{"disk, with a comma": old, "fresh": fresh} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	image := filepath.Join(dir, "disk, with a comma")
+	r, err := lab.Run(t.Context(), lab.Job{
+		Program: probe(t), Timeout: time.Minute,
+		Args:    []string{"copy:a.img:before", "copy:fresh:a.img", "copy:a.img:after", "copy:b.img:other"},
+		Files:   map[string]string{"fresh": filepath.Join(dir, "fresh")},
+		Disks:   map[string]string{"a.img": image, "b.img": image},
+		Collect: []string{"before", "after", "other"},
+	})
+	if err != nil || r.ExitCode != 0 {
+		t.Fatalf("%v, exit code %d\n%s", err, r.ExitCode, r.Output)
+	}
+	if !bytes.Equal(r.Files["before"], old) || !bytes.Equal(r.Files["other"], old) {
+		t.Errorf("the program found %d and %d bytes, not the image's %d", len(r.Files["before"]), len(r.Files["other"]), len(old))
+	}
+	if !bytes.HasPrefix(r.Files["after"], fresh) {
+		t.Error("what was written was not read again")
+	}
+	if b, err := os.ReadFile(image); err != nil || !bytes.Equal(b, old) {
+		t.Errorf("the image has changed (%v)", err)
+	}
+}
+
+func TestModulesAreLoaded(t *testing.T) {
+	r, err := lab.Run(t.Context(), lab.Job{
+		Program: probe(t), Nest: true, Timeout: time.Minute, Modules: []string{"tun", "vhost_net", "vhost_vsock", "loop", "bridge", "veth"},
+		Args: []string{"cat:/proc/modules"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"tun ", "vhost_net ", "vhost_vsock ", "vsock ", "loop ", "bridge ", "veth "} {
+		if !bytes.Contains(r.Output, []byte(want)) {
+			t.Errorf("not loaded: %s\n%s", want, r.Output)
+		}
+	}
+}
+
 func TestHugePagesAreAsAsked(t *testing.T) {
 	r, err := lab.Run(t.Context(), lab.Job{
 		Program: probe(t), Nest: true, THP: "madvise", Timeout: time.Minute,
@@ -136,6 +183,8 @@ func TestJobsThatCannotWorkAreRefused(t *testing.T) {
 		"file above":       {lab.Job{Program: static, Files: map[string]string{"../x": "lab_test.go"}}, "leads out"},
 		"file in /dev":     {lab.Job{Program: static, Files: map[string]string{"/dev/kvm": "lab_test.go"}}, "belongs to the nest"},
 		"missing file":     {lab.Job{Program: static, Files: map[string]string{"x": "nowhere"}}, "no such file"},
+		"disk in a folder": {lab.Job{Program: static, Disks: map[string]string{"a/b": "lab_test.go"}}, "no plain file name"},
+		"disk and file":    {lab.Job{Program: static, Files: map[string]string{"x": "lab_test.go"}, Disks: map[string]string{"x": "lab_test.go"}}, "names a file and a disk"},
 		"wrong huge pages": {lab.Job{Program: static, THP: "sometimes"}, "want always"},
 	} {
 		if _, err := lab.Run(t.Context(), c.job); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -26,6 +26,13 @@ func runNative(ctx context.Context, j Job, p Place) (Result, error) {
 			return r, err
 		}
 	}
+	for name, host := range j.Disks {
+		// Holes stay holes, and a file system that shares extents copies none.
+		cmd := exec.CommandContext(ctx, "cp", "--sparse=auto", "--reflink=auto", "--", host, filepath.Join(dir, name))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return r, fmt.Errorf("lab: disk %q: %w: %s", name, err, out)
+		}
+	}
 	program, err := filepath.Abs(j.Program)
 	if err != nil {
 		return r, err

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -132,6 +134,17 @@ func qemu(ctx context.Context, j Job, k kernels.Kernel, initrd, socket string) (
 		"-chardev", "socket,id=link,path="+socket,
 		"-device", "virtserialport,chardev=link,name="+link.Port,
 	)
+	for i, name := range slices.Sorted(maps.Keys(j.Disks)) {
+		file, err := filepath.Abs(j.Disks[name])
+		if err != nil {
+			return nil, err
+		}
+		id := link.DiskSerial(i)
+		// snapshot=on: writes go to a temporary file of the emulator's.
+		cmd.Args = append(cmd.Args,
+			"-drive", "if=none,format=raw,snapshot=on,cache=unsafe,id="+id+",file="+strings.ReplaceAll(file, ",", ",,"),
+			"-device", "virtio-blk-pci,drive="+id+",serial="+id)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd, nil
 }
@@ -247,12 +260,18 @@ func writeNestInitrd(ctx context.Context, to string, j Job, k kernels.Kernel) er
 		Path: program, Args: j.Args, Dir: jobDir, THP: j.THP, Timeout: j.Timeout, Collect: j.Collect,
 		Env: append([]string{InsideEnv + "=nest"}, j.Env...),
 	}
-	for _, m := range []string{"irqbypass", "ccp", "kvm", "kvm-amd"} {
-		if host, ok := k.Module(m); ok {
-			name := "/lab/modules/" + m + ".ko"
-			entries = append(entries, Entry{Name: name, Host: host})
-			spec.Modules = append(spec.Modules, name)
-		}
+	wanted := append([]string{"kvm-amd"}, j.Modules...)
+	if spec.Disks = slices.Sorted(maps.Keys(j.Disks)); len(spec.Disks) > 0 {
+		wanted = append(wanted, "virtio_blk")
+	}
+	modules, err := k.Modules(wanted...)
+	if err != nil {
+		return err
+	}
+	for _, host := range modules {
+		name := "/lab/modules/" + filepath.Base(host)
+		entries = append(entries, Entry{Name: name, Host: host})
+		spec.Modules = append(spec.Modules, name)
 	}
 	for name, host := range j.Files {
 		more, err := hostEntries(name, host)

@@ -61,6 +61,21 @@ func loadModule(path string) error {
 	return nil
 }
 
+// linkDisk gives the disk with a serial number a name. Its driver may still be
+// looking at it.
+func linkDisk(serial, name string) error {
+	for range 5000 {
+		found, _ := filepath.Glob("/sys/block/*/serial")
+		for _, f := range found {
+			if readLine(f) == serial {
+				return os.Symlink("/dev/"+filepath.Base(filepath.Dir(f)), name)
+			}
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return fmt.Errorf("no disk has the serial number %q", serial)
+}
+
 const thpFile = "/sys/kernel/mm/transparent_hugepage/enabled"
 
 func setTHP(mode string) error {

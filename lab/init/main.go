@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +33,11 @@ func main() {
 	}
 	for _, m := range spec.Modules {
 		if err := loadModule(m); err != nil {
+			fail(w, err)
+		}
+	}
+	for i, name := range spec.Disks {
+		if err := linkDisk(link.DiskSerial(i), filepath.Join(spec.Dir, name)); err != nil {
 			fail(w, err)
 		}
 	}

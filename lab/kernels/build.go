@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	microvm "github.com/mayfly-vm/mayfly/guest/kernel"
+	"github.com/mayfly-vm/mayfly/lab/internal/cache"
+	"github.com/mayfly-vm/mayfly/lab/internal/debian"
 )
 
 // sourcePackage is Debian's package with the source of the small kernels.
@@ -32,13 +34,13 @@ func fragmentKey(name string) string {
 // build makes a small kernel. All are built in one tree, so that the second
 // only costs what differs.
 func (m *maker) build(k Kernel) error {
-	if err := m.require("build-essential", "flex", "bison", "libelf-dev", "libssl-dev", "bc", "xz-utils", "zstd", "cpio", "kmod"); err != nil {
+	if err := m.Require("build-essential", "flex", "bison", "libelf-dev", "libssl-dev", "bc", "xz-utils", "zstd", "cpio", "kmod"); err != nil {
 		return err
 	}
-	if err := m.updateLists(); err != nil {
+	if err := m.UpdateLists(); err != nil {
 		return err
 	}
-	src, err := m.candidate(sourcePackage)
+	src, err := m.Candidate(sourcePackage)
 	if err != nil {
 		return err
 	}
@@ -53,7 +55,7 @@ func (m *maker) build(k Kernel) error {
 	if err := m.configure(tree, fragment(k.Name)); err != nil {
 		return err
 	}
-	m.logf("building %s (about 4 minutes on two processors when nothing is built yet)", k.Name)
+	m.Logf("building %s (about 4 minutes on two processors when nothing is built yet)", k.Name)
 	if err := m.make(tree, fmt.Sprintf("-j%d", runtime.NumCPU()), "vmlinux", "bzImage"); err != nil {
 		return err
 	}
@@ -61,17 +63,17 @@ func (m *maker) build(k Kernel) error {
 }
 
 // sourceTree unpacks the source, once for each version.
-func (m *maker) sourceTree(src packageRef) (string, error) {
-	dir := filepath.Join(m.cache, "build", src.Name+"_"+src.Version)
+func (m *maker) sourceTree(src debian.Package) (string, error) {
+	dir := filepath.Join(m.Cache, "build", src.Name+"_"+src.Version)
 	tree := filepath.Join(dir, sourcePackage)
 	if _, err := os.Stat(filepath.Join(tree, "Makefile")); err == nil {
 		return tree, nil
 	}
-	deb, err := m.download(src)
+	deb, err := m.Download(src)
 	if err != nil {
 		return "", err
 	}
-	m.logf("unpacking %s", filepath.Base(deb))
+	m.Logf("unpacking %s", filepath.Base(deb))
 	tmp := dir + ".tmp"
 	if err := os.RemoveAll(tmp); err != nil {
 		return "", err
@@ -79,17 +81,17 @@ func (m *maker) sourceTree(src packageRef) (string, error) {
 	if err := os.MkdirAll(tmp, 0o755); err != nil {
 		return "", err
 	}
-	if err := run(exec.CommandContext(m.ctx, "dpkg-deb", "-x", deb, tmp)); err != nil {
+	if err := debian.Run(exec.CommandContext(m.Context, "dpkg-deb", "-x", deb, tmp)); err != nil {
 		return "", err
 	}
 	archive := filepath.Join(tmp, "usr/src", sourcePackage+".tar.xz")
-	if err := run(exec.CommandContext(m.ctx, "tar", "-C", tmp, "-xf", archive)); err != nil {
+	if err := debian.Run(exec.CommandContext(m.Context, "tar", "-C", tmp, "-xf", archive)); err != nil {
 		return "", err
 	}
 	if err := os.RemoveAll(filepath.Join(tmp, "usr")); err != nil {
 		return "", err
 	}
-	return tree, replaceDir(tmp, dir)
+	return tree, cache.Replace(tmp, dir)
 }
 
 // configure applies the fragment over allnoconfig and checks that every line
@@ -132,11 +134,11 @@ func checkConfig(fragment, got string) error {
 }
 
 func (m *maker) make(tree string, args ...string) error {
-	cmd := exec.CommandContext(m.ctx, "make", append([]string{"-s"}, args...)...)
+	cmd := exec.CommandContext(m.Context, "make", append([]string{"-s"}, args...)...)
 	cmd.Dir = tree
 	// The same source gives the same kernel, whoever builds it and when.
 	cmd.Env = append(os.Environ(), "KBUILD_BUILD_TIMESTAMP=2026-01-01", "KBUILD_BUILD_USER=mayfly", "KBUILD_BUILD_HOST=lab", "KBUILD_BUILD_VERSION=1", "LC_ALL=C")
-	return run(cmd)
+	return debian.Run(cmd)
 }
 
 func (m *maker) keepBuilt(k Kernel, tree, key string) error {
@@ -161,5 +163,5 @@ func (m *maker) keepBuilt(k Kernel, tree, key string) error {
 	if err := os.WriteFile(filepath.Join(tmp, "key"), []byte(key), 0o644); err != nil {
 		return err
 	}
-	return replaceDir(tmp, k.Dir)
+	return cache.Replace(tmp, k.Dir)
 }

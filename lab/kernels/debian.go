@@ -10,14 +10,13 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/ulikunitz/xz"
-)
 
-// nestModules are the modules that the nest may load, in the order of their
-// dependencies. Which of them exist depends on the kernel's configuration.
-var nestModules = []string{"irqbypass", "ccp", "kvm", "kvm-amd"}
+	"github.com/mayfly-vm/mayfly/lab/internal/cache"
+)
 
 // unpack makes one of Debian's kernels.
 func (m *maker) unpack(k Kernel) error {
@@ -29,15 +28,15 @@ func (m *maker) unpack(k Kernel) error {
 	if err != nil {
 		return err
 	}
-	key := p.Name + " " + p.Version
+	key := p.Name + " " + p.Version + " " + modulesKey()
 	if old, err := os.ReadFile(filepath.Join(k.Dir, "key")); err == nil && string(old) == key {
 		return nil
 	}
-	deb, err := m.download(p)
+	deb, err := m.Download(p)
 	if err != nil {
 		return err
 	}
-	m.logf("unpacking %s", filepath.Base(deb))
+	m.Logf("unpacking %s", filepath.Base(deb))
 	tmp := k.Dir + ".tmp"
 	if err := os.RemoveAll(tmp); err != nil {
 		return err
@@ -54,13 +53,13 @@ func (m *maker) unpack(k Kernel) error {
 	if err := os.WriteFile(filepath.Join(tmp, "key"), []byte(key), 0o644); err != nil {
 		return err
 	}
-	return replaceDir(tmp, k.Dir)
+	return cache.Replace(tmp, k.Dir)
 }
 
-// unpackDeb takes the kernel, its configuration and the nest's modules out of
-// a package; the other 4,000 modules stay in it.
+// unpackDeb takes the kernel, its configuration and the wanted modules
+// out of a package; the other 4,000 stay in it.
 func (m *maker) unpackDeb(deb, dir string) error {
-	cmd := exec.CommandContext(m.ctx, "dpkg-deb", "--fsys-tarfile", deb)
+	cmd := exec.CommandContext(m.Context, "dpkg-deb", "--fsys-tarfile", deb)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
@@ -98,10 +97,8 @@ func pickFiles(r io.Reader, dir string) error {
 			to = "config"
 		default:
 			name, packed := strings.CutSuffix(base, ".xz")
-			for _, mod := range nestModules {
-				if name == mod+".ko" {
-					to = filepath.Join("modules", name)
-				}
+			if mod, ok := strings.CutSuffix(name, ".ko"); ok && slices.Contains(wantedModules, mod) {
+				to = filepath.Join("modules", name)
 			}
 			if to != "" && packed {
 				if content, err = xz.NewReader(t); err != nil {

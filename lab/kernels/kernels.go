@@ -12,6 +12,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/mayfly-vm/mayfly/lab/internal/cache"
+	"github.com/mayfly-vm/mayfly/lab/internal/debian"
 )
 
 // The names of the kernels.
@@ -35,9 +38,9 @@ func All() []string {
 //	vmlinux    the ELF file that was packed in it; for the small kernels the
 //	           one that the linker made
 //	config     its configuration
-//	modules/   the modules that the nest needs, unpacked (Debian's only)
-//	key        what it was made from: a package's version, or a source
-//	           version and a hash of the fragment
+//	modules/   the modules that machines of the lab load, unpacked (Debian's only)
+//	key        what it was made from: a package's version and a hash of the
+//	           modules' names, or a source version and a hash of the fragment
 type Kernel struct {
 	Name string
 	Dir  string
@@ -52,14 +55,6 @@ func (k Kernel) Vmlinux() string { return filepath.Join(k.Dir, "vmlinux") }
 
 // Config is the path of the kernel's configuration.
 func (k Kernel) Config() string { return filepath.Join(k.Dir, "config") }
-
-// Module is the path of the unpacked module name, such as "kvm-amd", and
-// whether there is one.
-func (k Kernel) Module(name string) (string, bool) {
-	p := filepath.Join(k.Dir, "modules", name+".ko")
-	_, err := os.Stat(p)
-	return p, err == nil
-}
 
 // Get returns the kernel from the cache and makes it when it isn't there.
 // Progress gets a line for each step that takes time; it may be nil.
@@ -79,20 +74,24 @@ func get(ctx context.Context, name string, progress io.Writer, update bool) (Ker
 	if !slices.Contains(All(), name) {
 		return Kernel{}, fmt.Errorf("lab: no kernel is called %q; there are %s", name, strings.Join(All(), ", "))
 	}
-	cache, err := CacheDir()
+	dir, err := cache.Dir()
 	if err != nil {
 		return Kernel{}, err
 	}
-	k := Kernel{Name: name, Dir: filepath.Join(cache, "kernels", name)}
+	k := Kernel{Name: name, Dir: filepath.Join(dir, "kernels", name)}
 	valid := func() bool {
 		key, err := os.ReadFile(filepath.Join(k.Dir, "key"))
 		k.Key = string(key)
-		return err == nil && (!isBuilt(name) || strings.HasSuffix(k.Key, fragmentKey(name)))
+		ours := modulesKey()
+		if isBuilt(name) {
+			ours = fragmentKey(name)
+		}
+		return err == nil && strings.HasSuffix(k.Key, ours)
 	}
 	if !update && valid() {
 		return k, nil
 	}
-	unlock, err := lockCache(cache, progress)
+	unlock, err := cache.Lock(dir, progress)
 	if err != nil {
 		return Kernel{}, err
 	}
@@ -100,10 +99,10 @@ func get(ctx context.Context, name string, progress io.Writer, update bool) (Ker
 	if !update && valid() { // made by another process while this one waited
 		return k, nil
 	}
-	if err := os.MkdirAll(filepath.Join(cache, "kernels"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, "kernels"), 0o755); err != nil {
 		return Kernel{}, err
 	}
-	m := maker{ctx: ctx, cache: cache, log: progress}
+	m := maker{debian.Client{Context: ctx, Cache: dir, Progress: progress}}
 	if isBuilt(name) {
 		err = m.build(k)
 	} else {
@@ -121,12 +120,7 @@ func get(ctx context.Context, name string, progress io.Writer, update bool) (Ker
 func isBuilt(name string) bool { return name == Microvm || name == MicrovmNoPVH }
 
 // maker makes kernels. The cache is locked while it works.
-type maker struct {
-	ctx   context.Context
-	cache string
-	log   io.Writer
-}
+type maker struct{ debian.Client }
 
-func (m *maker) logf(format string, args ...any) {
-	fmt.Fprintf(m.log, "lab: "+format+"\n", args...)
-}
+// CacheDir returns the directory of the lab's cache; see lab/internal/cache.
+func CacheDir() (string, error) { return cache.Dir() }

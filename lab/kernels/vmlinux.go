@@ -63,14 +63,14 @@ func (m *maker) unpackVmlinux(from, to string) error {
 // xz unpacks p with the program of that name: the kernel's payload has gone
 // through the x86 filter, which the Go package does not undo.
 func (m *maker) xz(p []byte, to string) error {
-	if err := m.require("xz-utils"); err != nil {
+	if err := m.Require("xz-utils"); err != nil {
 		return err
 	}
 	f, err := os.Create(to)
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(m.ctx, "xz", "-dc", "--single-stream")
+	cmd := exec.CommandContext(m.Context, "xz", "-dc", "--single-stream")
 	var stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(p), f, &stderr
 	if err := cmd.Run(); err != nil {

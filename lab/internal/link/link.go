@@ -51,10 +51,14 @@ type Spec struct {
 	Env     []string      // added to the first process's own few variables
 	Dir     string        // working directory
 	Modules []string      // kernel modules to load, in this order, absolute paths
+	Disks   []string      // names in Dir for the disks, in the order of their serial numbers
 	THP     string        // "always", "madvise", "never"; empty leaves the kernel's default
 	Timeout time.Duration // the program's time, 0 for none
 	Collect []string      // files to bring back, as the caller named them; relative to Dir
 }
+
+// DiskSerial is the serial number of the disk that [Spec.Disks] has at index i.
+func DiskSerial(i int) string { return fmt.Sprintf("lab%d", i) }
 
 // SpecPath is where the initramfs of the nest holds the [Spec].
 const SpecPath = "/lab/job.json"

@@ -1,4 +1,6 @@
-package kernels
+// Package cache keeps what the lab has made: one directory for all processes,
+// filled by one at a time.
+package cache
 
 import (
 	"errors"
@@ -10,14 +12,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CacheDir returns the directory of the lab's cache: MAYFLY_LAB_CACHE, else
-// mayfly-lab in the user's cache directory. It holds
+// Dir returns the directory of the cache: MAYFLY_LAB_CACHE, else mayfly-lab in
+// the user's cache directory. It holds
 //
 //	dl/             Debian's packages as downloaded
-//	kernels/NAME/   one kernel each, see [Kernel]
+//	kernels/NAME/   one kernel each (lab/kernels)
+//	images/NAME/    one disk image each (lab/images)
 //	build/          the source tree in which the small kernels are built
 //	bin/            programs built for the lab
-func CacheDir() (string, error) {
+func Dir() (string, error) {
 	if d := os.Getenv("MAYFLY_LAB_CACHE"); d != "" {
 		return filepath.Abs(d)
 	}
@@ -28,9 +31,9 @@ func CacheDir() (string, error) {
 	return filepath.Join(d, "mayfly-lab"), nil
 }
 
-// lockCache keeps two processes from filling the cache at once, and says so
+// Lock keeps two processes from filling the cache at once, and says so
 // when it has to wait. The caller unlocks by calling the result.
-func lockCache(cache string, progress io.Writer) (func(), error) {
+func Lock(cache string, progress io.Writer) (func(), error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return nil, err
 	}
@@ -55,8 +58,10 @@ func lockCache(cache string, progress io.Writer) (func(), error) {
 	return func() { f.Close() }, nil
 }
 
-// replaceDir puts the finished directory tmp in the place of dir.
-func replaceDir(tmp, dir string) error {
+// Replace puts the finished directory tmp in the place of dir. Who makes things
+// makes them in a directory of another name first, so that a crash leaves no half
+// of one.
+func Replace(tmp, dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
