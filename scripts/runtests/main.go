@@ -70,8 +70,10 @@ func run(ctx context.Context, o options) error {
 	r.test(ctx, append(args, "-p=2", "-timeout="+plainTimeout), plain)
 	if !o.short && len(inLab) > 0 && ctx.Err() == nil {
 		// Before the tests, whose time limits know nothing of downloads and builds.
-		if err := command(ctx, "go", "run", "./lab/cmd/kernels").Run(); err != nil {
-			return fmt.Errorf("the lab's kernels: %w", err)
+		for _, what := range []string{"kernels", "images"} {
+			if err := command(ctx, "go", "run", "./lab/cmd/"+what).Run(); err != nil {
+				return fmt.Errorf("the lab's %s: %w", what, err)
+			}
 		}
 		r.test(ctx, append(args, "-p=1", "-timeout="+labTimeout), inLab)
 	}
