@@ -76,7 +76,7 @@ func (vm *VM) assemble() (*board, error) {
 	} else {
 		lay()
 	}
-	err := b.build()
+	err := guarded("making the machine", b.build)
 	if lerr := <-laid; err == nil {
 		err = lerr
 	}

@@ -17,6 +17,16 @@ func broken(doing string, cause any) error {
 	return &brokenError{doing, cause, debug.Stack()}
 }
 
+// guarded is do, where a panic of our own code is an error.
+func guarded(doing string, do func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = broken(doing, r)
+		}
+	}()
+	return do()
+}
+
 // Error tells where it happened, for a report of the defect.
 func (e *brokenError) Error() string {
 	return fmt.Sprintf("mayfly: defect while %s: %v; please report it with this:\n%s", e.doing, e.cause, e.stack)

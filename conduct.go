@@ -14,6 +14,7 @@ func (vm *VM) conduct(ctx context.Context, b *board) {
 	defer func() {
 		if r := recover(); r != nil { // a defect of ours; the embedding program lives on
 			err := broken("following the machine", r)
+			vm.salvage(b, err)
 			vm.finish(Outcome{Reason: HostError, Detail: err.Error()}, err)
 		}
 	}()
@@ -43,7 +44,7 @@ func (vm *VM) turn(b *board) (next *board, o Outcome, err error) {
 	if b.signs.panicked.Load() && panicExplains(o.Reason) {
 		o = Outcome{Reason: Panicked, Detail: "the guest's console has its last words"}
 	}
-	vm.board = nil
+	vm.board, vm.down = nil, b
 	b.dismantle()
 	if o.Reason != Rebooted || vm.cfg.OnReboot != RebootRestart {
 		return nil, vm.explain(o), err
@@ -59,6 +60,22 @@ func (vm *VM) turn(b *board) (next *board, o Outcome, err error) {
 		return nil, Outcome{Reason: HostError, Detail: err.Error()}, err
 	}
 	return next, Outcome{}, nil
+}
+
+// salvage takes a board down that its conductor has left by a panic, so that
+// nothing of it runs on or stays open: not a second time, where taking it down
+// is what failed.
+func (vm *VM) salvage(b *board, err error) {
+	defer func() { _ = recover() }() // the first defect is the one to tell
+	b.fail(err)
+	b.running.Wait()
+	<-b.attached
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	if vm.board = nil; vm.down != b {
+		vm.down = b
+		b.dismantle()
+	}
 }
 
 // restart lays memory and image anew and starts from the beginning.

@@ -26,6 +26,7 @@ import (
 type script struct {
 	exits [][]cpu.Exit // of processor 0, for one board after the other
 	made  func(n int)  // before board n is made
+	kicks func()       // at each kick
 
 	mu     sync.Mutex
 	boards int
@@ -120,6 +121,9 @@ func (p *actor) Run(e *cpu.Exit) error {
 }
 
 func (p *actor) Kick() {
+	if p.machine.kicks != nil {
+		p.machine.kicks()
+	}
 	select {
 	case p.kick <- struct{}{}:
 	default:
@@ -248,6 +252,32 @@ func TestAPanicIsTheMachinesEnd(t *testing.T) {
 	var defect *brokenError
 	if o.Reason != HostError || !errors.As(err, &defect) || !strings.Contains(err.Error(), "index out of range") || !strings.Contains(err.Error(), "vcpu.go") {
 		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// Nor does one of the goroutine that follows the machine leave anything behind:
+// here the watchman meets it, or the restart.
+func TestAPanicOfTheConductorLeavesNothing(t *testing.T) {
+	var once sync.Once
+	for name, h := range map[string]*script{
+		"watching":   {kicks: func() { once.Do(func() { panic("kicked") }) }},
+		"restarting": {exits: [][]cpu.Exit{{out(portPower+2, 1)}}, made: func(n int) { panicIf(n == 1) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, err := play(t, Config{}, h)
+			if o.Reason != HostError || !errors.As(err, new(*brokenError)) {
+				t.Errorf("%+v, %v", o, err)
+			}
+			if h.open != 0 {
+				t.Errorf("%d machines and processors are open", h.open)
+			}
+		})
+	}
+}
+
+func panicIf(c bool) {
+	if c {
+		panic("made")
 	}
 }
 

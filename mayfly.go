@@ -52,6 +52,7 @@ type VM struct {
 	mu     sync.Mutex
 	state  state
 	board  *board        // while running, but for its last moments
+	down   *board        // the last that was taken down, or is being
 	pauses int           // Pause calls without their Resume
 	killed bool          // no restart any more
 	done   chan struct{} // closed when the machine has ended
