@@ -36,11 +36,11 @@ func checkCommand() *option.Command {
 			"With --emit the guest is written to a file instead. Any monitor that boots PVH kernels can run it; it reports by the Test Anything Protocol on COM1.",
 		},
 		Flags: []option.Flag{
-			{Name: "cpus", Arg: "N", Default: "2", Help: "virtual CPUs, 1 to 255", Set: option.Number(&o.cfg.CPUs, 1, mayfly.MaxCPUs)},
-			{Name: "memory", Arg: "SIZE", Default: option.SizeText(mayfly.DefaultMemory), Help: "guest memory", Set: option.Bytes(&o.cfg.Memory, mayfly.MinMemory, mayfly.MaxMemory)},
-			{Name: "facts", Help: "show what else the guest saw", Set: option.Bool(&o.facts)},
-			{Name: "json", Help: "as JSON", Set: option.Bool(&o.json)},
-			{Name: "emit", Arg: "FILE", Files: true, Help: "write the guest, a PVH ELF, to FILE; - is standard output", Set: option.Text(&o.emit)},
+			{Name: "cpus", Arg: "N", Default: "2", Help: "virtual CPUs, 1 to 255", Value: option.Number(&o.cfg.CPUs, 1, mayfly.MaxCPUs)},
+			{Name: "memory", Arg: "SIZE", Default: option.SizeText(mayfly.DefaultMemory), Help: "guest memory", Value: option.Bytes(&o.cfg.Memory, mayfly.MinMemory, mayfly.MaxMemory)},
+			{Name: "facts", Help: "show what else the guest saw", Value: option.Bool(&o.facts)},
+			{Name: "json", Help: "as JSON", Value: option.Bool(&o.json)},
+			{Name: "emit", Arg: "FILE", Help: "write the guest, a PVH ELF, to FILE; - is standard output", Value: option.Path(&o.emit)},
 			kvmFlag(&o.cfg.KVM),
 		},
 		Examples: []option.Example{

@@ -15,7 +15,7 @@ func doctorCommand() *option.Command {
 		Long: []string{"Looks at the KVM device and its capabilities, huge pages and limits. It changes nothing. Lines marked FAIL keep machines from running, and make the exit code 1; lines marked note cost speed or a feature."},
 		Flags: []option.Flag{
 			kvmFlag(&device),
-			{Name: "json", Help: "as JSON", Set: option.Bool(&asJSON)},
+			{Name: "json", Help: "as JSON", Value: option.Bool(&asJSON)},
 		},
 		Examples: []option.Example{{Line: "mayfly doctor", What: "look at this host"}},
 		Run: func([]string) int {
@@ -36,5 +36,5 @@ func doctorCommand() *option.Command {
 }
 
 func kvmFlag(p *string) option.Flag {
-	return option.Flag{Name: "kvm", Arg: "PATH", Files: true, Default: "/dev/kvm", Help: "the KVM device", Set: option.Text(p)}
+	return option.Flag{Name: "kvm", Arg: "PATH", Default: "/dev/kvm", Help: "the KVM device", Value: option.Path(p)}
 }

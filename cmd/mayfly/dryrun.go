@@ -9,42 +9,35 @@ import (
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
 )
 
-// show prints the machine that the flags describe.
+// show prints the machine that flags and file describe, as a file for --config. Comments tell how it would be laid out.
 func (o *runOptions) show() int {
 	p, err := mayfly.NewPlan(o.cfg)
 	if err != nil {
 		return fail(err, "run")
 	}
-	c := &o.cfg
 	var b strings.Builder
-	row := func(name, format string, a ...any) { fmt.Fprintf(&b, "%-14s %s\n", name, fmt.Sprintf(format, a...)) }
-	row("kernel", "%s", c.Kernel)
+	b.WriteString("# The machine, as mayfly run --config FILE starts it.\n")
+	b.WriteString(option.YAML(o.machine()))
+	b.WriteString("\n# What comes of it:\n")
+	row := func(name, format string, a ...any) {
+		// A comment ends with its line, whatever a name holds.
+		text := strings.Map(func(r rune) rune {
+			if r < ' ' || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 {
+				return '?'
+			}
+			return r
+		}, fmt.Sprintf(format, a...))
+		b.WriteString(strings.TrimRight(fmt.Sprintf("# %-14s %s", name, text), " ") + "\n")
+	}
 	row("entered by", "%v: %s", p.Protocol, p.Why)
 	row("entry", "%#x", p.Entry)
 	if p.Delta != 0 {
 		row("moved by", "%+#x", p.Delta)
 	}
-	for _, path := range c.Initrd {
-		row("initrd", "%s", path)
-	}
 	if p.Initrd.Size > 0 {
 		row("initrd at", "%#x, %d bytes", uint64(p.Initrd.Addr), p.Initrd.Size)
 	}
 	row("command line", "%s", p.Cmdline)
-	row("CPUs", "%d", max(c.CPUs, mayfly.DefaultCPUs))
-	memory := c.Memory
-	if memory == 0 {
-		memory = mayfly.DefaultMemory
-	}
-	backing := "transparent huge pages where the host has them"
-	if c.HugePages {
-		backing = "reserved huge pages"
-	}
-	if c.Prealloc {
-		backing += ", all present from the start"
-	}
-	row("memory", "%s, %s", option.SizeText(memory), backing)
-	row("loading", "%v", c.Load)
 	for i, e := range p.MemMap {
 		name := ""
 		if i == 0 {

@@ -16,8 +16,8 @@ func inspectCommand() *option.Command {
 		Name: "inspect", Operands: "FILE", Brief: "tell what a kernel file is and how it would be booted", MinArgs: 1, MaxArgs: 1, Files: true,
 		Long: []string{"Shows format, compression, version, entry notes, the limits for other places in memory, the segments, and which protocol would be used and why. Nothing is booted, and no KVM is needed."},
 		Flags: []option.Flag{
-			{Name: "json", Help: "as JSON", Set: option.Bool(&asJSON)},
-			{Name: "cache-dir", Arg: "DIR", Files: true, Help: "where unpacked kernels are kept (default: mayfly/kernels in the user's cache folder)", Set: option.Text(&o.CacheDir)},
+			{Name: "json", Help: "as JSON", Value: option.Bool(&asJSON)},
+			{Name: "cache-dir", Arg: "DIR", Help: "where unpacked kernels are kept (default: mayfly/kernels in the user's cache folder)", Value: option.Path(&o.CacheDir)},
 		},
 		Examples: []option.Example{
 			{Line: "mayfly inspect /boot/vmlinuz-$(uname -r)", What: "look at this host's kernel"},

@@ -46,14 +46,14 @@ func run(args []string, begun time.Time) int {
 		return exitOK
 	}
 	if err != nil {
-		return usage(err, name)
+		return badLine(err, name)
 	}
 	return c.Run(operands)
 }
 
 // commandNames are the subcommands in the order of the help.
 func commandNames() []string {
-	return []string{"run", "inspect", "check", "doctor", "version", "completion", "man", "help"}
+	return []string{"run", "inspect", "check", "doctor", "schema", "version", "completion", "man", "help"}
 }
 
 // command describes a subcommand; nil: there is none of that name.
@@ -67,6 +67,8 @@ func command(name string, begun time.Time) *option.Command {
 		return checkCommand()
 	case "doctor":
 		return doctorCommand()
+	case "schema":
+		return schemaCommand()
 	case "version":
 		return versionCommand()
 	case "completion":

@@ -45,7 +45,7 @@ func exitTable() option.Table {
 	return option.Table{Title: "Exit codes", Rows: []option.Row{
 		{Name: "0", Meaning: "the guest powered off, halted, rebooted with --on-reboot=exit, or was left with Ctrl-A x; of other commands: all is well"},
 		{Name: "1", Meaning: "an error, told on standard error; of check and doctor: something is not as it must be"},
-		{Name: "2", Meaning: "the command line makes no sense"},
+		{Name: "2", Meaning: "the command line, or a file named by --config, makes no sense"},
 		{Name: "3", Meaning: "the guest's kernel panicked"},
 		{Name: "4", Meaning: "the guest crashed (triple fault)"},
 		{Name: "5", Meaning: "KVM could not run the guest (internal error, failed entry)"},
@@ -70,6 +70,6 @@ func signalTable() option.Table {
 func environmentTable() option.Table {
 	return option.Table{Title: "Environment", Rows: []option.Row{
 		{Name: "XDG_CACHE_HOME", Meaning: "unpacked kernels are kept in mayfly/kernels below it; unset: below ~/.cache"},
-		{Name: "PATH", Meaning: "“mayfly NAME” runs mayfly-NAME beside this program, or else found here; mayfly-unpack, which unpacks kernels, is found alike"},
+		{Name: "PATH", Meaning: "“mayfly NAME” runs mayfly-NAME beside this program, or else found here; mayfly-unpack, which unpacks kernels, and mayfly-config, which reads YAML, are found alike"},
 	}}
 }

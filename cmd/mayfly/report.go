@@ -3,9 +3,12 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 
 	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/document"
+	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
 )
 
 // say writes a line for the user; the guest has standard output to itself.
@@ -20,6 +23,26 @@ func usage(err error, command string) int {
 	}
 	os.Stderr.WriteString("Try: " + hint + "\n")
 	return exitUsage
+}
+
+// badLine tells why a command line wasn't understood. A file that it names has its own words: what is in it is the
+// user's mistake, that it can't be read is an error like any other.
+func badLine(err error, command string) int {
+	var u *option.UsageError
+	if !errors.As(err, &u) || u.Err == nil {
+		return usage(err, command)
+	}
+	var file *document.Error
+	var path *fs.PathError
+	switch {
+	case errors.As(u.Err, &file):
+		say(file.Error())
+		return exitUsage
+	case errors.As(u.Err, &path), errors.As(u.Err, new(*document.HostError)):
+		say(err.Error())
+		return exitError
+	}
+	return usage(err, command)
 }
 
 // fail tells an error and gives its exit code: a value that cannot be is the user's, all else is 1.

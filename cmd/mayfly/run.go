@@ -3,15 +3,12 @@ package main
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
-	"github.com/mayfly-vm/mayfly/kernel"
-	"github.com/mayfly-vm/mayfly/loader"
 	"github.com/mayfly-vm/mayfly/timeline"
 )
 
@@ -19,13 +16,12 @@ import (
 type runOptions struct {
 	begun time.Time // of the program
 
-	cfg         mayfly.Config
-	cmdline     []string // added to the defaults
-	cmdlineOnly []string // in their place
-	only        bool
-	timeline    string
-	dryRun      bool
-	quiet       bool
+	cfg      mayfly.Config
+	cmdline  cmdline
+	config   string // the file that was read
+	timeline string
+	dryRun   bool
+	quiet    bool
 }
 
 func runCommand(begun time.Time) *option.Command {
@@ -37,43 +33,27 @@ func runCommand(begun time.Time) *option.Command {
 			"The guest's serial port is standard input and output. On a terminal Ctrl-A x leaves and Ctrl-A h shows the keys.",
 			"The command line of a Linux guest begins with “" + mayfly.DefaultCmdline() + "”, which lets it start without waiting for devices that it doesn't have.",
 		},
-		Flags: []option.Flag{
-			{Name: "initrd", Arg: "FILE", Files: true, Many: true, Help: "the initial RAM disk; several are joined in their order, as Linux expects", Set: option.Texts(&o.cfg.Initrd)},
-			{Name: "cmdline", Arg: "TEXT", Many: true, Help: "add to the kernel's command line", Set: option.Texts(&o.cmdline)},
-			{Name: "cmdline-only", Arg: "TEXT", Help: "the kernel's whole command line, without the defaults", Set: func(s string) error { o.cmdlineOnly, o.only = []string{s}, true; return nil }},
-			{Name: "cpus", Arg: "N", Default: "1", Help: "virtual CPUs, 1 to 255", Set: option.Number(&o.cfg.CPUs, 1, mayfly.MaxCPUs)},
-			{Name: "memory", Arg: "SIZE", Default: option.SizeText(mayfly.DefaultMemory), Help: "guest memory, such as 512M, 4G or 1T; a bare number counts MiB", Set: option.Bytes(&o.cfg.Memory, mayfly.MinMemory, mayfly.MaxMemory)},
-			{Name: "boot", Arg: "HOW", Default: "auto", Values: []string{"auto", "pvh", "linux"}, Help: "how the kernel is entered: by its PVH entry, by the Linux 64-bit protocol, or auto: PVH where the kernel has it", Set: o.setBoot},
-			{Name: "load", Arg: "HOW", Default: "auto", Values: []string{"auto", "map", "copy"}, Help: "how files come into guest memory: map shares the host's page cache, copy fills huge pages, auto copies what is executed or patched and maps what is read", Set: o.setLoad},
-			{Name: "hugepages", Help: "take guest memory from the host's reserved huge pages (hugetlbfs)", Set: option.Bool(&o.cfg.HugePages)},
-			{Name: "prealloc", Help: "take all guest memory from the host before the guest starts", Set: option.Bool(&o.cfg.Prealloc)},
-			{Name: "on-reboot", Arg: "WHAT", Default: "restart", Values: []string{"restart", "exit"}, Help: "what a reboot of the guest does", Set: o.setOnReboot},
-			{Name: "timeline", Arg: "FILE", Files: true, Help: "write where the time went to FILE, as its name says: .json, .svg or .html", Set: o.setTimeline},
-			{Name: "dry-run", Help: "show the machine that would be started, and start none", Set: option.Bool(&o.dryRun)},
-			{Name: "cache-dir", Arg: "DIR", Files: true, Help: "where unpacked kernels are kept (default: mayfly/kernels in the user's cache folder)", Set: option.Text(&o.cfg.CacheDir)},
-			kvmFlag(&o.cfg.KVM),
-			{Name: "quiet", Short: 'q', Help: "no word about the machine's end, errors excepted", Set: option.Bool(&o.quiet)},
-		},
+		Flags: o.flags(),
 		Examples: []option.Example{
 			{Line: "mayfly run", What: "boot this host's own kernel"},
 			{Line: "mayfly run vmlinux --initrd initrd.img --cpus 2 --memory 1G", What: "a kernel with its initramfs"},
 			{Line: "mayfly run vmlinux --initrd rootfs.cpio --cmdline 'quiet rdinit=/bin/sh' --on-reboot=exit", What: "straight into a shell"},
 			{Line: "mayfly run vmlinux --initrd rootfs.cpio --timeline boot.svg </dev/null", What: "draw where the time goes"},
-			{Line: "mayfly run --memory 8G --dry-run", What: "look at the machine first"},
+			{Line: "mayfly run --memory 8G --dry-run >machine.yaml", What: "look at the machine first, and keep it"},
+			{Line: "mayfly run --config machine.yaml --cpus 4", What: "start it from there, with other CPUs"},
 		},
 		Run: o.run,
 	}
 }
 
-func (o *runOptions) setBoot(s string) (err error) { o.cfg.Boot, err = kernel.ParseBoot(s); return err }
-func (o *runOptions) setLoad(s string) (err error) { o.cfg.Load, err = loader.ParseMode(s); return err }
-
-func (o *runOptions) setOnReboot(s string) error {
-	o.cfg.OnReboot = mayfly.RebootRestart
-	if s == "exit" {
-		o.cfg.OnReboot = mayfly.RebootExit
-	}
-	return nil
+// flags are what describes a machine, and what is for this run of the command.
+func (o *runOptions) flags() []option.Flag {
+	return append(o.machine(),
+		option.Flag{Name: "config", Arg: "FILE", First: true, Help: "read the machine from FILE, JSON or YAML with these flags' names; what else stands on the line is set over it, or added to it", Value: o.configFile()},
+		option.Flag{Name: "timeline", Arg: "FILE", Help: "write where the time went to FILE, as its name says: .json, .svg or .html", Value: option.Value{Files: true, Set: o.setTimeline}},
+		option.Flag{Name: "dry-run", Help: "show the machine that would be started, as a file for --config, and start none", Value: option.ForLine(option.Bool(&o.dryRun))},
+		option.Flag{Name: "quiet", Short: 'q', Help: "no word about the machine's end, errors excepted", Value: option.ForLine(option.Bool(&o.quiet))},
+	)
 }
 
 // setTimeline looks at the name and its folder now: after a long run it would be a pity.
@@ -99,9 +79,6 @@ func (o *runOptions) run(operands []string) int {
 		}
 		o.cfg.Timeline.Mark("command line read")
 	}
-	if o.only && len(o.cmdline) > 0 {
-		return usage(&option.UsageError{Command: "run", Msg: "--cmdline adds to the defaults and --cmdline-only replaces them: only one of them can be"}, "run")
-	}
 	if err := o.complete(operands); err != nil {
 		say(err.Error())
 		return exitError
@@ -112,20 +89,20 @@ func (o *runOptions) run(operands []string) int {
 	return o.live()
 }
 
-// complete fills in what the flags left open.
+// complete fills in what flags and file left open.
 func (o *runOptions) complete(operands []string) (err error) {
 	if len(operands) > 0 {
 		o.cfg.Kernel = operands[0]
-	} else if o.cfg.Kernel, err = newestKernel("/boot"); err != nil {
-		return err
-	} else if !o.quiet && !o.dryRun {
-		say("booting " + o.cfg.Kernel)
 	}
-	words := o.cmdlineOnly
-	if !o.only {
-		words = append([]string{mayfly.DefaultCmdline()}, o.cmdline...)
+	if o.cfg.Kernel == "" {
+		if o.cfg.Kernel, err = newestKernel("/boot"); err != nil {
+			return err
+		}
+		if !o.quiet && !o.dryRun {
+			say("booting " + o.cfg.Kernel)
+		}
 	}
-	o.cfg.Cmdline = strings.Join(words, " ")
+	o.cfg.Cmdline = o.cmdline.String()
 	return nil
 }
 

@@ -31,8 +31,8 @@ func needKVM(t *testing.T) {
 
 func TestScripts(t *testing.T) {
 	programs := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", programs+"/", "../mayfly-unpack").CombinedOutput(); err != nil {
-		t.Fatalf("building mayfly-unpack: %v\n%s", err, out)
+	if out, err := exec.Command("go", "build", "-o", programs+"/", "../mayfly-unpack", "../mayfly-config").CombinedOutput(); err != nil {
+		t.Fatalf("building the other programs: %v\n%s", err, out)
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
@@ -44,7 +44,7 @@ func TestScripts(t *testing.T) {
 				e.Setenv(name, check.Cmdline(o))
 			}
 			if mayfly, err := exec.LookPath(programName); err == nil {
-				e.Setenv("ALONE", filepath.Dir(mayfly)) // without mayfly-unpack
+				e.Setenv("ALONE", filepath.Dir(mayfly)) // without the other programs
 			}
 			e.Setenv("PATH", programs+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/cache")

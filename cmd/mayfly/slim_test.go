@@ -20,6 +20,9 @@ func TestProgramIsSlim(t *testing.T) {
 		if strings.HasPrefix(p, "github.com/klauspost/compress") || strings.HasPrefix(p, "github.com/ulikunitz/xz") || strings.HasPrefix(p, "compress/") {
 			t.Errorf("the command links %s: unpacking is the work of mayfly-unpack", p)
 		}
+		if strings.Contains(p, "yaml") {
+			t.Errorf("the command links %s: reading it is the work of mayfly-config", p)
+		}
 		switch p {
 		case "net", "net/http", "crypto/tls", "regexp", "text/template", "html/template", "os/exec", "os/user", "flag", "testing", "expvar", "math/big", "crypto/rand":
 			t.Errorf("the command links %s", p)

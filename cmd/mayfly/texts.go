@@ -56,7 +56,7 @@ func manCommand() *option.Command {
 	var markdown bool
 	return &option.Command{
 		Name: "man", Brief: "print the manual page",
-		Flags: []option.Flag{{Name: "markdown", Help: "print it as Markdown instead of roff", Set: option.Bool(&markdown)}},
+		Flags: []option.Flag{{Name: "markdown", Help: "print it as Markdown instead of roff", Value: option.Bool(&markdown)}},
 		Examples: []option.Example{
 			{Line: "mayfly man | man -l -", What: "read it"},
 			{Line: "mayfly man | sudo tee /usr/local/share/man/man1/mayfly.1 >/dev/null", What: "install it"},

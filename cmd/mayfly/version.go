@@ -49,7 +49,7 @@ func versionCommand() *option.Command {
 	var asJSON bool
 	return &option.Command{
 		Name: "version", Brief: "show the version of this program",
-		Flags: []option.Flag{{Name: "json", Help: "as JSON", Set: option.Bool(&asJSON)}},
+		Flags: []option.Flag{{Name: "json", Help: "as JSON", Value: option.Bool(&asJSON)}},
 		Run: func([]string) int {
 			v, commit := build()
 			if asJSON {

@@ -30,9 +30,17 @@ func (p *Program) commandNames() string {
 func (p *Program) bash() string {
 	var b strings.Builder
 	b.WriteString("# bash completion of " + p.Name + ": eval \"$(" + p.Name + " completion bash)\"\n")
+	p.bashKeys(&b)
 	b.WriteString(`_` + p.Name + `() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} flags= values= files=
     COMPREPLY=()
+    local line=${COMP_LINE:0:COMP_POINT} flag token
+    token=${line##*[[:blank:]]} line=${line%"${line##*[[:blank:]]}"} # whole words: bash splits at "=" and ":"
+    if [[ $token == --*=* ]]; then
+        flag=${token%%=*} token=${token#*=}
+    else
+        line=${line%"${line##*[![:blank:]]}"} flag=${line##*[[:blank:]]}
+    fi
     if [[ $cur == "=" ]]; then
         cur=
     elif [[ $prev == "=" ]]; then
@@ -59,9 +67,14 @@ func (p *Program) bash() string {
 		if c.Values != nil {
 			b.WriteString("        values=\"" + strings.Join(c.Values, " ") + "\"\n")
 		}
+		for _, f := range c.Flags {
+			if f.Groups != nil {
+				b.WriteString("        [[ $flag == --" + f.Name + " ]] && { _" + p.Name + "_keys \"$token\" " + shellWords(f.keySpecs()) + "; return; }\n")
+			}
+		}
 		b.WriteString("        case $prev in\n")
 		for _, f := range c.Flags {
-			if f.Arg == "" {
+			if f.Arg == "" || f.Groups != nil {
 				continue
 			}
 			b.WriteString("        --" + f.Name + ") flags= files= values=\"" + strings.Join(f.Values, " ") + "\"")
@@ -88,9 +101,119 @@ complete -F _` + p.Name + ` ` + p.Name + "\n")
 	return b.String()
 }
 
+// bashKeys writes the function that completes a value made of keys. Its arguments are the word and keySpecs.
+func (p *Program) bashKeys(b *strings.Builder) {
+	b.WriteString(`_` + p.Name + `_keys() {
+    local token=$1 last=${1##*,} spec names= head
+    shift
+    if [[ $last == *=* ]]; then
+        for spec; do
+            [[ ${spec%%=*} == "${last%%=*}" ]] || continue
+            spec=${spec#*=} last=${last#*=}
+            if [[ $spec == @ ]]; then
+                compopt -o filenames 2>/dev/null || :
+                mapfile -t COMPREPLY < <(compgen -f -- "$last")
+            else
+                mapfile -t COMPREPLY < <(compgen -W "${spec//|/ }" -- "$last")
+            fi
+        done
+        return
+    fi
+    head=${token%"$last"} head=${head##*[=:]} # readline replaces what follows these only
+    for spec; do
+        if [[ $spec == "="* ]]; then # a first word alone
+            [[ $token == "$last" ]] || continue
+            [[ $spec == "=@" ]] || names+=" ${spec#=}"
+        elif [[ $spec == *=* ]]; then
+            names+=" ${spec%%=*}="
+        else
+            names+=" $spec"
+        fi
+    done
+    compopt -o nospace 2>/dev/null || :
+    mapfile -t COMPREPLY < <(
+        compgen -P "$head" -W "${names//|/ }" -- "$last"
+        [[ " $* " == *" =@ "* && $token == "$last" ]] && compgen -f -- "$last"
+    )
+}
+`)
+}
+
+// keySpecs describes keys in words: "readonly", "queues=", "cache=writeback|unsafe", "path=@" for a file, and "=…" for
+// what may stand first without its key.
+func (f *Flag) keySpecs() (specs []string) {
+	g := f.Groups.Blank()
+	for i := range g.Keys {
+		k := &g.Keys[i]
+		values := strings.Join(k.Values, "|")
+		if k.Files {
+			values = "@"
+		}
+		if k.Name == g.Main && values != "" {
+			specs = append(specs, "="+values)
+		}
+		if k.Type == Boolean {
+			specs = append(specs, k.Name)
+		} else {
+			specs = append(specs, k.Name+"="+values)
+		}
+	}
+	return specs
+}
+
+func shellWords(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = quote(w)
+	}
+	return strings.Join(quoted, " ")
+}
+
+// zshKeys writes a function for each flag whose value is made of keys.
+func (p *Program) zshKeys(b *strings.Builder) {
+	for _, c := range p.Commands {
+		for i := range c.Flags {
+			f := &c.Flags[i]
+			if f.Groups == nil {
+				continue
+			}
+			b.WriteString("_" + p.Name + "_" + c.Name + "_" + f.Name + "() {\n")
+			g := f.Groups.Blank()
+			if main := find(g.Keys, g.Main); main != nil && (main.Files || main.Values != nil) {
+				b.WriteString("    if [[ $PREFIX != *[,=]* ]]; then\n        ")
+				if main.Files {
+					b.WriteString("_files -S ''\n")
+				} else {
+					b.WriteString("compadd -S '' -- " + strings.Join(main.Values, " ") + "\n")
+				}
+				b.WriteString("    elif [[ $PREFIX == *,* && ${PREFIX%%,*} != *=* ]]; then\n        compset -P 1 '*,'\n    fi\n")
+			}
+			b.WriteString("    _values -s , key")
+			for j := range g.Keys {
+				k := &g.Keys[j]
+				spec := k.Name + "[" + zshText(k.Help) + "]"
+				if k.Many {
+					spec = "*" + spec
+				}
+				if k.Type != Boolean {
+					spec += ":" + k.Arg + ":"
+					if k.Files {
+						spec += "_files"
+					} else if k.Values != nil {
+						spec += "(" + strings.Join(k.Values, " ") + ")"
+					}
+				}
+				b.WriteString(" \\\n        " + quote(spec))
+			}
+			b.WriteString("\n}\n")
+		}
+	}
+}
+
 func (p *Program) zsh() string {
 	var b strings.Builder
 	b.WriteString("#compdef " + p.Name + "\n# zsh completion: put it as _" + p.Name + " into a folder of $fpath, or: source <(" + p.Name + " completion zsh)\n")
+	p.zshKeys(&b)
 	b.WriteString("_" + p.Name + "() {\n    local -a commands\n    commands=(\n")
 	for _, c := range p.Commands {
 		b.WriteString("        " + quote(c.Name+":"+c.Brief) + "\n")
@@ -110,7 +233,9 @@ func (p *Program) zsh() string {
 			}
 			if f.Arg != "" {
 				spec += ":" + f.Arg + ":"
-				if f.Files {
+				if f.Groups != nil {
+					spec += "_" + p.Name + "_" + c.Name + "_" + f.Name
+				} else if f.Files {
 					spec += "_files"
 				} else if f.Values != nil {
 					spec += "(" + strings.Join(f.Values, " ") + ")"
@@ -136,6 +261,28 @@ func zshText(s string) string {
 func (p *Program) fish() string {
 	var b strings.Builder
 	b.WriteString("# fish completion: " + p.Name + " completion fish > ~/.config/fish/completions/" + p.Name + ".fish\n")
+	b.WriteString(`function __` + p.Name + `_keys
+    set -l token (string replace -r '^--[a-z-]+=' '' -- (commandline -ct))
+    set -l head (string replace -r '[^,]*$' '' -- "$token")
+    set -l last (string replace -r '^.*,' '' -- "$token")
+    for spec in $argv
+        set -l name (string split -m 1 = -- $spec)
+        if string match -q '=*' -- $spec
+            if test -z "$head"; and test "$spec" != '=@'
+                string split '|' -- $name[2]
+            end
+        else if string match -q -- "$name[1]=*" "$last"
+            for value in (string split '|' -- "$name[2]")
+                test "$value" = @; or echo $head$name[1]=$value
+            end
+        else if string match -q '*=*' -- $spec
+            echo $head$name[1]=
+        else
+            echo $head$spec
+        end
+    end
+end
+`)
 	complete := "complete -c " + p.Name
 	b.WriteString(complete + " -f\n")
 	none := " -n 'not __fish_seen_subcommand_from " + p.commandNames() + "'"
@@ -155,7 +302,15 @@ func (p *Program) fish() string {
 			if f.Short != 0 {
 				b.WriteString(" -s " + string(rune(f.Short)))
 			}
-			if f.Arg != "" {
+			if f.Groups != nil {
+				specs := f.keySpecs()
+				for _, s := range specs {
+					if s == "=@" {
+						b.WriteString(" -F")
+					}
+				}
+				b.WriteString(" -r -a " + quote("(__"+p.Name+"_keys "+fishWords(specs)+")"))
+			} else if f.Arg != "" {
 				b.WriteString(" -r")
 				if f.Files {
 					b.WriteString(" -F")
@@ -169,6 +324,9 @@ func (p *Program) fish() string {
 	}
 	return b.String()
 }
+
+// fishWords quotes words that stand inside quotes: with the other kind.
+func fishWords(words []string) string { return `"` + strings.Join(words, `" "`) + `"` }
 
 // quote makes one word of text for zsh and fish, between single quotes. What stands in quotes differs between the two
 // shells only for backslashes and quotes, which is why a quote is closed, escaped and opened again.

@@ -40,6 +40,11 @@ func (c *Command) Help(program string) string {
 		rows = append(rows, Row{f.head(), f.text()})
 	}
 	writeRows(&b, rows)
+	for i := range c.Flags {
+		if f := &c.Flags[i]; f.Groups != nil {
+			b.WriteString("\n" + f.KeysHelp())
+		}
+	}
 	if len(c.Examples) > 0 {
 		b.WriteString("\nExamples:\n")
 		for _, e := range c.Examples {
@@ -47,6 +52,44 @@ func (c *Command) Help(program string) string {
 		}
 	}
 	return b.String()
+}
+
+// KeysHelp lists the keys of a flag's value.
+func (f *Flag) KeysHelp() string {
+	var b strings.Builder
+	b.WriteString("Keys of " + f.head() + ":\n")
+	writeRows(&b, f.keyRows())
+	return b.String()
+}
+
+// keyRows are the keys of a flag's value, and what they mean.
+func (f *Flag) keyRows() (rows []Row) {
+	g := f.Groups.Blank()
+	for i := range g.Keys {
+		k := &g.Keys[i]
+		text := k.text()
+		switch {
+		case k.Name == g.Main && k.Required:
+			text += "; needed; as the first word it stands alone"
+		case k.Name == g.Main:
+			text += "; as the first word it stands alone"
+		case k.Required:
+			text += "; needed"
+		}
+		rows = append(rows, Row{k.keyHead(), text})
+	}
+	return rows
+}
+
+// keyHead is the key as it is typed.
+func (f *Flag) keyHead() string {
+	switch {
+	case f.Type == Boolean:
+		return f.Name
+	case f.Values != nil:
+		return f.Name + "=" + strings.Join(f.Values, "|")
+	}
+	return f.Name + "=" + f.Arg
 }
 
 func (c *Command) synopsis(program string) string {
@@ -65,7 +108,10 @@ func (c *Command) allFlags() []Flag {
 // head is the flag as it is typed.
 func (f *Flag) head() string {
 	s := "--" + f.Name
-	if f.Arg != "" {
+	switch {
+	case f.Arg != "" && f.Optional:
+		s += "[=" + f.Arg + "]"
+	case f.Arg != "":
 		s += " " + f.Arg
 	}
 	if f.Short != 0 {

@@ -38,6 +38,16 @@ func (p *Program) Man() string {
 			line(".TP")
 			line(`\fB` + roff(f.head()) + `\fR`)
 			line(roff(f.text() + "."))
+			if f.Groups == nil {
+				continue
+			}
+			line(".RS")
+			for _, k := range f.keyRows() {
+				line(".TP")
+				line(`\fB` + roff(k.Name) + `\fR`)
+				line(roff(k.Meaning + "."))
+			}
+			line(".RE")
 		}
 	}
 	for _, t := range p.Tables {

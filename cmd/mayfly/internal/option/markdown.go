@@ -30,6 +30,11 @@ func (p *Program) Markdown() string {
 			rows = append(rows, Row{f.head(), f.text()})
 		}
 		mdTable(&b, "Flag", rows, "`")
+		for i := range c.Flags {
+			if f := &c.Flags[i]; f.Groups != nil {
+				b.WriteString("\n### Keys of --" + f.Name + "\n\n" + f.KeysMarkdown())
+			}
+		}
 		if len(c.Examples) > 0 {
 			b.WriteString("\n```sh\n")
 			for _, e := range c.Examples {
@@ -38,6 +43,13 @@ func (p *Program) Markdown() string {
 			b.WriteString("```\n")
 		}
 	}
+	return b.String()
+}
+
+// KeysMarkdown is a table of the keys of a flag's value.
+func (f *Flag) KeysMarkdown() string {
+	var b strings.Builder
+	mdTable(&b, "`--"+f.Name+"`", f.keyRows(), "`")
 	return b.String()
 }
 

@@ -2,21 +2,48 @@
 // completion of three shells, the man page and the reference in Markdown.
 package option
 
-// Flag is one flag of a command.
+// Flag is one flag of a command, or one key of a flag's value.
 type Flag struct {
-	Name    string   // without the dashes
-	Short   byte     // one-letter form, 0: none
-	Arg     string   // name of its value in help; empty: the flag takes none
-	Help    string   // one sentence, without a full stop
-	Default string   // shown in help; empty: not shown
-	Values  []string // the only values that there are; nil: anything
-	Files   bool     // the value is a file's name
-	Many    bool     // may be given more than once
+	Name     string // without the dashes
+	Short    byte   // one-letter form, 0: none
+	Arg      string // name of its value in help; empty: the flag takes none, or true or false
+	Help     string // one sentence, without a full stop
+	Default  string // shown in help; empty: not shown
+	Many     bool   // may be given more than once
+	First    bool   // is set before all others, wherever it stands
+	Optional bool   // the value may be left out; so it follows behind "=" only
+	Required bool   // a key that each group must have
+
+	Value         // what it sets, or
+	Groups Groups // its value is made of keys
+}
+
+// Value is a variable as flags, keys and configuration files set it.
+type Value struct {
+	Type        Type
+	Values      []string // the only values that there are; nil: anything
+	Files       bool     // the value is a file's name
+	Least, Most uint64   // of a Number
+	Pattern     string   // a regular expression of what can be, for the schema; Set knows better
 
 	// Set takes the value; of a flag without one it gets "". Its error is shown behind the flag's name and value, and tells
 	// what can be.
 	Set func(value string) error
+	// Get returns what was set, as Set takes it; nothing where that is the default. A flag without it is for the command
+	// line alone: no configuration file has it.
+	Get func() []string
 }
+
+// Type is how a value is written in JSON and YAML.
+type Type uint8
+
+// Types of values. All but numbers and booleans are strings there.
+const (
+	String Type = iota
+	Boolean
+	Integer
+	Bytesize // a string, or a number of MiB
+)
 
 // Example is a command line worth showing.
 type Example struct {
@@ -56,19 +83,4 @@ type Program struct {
 	Commands []*Command
 	Tables   []Table
 	Version  string
-}
-
-// Bool makes a flag's Set out of a variable.
-func Bool(p *bool) func(string) error {
-	return func(string) error { *p = true; return nil }
-}
-
-// Text makes a flag's Set out of a variable.
-func Text(p *string) func(string) error {
-	return func(s string) error { *p = s; return nil }
-}
-
-// Texts makes the Set of a flag that may be given more than once.
-func Texts(p *[]string) func(string) error {
-	return func(s string) error { *p = append(*p, s); return nil }
 }

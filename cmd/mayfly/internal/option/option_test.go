@@ -20,12 +20,12 @@ type got struct {
 
 func command(g *got) *Command {
 	return &Command{Name: "run", Operands: "[KERNEL]", Brief: "run", MaxArgs: 1, Flags: []Flag{
-		{Name: "cpus", Arg: "N", Set: Number(&g.CPUs, 1, 255)},
-		{Name: "memory", Short: 'm', Arg: "SIZE", Set: Bytes(&g.Memory, 16<<20, 16<<40)},
-		{Name: "initrd", Arg: "FILE", Many: true, Set: Texts(&g.Initrd)},
-		{Name: "name", Arg: "S", Set: Text(&g.Name)},
-		{Name: "quiet", Set: Bool(&g.Quiet)},
-		{Name: "boot", Arg: "HOW", Values: []string{"auto", "pvh", "linux"}, Set: Text(&g.Boot)},
+		{Name: "cpus", Arg: "N", Value: Number(&g.CPUs, 1, 255)},
+		{Name: "memory", Short: 'm', Arg: "SIZE", Value: Bytes(&g.Memory, 16<<20, 16<<40)},
+		{Name: "initrd", Arg: "FILE", Many: true, Value: Texts(&g.Initrd)},
+		{Name: "name", Arg: "S", Value: Text(&g.Name)},
+		{Name: "quiet", Value: Bool(&g.Quiet)},
+		{Name: "boot", Arg: "HOW", Value: Choice(&g.Boot, Name[string]{"auto", ""}, Name[string]{"pvh", "pvh"}, Name[string]{"linux", "linux"})},
 	}}
 }
 
@@ -63,7 +63,7 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		"--zzz":            "run: there is no flag --zzz",
 		"-z":               "run: there is no flag -z",
 		"--cpus":           "run: --cpus wants a value: --cpus N",
-		"--quiet=yes":      `run: --quiet takes no value, found "yes"`,
+		"--quiet=yes":      `run: --quiet "yes": it is true or false; alone it means true`,
 		"--cpus 0":         `run: --cpus "0": out of range; it is a number from 1 to 255`,
 		"--cpus 999":       `run: --cpus "999": out of range; it is a number from 1 to 255`,
 		"--cpus=two":       `run: --cpus "two": no whole number; it is one from 1 to 255`,

@@ -13,7 +13,11 @@ var ErrHelp = errors.New("help is wanted")
 type UsageError struct {
 	Command string // empty: the program itself
 	Msg     string
+	Err     error // what a flag's Set returned, if that was it
 }
+
+// Unwrap returns the flag's own error.
+func (e *UsageError) Unwrap() error { return e.Err }
 
 // Error is one line: what was found and what can be.
 func (e *UsageError) Error() string {
@@ -25,9 +29,32 @@ func (e *UsageError) Error() string {
 
 // Parse sets the flags found in args and returns what is left, in its order. Flags and operands may be mixed; "--" ends the
 // flags. A value follows behind "=" or as the next argument. Of a flag given twice the last one counts, unless it takes many.
-// Errors are *[UsageError] or [ErrHelp].
-func (c *Command) Parse(args []string) ([]string, error) {
-	var operands []string
+// A flag that is to be First is set before the others are looked at. Errors are *[UsageError] or [ErrHelp].
+func (c *Command) Parse(args []string) (operands []string, err error) {
+	for i := range c.Flags {
+		if c.Flags[i].First {
+			if _, err := c.parse(args, true); err != nil {
+				return nil, err
+			}
+			break
+		}
+	}
+	if operands, err = c.parse(args, false); err != nil {
+		return nil, err
+	}
+	switch {
+	case len(operands) > c.MaxArgs && c.MaxArgs == 0:
+		return nil, c.usage("found %q, but it takes no operand", operands[0])
+	case len(operands) > c.MaxArgs:
+		return nil, c.usage("found %q behind %q: one %s at a time", operands[c.MaxArgs], operands[c.MaxArgs-1], strings.Trim(c.Operands, "[]"))
+	case len(operands) < c.MinArgs:
+		return nil, c.usage("%s is missing", c.Operands)
+	}
+	return operands, nil
+}
+
+// parse sets the flags that are First, or the others.
+func (c *Command) parse(args []string, first bool) (operands []string, err error) {
 	for len(args) > 0 {
 		a := args[0]
 		args = args[1:]
@@ -47,30 +74,29 @@ func (c *Command) Parse(args []string) ([]string, error) {
 			return nil, err
 		}
 		switch {
-		case f.Arg == "" && inline:
+		case f.Arg == "" && inline && f.Type != Boolean:
 			return nil, c.usage("%s takes no value, found %q", flagName(f), value)
-		case f.Arg != "" && !inline:
+		case f.Arg != "" && !inline && !f.Optional:
 			if len(args) == 0 {
 				return nil, c.usage("%s wants a value: %s %s", flagName(f), flagName(f), f.Arg)
 			}
 			value, args = args[0], args[1:]
 		}
-		if err := f.set(value); err != nil {
-			return nil, c.usage("%s %q: %v", flagName(f), value, err)
+		if f.First != first {
+			continue
 		}
-	}
-	switch {
-	case len(operands) > c.MaxArgs && c.MaxArgs == 0:
-		return nil, c.usage("found %q, but it takes no operand", operands[0])
-	case len(operands) > c.MaxArgs:
-		return nil, c.usage("found %q behind %q: one %s at a time", operands[c.MaxArgs], operands[c.MaxArgs-1], strings.Trim(c.Operands, "[]"))
-	case len(operands) < c.MinArgs:
-		return nil, c.usage("%s is missing", c.Operands)
+		if err := f.set(value); err != nil {
+			return nil, c.usage("%s %q: %w", flagName(f), value, err)
+		}
 	}
 	return operands, nil
 }
 
+// set takes a value that was typed.
 func (f *Flag) set(value string) error {
+	if f.Groups != nil {
+		return f.Groups.Add().Set(value)
+	}
 	if f.Values != nil && f.Arg != "" {
 		for _, v := range f.Values {
 			if v == value {
@@ -94,9 +120,9 @@ func (c *Command) find(arg string) (f *Flag, value string, inline bool, err erro
 			return f, value, inline, nil
 		}
 	}
-	names := make([]string, len(c.Flags))
-	for i, f := range c.Flags {
-		names[i] = "--" + f.Name
+	names := namesOf(c.Flags)
+	for i := range names {
+		names[i] = "--" + names[i]
 	}
 	if near := Nearest("--"+strings.TrimLeft(name, "-"), names); near != "" {
 		return nil, "", false, c.usage("there is no flag %s; did you mean %s?", name, near)
@@ -105,7 +131,8 @@ func (c *Command) find(arg string) (f *Flag, value string, inline bool, err erro
 }
 
 func (c *Command) usage(format string, a ...any) error {
-	return &UsageError{c.Name, fmt.Sprintf(format, a...)}
+	err := fmt.Errorf(format, a...)
+	return &UsageError{c.Name, err.Error(), errors.Unwrap(err)}
 }
 
 func flagName(f *Flag) string { return "--" + f.Name }

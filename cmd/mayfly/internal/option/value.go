@@ -3,87 +3,145 @@ package option
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
-	"strings"
 )
 
-// Size reads an amount of memory: a whole number with K, M, G or T behind it (also as KiB, MB, g …: all count in powers
-// of 1024). A bare number counts MiB, as with other monitors. The result is in bytes.
-func Size(s string) (uint64, error) {
-	digits := strings.TrimRight(s, "KkMmGgTtIiBb")
-	shift, ok := map[string]uint{"": 20, "K": 10, "M": 20, "G": 30, "T": 40}[unit(s[len(digits):])]
-	switch {
-	case s == "":
-		return 0, errors.New("empty; write a size such as 256M or 4G")
-	case !ok:
-		return 0, fmt.Errorf("unknown unit %q; units are K, M, G and T", s[len(digits):])
-	case strings.HasPrefix(digits, "-"):
-		return 0, errors.New("a size is not negative")
-	case strings.ContainsAny(digits, ".,"):
-		return 0, errors.New("no fractions; take the next smaller unit (1.5G is 1536M)")
+// Bool is a flag that is given or not; a key can be true or false.
+func Bool(p *bool) Value {
+	return Value{
+		Type: Boolean,
+		Set: func(s string) error {
+			if s != "" && s != "true" && s != "false" {
+				return errors.New("it is true or false; alone it means true")
+			}
+			*p = s != "false"
+			return nil
+		},
+		Get: func() []string { return given("true", *p) },
 	}
-	n, err := strconv.ParseUint(digits, 10, 64)
-	if errors.Is(err, strconv.ErrRange) || err == nil && n > 1<<63>>shift {
-		return 0, errors.New("more than any machine can have; a bare number counts MiB")
-	}
-	if err != nil {
-		return 0, errors.New("no size; write one such as 256M or 4G")
-	}
-	return n << shift, nil
 }
 
-// unit brings "mib", "MB" and "m" to "M".
-func unit(s string) string {
-	s = strings.ToUpper(s)
-	if s == "B" {
-		return "B" // bytes: no memory is given in them
+// Text takes anything.
+func Text(p *string) Value {
+	return Value{
+		Set: func(s string) error { *p = s; return nil },
+		Get: func() []string { return given(*p, *p != "") },
 	}
-	s = strings.TrimSuffix(s, "B")
-	if len(s) == 2 {
-		s = strings.TrimSuffix(s, "I")
-	}
-	return s
 }
 
-// Number makes the Set of a flag with a whole number from least to most.
-func Number(p *int, least, most int) func(string) error {
-	return func(s string) error {
-		n, err := strconv.Atoi(s)
-		if err != nil && !errors.Is(err, strconv.ErrRange) {
-			return fmt.Errorf("no whole number; it is one from %d to %d", least, most)
+// Texts is for what may be given more than once.
+func Texts(p *[]string) Value {
+	return Value{
+		Set: func(s string) error { *p = append(*p, s); return nil },
+		Get: func() []string { return slices.Clone(*p) },
+	}
+}
+
+// Path is the name of a file.
+func Path(p *string) Value {
+	v := Text(p)
+	v.Files = true
+	v.Set = func(s string) error {
+		if s == "" {
+			return errors.New("empty; name a file")
 		}
-		if err != nil || n < least || n > most {
-			return fmt.Errorf("out of range; it is a number from %d to %d", least, most)
-		}
-		*p = n
+		*p = s
 		return nil
 	}
+	return v
 }
 
-// Bytes makes the Set of a flag with a size from least to most bytes.
-func Bytes(p *uint64, least, most uint64) func(string) error {
-	return func(s string) error {
-		n, err := Size(s)
-		if err != nil {
-			return err
-		}
-		if n < least || n > most {
-			return fmt.Errorf("out of range; it is a size from %s to %s", SizeText(least), SizeText(most))
-		}
-		*p = n
+// Number is a whole number from least to most; zero is what is there by default.
+func Number[T ~int | ~uint8 | ~uint16 | ~uint32 | ~uint64](p *T, least, most uint64) Value {
+	return Value{
+		Type: Integer, Least: least, Most: most,
+		Set: func(s string) error {
+			n, err := strconv.ParseUint(s, 10, 64)
+			if err != nil && !errors.Is(err, strconv.ErrRange) && !isNumber(s) {
+				return fmt.Errorf("no whole number; it is one from %d to %d", least, most)
+			}
+			if err != nil || n < least || n > most {
+				return fmt.Errorf("out of range; it is a number from %d to %d", least, most)
+			}
+			*p = T(n)
+			return nil
+		},
+		Get: func() []string { return given(strconv.FormatUint(uint64(*p), 10), *p != 0) },
+	}
+}
+
+// isNumber tells a number that is out of range from what is none.
+func isNumber(s string) bool {
+	_, err := strconv.ParseInt(s, 10, 64)
+	return err == nil || errors.Is(err, strconv.ErrRange)
+}
+
+// Bytes is a size from least to most bytes.
+func Bytes(p *uint64, least, most uint64) Value {
+	return Value{
+		Type: Bytesize, Least: least, Most: most, Pattern: sizePattern,
+		Set: func(s string) error {
+			n, err := Size(s)
+			if err != nil {
+				return err
+			}
+			if n < least || n > most {
+				return fmt.Errorf("out of range; it is a size from %s to %s", SizeText(least), SizeText(most))
+			}
+			*p = n
+			return nil
+		},
+		Get: func() []string { return given(SizeText(*p), *p != 0) },
+	}
+}
+
+// Name is a value by its name.
+type Name[T any] struct {
+	Name  string
+	Value T
+}
+
+// Choice is one of few values, by name. The first one is the default.
+func Choice[T comparable](p *T, names ...Name[T]) Value {
+	v := Value{
+		Set: func(s string) error {
+			for _, n := range names {
+				if n.Name == s {
+					*p = n.Value
+				}
+			}
+			return nil // Values was asked before
+		},
+		Get: func() []string {
+			for _, n := range names[1:] {
+				if n.Value == *p {
+					return []string{n.Name}
+				}
+			}
+			return nil
+		},
+	}
+	for _, n := range names {
+		v.Values = append(v.Values, n.Name)
+	}
+	return v
+}
+
+// Own is a value with a reader of its own.
+func Own(pattern string, set func(string) error, get func() []string) Value {
+	return Value{Pattern: pattern, Set: set, Get: get}
+}
+
+// ForLine is a value that belongs to the command line alone.
+func ForLine(v Value) Value {
+	v.Get = nil
+	return v
+}
+
+func given(s string, ok bool) []string {
+	if !ok {
 		return nil
 	}
-}
-
-// SizeText writes a size as Size reads it, in the largest unit that is exact.
-func SizeText(n uint64) string {
-	for _, u := range []struct {
-		shift uint
-		name  string
-	}{{40, "T"}, {30, "G"}, {20, "M"}, {10, "K"}} {
-		if n > 0 && n&(1<<u.shift-1) == 0 {
-			return strconv.FormatUint(n>>u.shift, 10) + u.name
-		}
-	}
-	return strconv.FormatUint(n, 10)
+	return []string{s}
 }

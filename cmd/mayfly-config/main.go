@@ -1,0 +1,49 @@
+// Mayfly-config turns a machine's YAML into JSON for programs that link no YAML,
+// such as mayfly itself:
+//
+//	mayfly-config <machine.yaml >machine.json
+//
+// Each value stands in the line that it had, so that errors about it name the
+// right one. Exit code 1 is YAML that makes no sense; standard error then has
+// "LINE: what", or "0: what" where the line isn't known. Any other code but 0 is
+// an error of the host.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+)
+
+// maxInput bounds the file.
+const maxInput = 1 << 20
+
+const (
+	exitSense = 1
+	exitHost  = 2
+)
+
+func main() {
+	if len(os.Args) > 1 {
+		fail(exitHost, fmt.Errorf("mayfly-config takes no argument, found %q: mayfly-config <machine.yaml >machine.json", os.Args[1]))
+	}
+	if err := confine(); err != nil {
+		fail(exitHost, err)
+	}
+	in, err := io.ReadAll(io.LimitReader(os.Stdin, maxInput+1))
+	if err != nil {
+		fail(exitHost, err)
+	}
+	out, err := convert(in)
+	if err != nil {
+		fail(exitSense, err)
+	}
+	if _, err := os.Stdout.Write(out); err != nil {
+		fail(exitHost, err)
+	}
+}
+
+func fail(code int, err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(code)
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
+)
+
+// cmdline is what is said of the kernel's command line: words behind the defaults, or all of it. What a file says, the
+// line of the command replaces (--cmdline-only) or adds to (--cmdline).
+type cmdline struct {
+	added []string
+	only  bool
+	text  string // in the defaults' place
+
+	// By the same source: then it is a contradiction.
+	saidWords, saidOnly bool
+}
+
+var errTwoCmdlines = errors.New("cmdline adds to the defaults and cmdline-only replaces them: only one of them can be")
+
+// next begins another source.
+func (c *cmdline) next() { c.saidWords, c.saidOnly = false, false }
+
+func (c *cmdline) words() option.Value {
+	return option.Value{
+		Set: func(s string) error {
+			if c.saidOnly {
+				return errTwoCmdlines
+			}
+			c.added, c.saidWords = append(c.added, s), true
+			return nil
+		},
+		Get: func() []string {
+			if c.only {
+				return nil // they are in the whole
+			}
+			return slices.Clone(c.added)
+		},
+	}
+}
+
+func (c *cmdline) whole() option.Value {
+	return option.Value{
+		Set: func(s string) error {
+			if c.saidWords {
+				return errTwoCmdlines
+			}
+			c.added, c.text, c.only, c.saidOnly = nil, s, true, true
+			return nil
+		},
+		Get: func() []string {
+			if !c.only {
+				return nil
+			}
+			return []string{c.String()}
+		},
+	}
+}
+
+// String is the whole command line.
+func (c *cmdline) String() string {
+	first := mayfly.DefaultCmdline()
+	if c.only {
+		first = c.text
+	}
+	words := c.added
+	if first != "" {
+		words = append([]string{first}, words...)
+	}
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,102 @@
+package option
+
+import (
+	"strconv"
+	"strings"
+)
+
+// YAML writes what the flags say as a configuration file that says the same: what was set, and the flags' defaults. It
+// leaves out keys of groups with their defaults.
+func YAML(flags []Flag) string {
+	var b strings.Builder
+	for i := range flags {
+		f := &flags[i]
+		if f.Groups != nil {
+			writeGroups(&b, f)
+			continue
+		}
+		if f.Get == nil {
+			continue
+		}
+		values := f.Get()
+		if len(values) == 0 && f.Default != "" {
+			values = []string{f.Default}
+		}
+		writeValues(&b, "", f, values)
+	}
+	return b.String()
+}
+
+func writeValues(b *strings.Builder, indent string, f *Flag, values []string) {
+	switch {
+	case len(values) == 0:
+	case !f.Many:
+		b.WriteString(indent + f.Name + ": " + scalar(f, values[0]) + "\n")
+	default:
+		b.WriteString(indent + f.Name + ":\n")
+		for _, v := range values {
+			b.WriteString(indent + "  - " + scalar(f, v) + "\n")
+		}
+	}
+}
+
+func writeGroups(b *strings.Builder, f *Flag) {
+	all := f.Groups.Each()
+	if len(all) == 0 {
+		return
+	}
+	for i, g := range all {
+		var keys strings.Builder
+		indent := "  "
+		if f.Many {
+			indent = "    "
+		}
+		for j := range g.Keys {
+			if k := &g.Keys[j]; k.Get != nil {
+				writeValues(&keys, indent, k, k.Get())
+			}
+		}
+		text := keys.String()
+		switch {
+		case f.Many && i == 0:
+			b.WriteString(f.Name + ":\n")
+		case !f.Many && text != "":
+			b.WriteString(f.Name + ":\n" + text)
+			continue
+		case !f.Many:
+			b.WriteString(f.Name + ": true\n")
+			continue
+		}
+		if text == "" {
+			text = indent + "{}\n"
+		}
+		b.WriteString("  - " + text[len(indent):])
+	}
+}
+
+// scalar writes a value as its type wants it; a string only in quotes where YAML could take it for something else.
+func scalar(f *Flag, s string) string {
+	if f.Type == Boolean || f.Type == Integer || plain(s) {
+		return s
+	}
+	return strconv.Quote(s) // whose escapes are all YAML's too
+}
+
+// plain tells a string that is one without quotes: it begins like a word or a path, and is none of the words that mean
+// something.
+func plain(s string) bool {
+	if s == "" || s[0] != '/' && (s[0]|0x20 < 'a' || s[0]|0x20 > 'z') {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && !strings.ContainsRune("/._-+,=@", rune(c)) {
+			return false
+		}
+	}
+	switch strings.ToLower(s) {
+	case "true", "false", "null", "yes", "no", "on", "off", "y", "n":
+		return false
+	}
+	return true
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
+	"github.com/mayfly-vm/mayfly/kernel"
+)
+
+// machine is the table of what describes a machine: flags, configuration file, schema, help, completion and reference
+// are made of it.
+func (o *runOptions) machine() []option.Flag {
+	c := &o.cfg
+	return []option.Flag{
+		{Name: "kernel", Arg: "FILE", Help: "the kernel, in place of KERNEL", Value: option.Path(&c.Kernel)},
+		{Name: "initrd", Arg: "FILE", Many: true, Help: "the initial RAM disk; several are joined in their order, as Linux expects", Value: files(&c.Initrd)},
+		{Name: "cmdline", Arg: "TEXT", Many: true, Help: "add to the kernel's command line", Value: o.cmdline.words()},
+		{Name: "cmdline-only", Arg: "TEXT", Help: "the kernel's whole command line, without the defaults", Value: o.cmdline.whole()},
+		{Name: "cpus", Arg: "N", Default: "1", Help: "virtual CPUs, 1 to 255", Value: option.Number(&c.CPUs, 1, mayfly.MaxCPUs)},
+		{Name: "memory", Arg: "SIZE", Default: option.SizeText(mayfly.DefaultMemory), Help: "guest memory, such as 512M, 4G or 1T; a bare number counts MiB", Value: option.Bytes(&c.Memory, mayfly.MinMemory, mayfly.MaxMemory)},
+		{Name: "boot", Arg: "HOW", Default: "auto", Help: "how the kernel is entered: by its PVH entry, by the Linux 64-bit protocol, or auto: PVH where the kernel has it",
+			Value: option.Choice(&c.Boot, option.Name[kernel.Boot]{Name: "auto", Value: kernel.BootAuto}, option.Name[kernel.Boot]{Name: "pvh", Value: kernel.BootPVH}, option.Name[kernel.Boot]{Name: "linux", Value: kernel.BootLinux})},
+		{Name: "load", Arg: "HOW", Default: "auto", Help: "how files come into guest memory: map shares the host's page cache, copy fills huge pages, auto copies what is executed or patched and maps what is read",
+			Value: option.Choice(&c.Load, option.Name[mayfly.Load]{Name: "auto", Value: mayfly.LoadAuto}, option.Name[mayfly.Load]{Name: "map", Value: mayfly.LoadMap}, option.Name[mayfly.Load]{Name: "copy", Value: mayfly.LoadCopy})},
+		{Name: "hugepages", Help: "take guest memory from the host's reserved huge pages (hugetlbfs)", Value: option.Bool(&c.HugePages)},
+		{Name: "prealloc", Help: "take all guest memory from the host before the guest starts", Value: option.Bool(&c.Prealloc)},
+		{Name: "on-reboot", Arg: "WHAT", Default: "restart", Help: "what a reboot of the guest does",
+			Value: option.Choice(&c.OnReboot, option.Name[mayfly.Reboot]{Name: "restart", Value: mayfly.RebootRestart}, option.Name[mayfly.Reboot]{Name: "exit", Value: mayfly.RebootExit})},
+		{Name: "cache-dir", Arg: "DIR", Help: "where unpacked kernels are kept (default: mayfly/kernels in the user's cache folder)", Value: option.Path(&c.CacheDir)},
+		kvmFlag(&c.KVM),
+	}
+}
+
+// files is for names of files.
+func files(p *[]string) option.Value {
+	v := option.Texts(p)
+	v.Files = true
+	v.Set = func(s string) error {
+		if s == "" {
+			return errors.New("empty; name a file")
+		}
+		*p = append(*p, s)
+		return nil
+	}
+	return v
+}
