@@ -22,6 +22,7 @@ func writeTables(t *testing.T, tool string) (dir string, tables map[string][]byt
 		t.Skipf("%s isn't installed (Debian: apt-get install acpica-tools)", tool)
 	}
 	c := machine(2)
+	c.Virtio = []acpi.VirtioMMIO{{Addr: 0xFEB0_0000, Size: 0x200, GSI: 6}, {Addr: 0xFEB0_1000, Size: 0x200, GSI: 7}}
 	c.CPUs = append(c.CPUs, acpi.CPU{APICID: 300})
 	at, err := acpi.Build(0xE0000, c)
 	if err != nil {

@@ -21,6 +21,7 @@ type Config struct {
 	IOAPIC IOAPIC
 	COM1   Serial // absent if its Port is 0
 	Power  Power
+	Virtio []VirtioMMIO // at most 256
 }
 
 // CPU is a processor; its ACPI processor UID is its place in Config.CPUs.
@@ -82,7 +83,11 @@ func (c *Config) devices() []device {
 	if c.COM1.Port != 0 {
 		ds = append(ds, c.COM1)
 	}
-	return append(ds, c.Power)
+	ds = append(ds, c.Power)
+	for i, v := range c.Virtio {
+		ds = append(ds, virtioDevice{v, i})
+	}
+	return ds
 }
 
 // comIRQ is the ISA interrupt that PCs have wired to their first serial port.
@@ -121,6 +126,9 @@ func (c *Config) check() error {
 	}
 	if c.Power.Port == 0 {
 		return bad("power device without ports")
+	}
+	if len(c.Virtio) > 256 {
+		return bad("%d virtio-mmio devices, expected at most 256", len(c.Virtio))
 	}
 	return c.checkDevices(bad)
 }

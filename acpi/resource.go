@@ -25,3 +25,11 @@ func edgeInterrupt(gsi uint32) []byte {
 	b := []byte{0x89, 6, 0, 1<<0 | 1<<1, 1}
 	return binary.LittleEndian.AppendUint32(b, gsi)
 }
+
+// fixedMemory encodes a 32-bit fixed memory range descriptor (section 6.4.3.4):
+// writable; u32 base, u32 length.
+func fixedMemory(base, size uint32) []byte {
+	b := []byte{0x86, 9, 0, 1}
+	b = binary.LittleEndian.AppendUint32(b, base)
+	return binary.LittleEndian.AppendUint32(b, size)
+}
