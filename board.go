@@ -28,6 +28,7 @@ type board struct {
 	mmio    bus.Bus
 	power   *power.Device
 	ioapic  *ioapic.Device
+	seats   []*seat
 	signs   signs
 
 	attached chan struct{} // closed when all RAM is reachable
@@ -113,7 +114,7 @@ const parallelCopy = 1 << 20
 
 func (b *board) build() (err error) {
 	vm := b.vm
-	b.machine, err = vm.host.NewMachine(vm.mem, cpu.Options{Processors: vm.cfg.CPUs, Eager: vm.plan.eager, IOAPICPins: ioapicPins})
+	b.machine, err = vm.host.NewMachine(vm.mem, cpu.Options{Processors: vm.cfg.CPUs, Eager: vm.plan.eager, IOAPICPins: vm.plan.pins()})
 	if err != nil {
 		return err
 	}
@@ -131,7 +132,7 @@ func (b *board) build() (err error) {
 }
 
 func (b *board) addDevices() error {
-	b.ioapic = ioapic.New(ioapicPins, b.machine)
+	b.ioapic = ioapic.New(b.vm.plan.pins(), b.machine)
 	b.ioapic.OnRoutes(b.routeLevel)
 	com := b.vm.port.plug(b, b.ioapic.Line(gsiSerial))
 	b.power = power.New(power.Config{
@@ -155,7 +156,7 @@ func (b *board) addDevices() error {
 			return err
 		}
 	}
-	return nil
+	return b.addVirtio()
 }
 
 // routeLevel tells the processors' side which pins are level triggered. Edges,
@@ -273,6 +274,7 @@ func (b *board) waitAtGate(c *vcpu) {
 // dismantle gives back what the board holds. No processor runs any more.
 func (b *board) dismantle() {
 	b.vm.port.unplug()
+	b.removeVirtio()
 	for _, c := range b.cpus {
 		if c.proc != nil {
 			c.proc.Close()

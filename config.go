@@ -47,6 +47,15 @@ const (
 	RebootExit                  // the machine ends with Rebooted
 )
 
+// Bus is how a guest finds and reaches its virtio devices.
+type Bus uint8
+
+const (
+	BusAuto Bus = iota // BusMMIO: a guest starts faster with it
+	BusMMIO            // virtio-mmio, described by ACPI
+	BusPCI             // virtio-pci behind a host bridge, with MSI-X
+)
+
 // Console is the other end of the first serial port.
 type Console struct {
 	// In is read until its end or the machine's. The latter interrupts the Read if
@@ -72,6 +81,13 @@ type Config struct {
 	Memory    uint64 // bytes, rounded up to whole pages; 0: DefaultMemory
 	HugePages bool   // from the host's pool of 2 MiB pages
 	Prealloc  bool   // all memory present before the start
+
+	Bus     Bus
+	Devices []Device // devices of the embedding program's own
+	// Report is told what goes wrong with a device while the machine lives on: a
+	// driver's mistakes, a disk that is gone. nil: nobody is. It must not block, and
+	// must not call the machine.
+	Report func(error)
 
 	OnReboot Reboot
 	Console  Console
@@ -119,6 +135,8 @@ func (c *Config) check() error {
 		return &ConfigError{"Boot", fmt.Sprintf("%d is no way to boot: take BootAuto, BootPVH or BootLinux", c.Boot)}
 	case c.Load > LoadCopy:
 		return &ConfigError{"Load", fmt.Sprintf("%d is no way to load: take LoadAuto, LoadMap or LoadCopy", c.Load)}
+	case c.Bus > BusPCI:
+		return &ConfigError{"Bus", fmt.Sprintf("%d is no bus: take BusAuto, BusMMIO or BusPCI", c.Bus)}
 	case c.OnReboot > RebootExit:
 		return &ConfigError{"OnReboot", fmt.Sprintf("%d is no answer to a reboot: take RebootRestart or RebootExit", c.OnReboot)}
 	case len(c.Cmdline) > MaxCmdline:

@@ -20,11 +20,11 @@ func (vm *VM) lay() error {
 	if err != nil {
 		return err
 	}
-	tables, err := acpi.Build(acpiAddr, acpiConfig(vm.cfg.CPUs))
+	tables, err := acpi.Build(acpiAddr, vm.plan.acpiConfig(vm.cfg.CPUs))
 	if err != nil {
 		return err
 	}
-	mp, err := acpi.MPTable(mpTableAddr, acpiConfig(vm.cfg.CPUs))
+	mp, err := acpi.MPTable(mpTableAddr, vm.plan.acpiConfig(vm.cfg.CPUs))
 	if err != nil {
 		return err
 	}

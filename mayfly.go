@@ -45,6 +45,7 @@ type VM struct {
 	cfg     Config
 	image   *kernel.Image
 	initrds []loader.File
+	devices []Device
 	plan    *Plan
 	host    cpu.Host
 	mem     *memory.Map
@@ -103,6 +104,9 @@ func (vm *VM) open() (err error) {
 	if err := vm.checkWidth(); err != nil {
 		return err
 	}
+	if err := vm.openDevices(); err != nil {
+		return err
+	}
 	vm.cfg.Timeline.Mark("files and KVM open")
 	return nil
 }
@@ -114,7 +118,10 @@ func NewPlan(c Config) (*Plan, error) {
 	if err := vm.cfg.check(); err != nil {
 		return nil, err
 	}
-	defer vm.release()
+	defer func() {
+		vm.cfg.Devices = nil // not taken over
+		vm.release()
+	}()
 	if err := vm.openFiles(); err != nil {
 		return nil, err
 	}
@@ -288,6 +295,7 @@ func (vm *VM) release() {
 	if vm.host != nil {
 		vm.host.Close()
 	}
+	vm.closeDevices()
 	for i := range vm.initrds {
 		vm.initrds[i].Close()
 	}

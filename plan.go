@@ -8,6 +8,7 @@ import (
 	"github.com/mayfly-vm/mayfly/loader"
 	"github.com/mayfly-vm/mayfly/memory"
 	"github.com/mayfly-vm/mayfly/pvh"
+	"github.com/mayfly-vm/mayfly/virtio/mmio"
 )
 
 // Guest-physical addresses of what the monitor lays in low memory. 0x1000 to
@@ -31,7 +32,8 @@ const (
 const (
 	gsiPower   = 1 // not 0, which Linux takes for no interrupt
 	gsiSerial  = 3 // nor 2, which its serial driver takes for 9, as on an AT
-	ioapicPins = 4
+	gsiVirtio  = 4 // the first virtio-mmio device's
+	ioapicPins = gsiVirtio
 )
 
 // Ports of the devices.
@@ -50,6 +52,8 @@ type Plan struct {
 	Initrd   memory.Range
 	MemMap   []pvh.MemMapEntry
 	Cmdline  string
+
+	Devices []PlannedDevice
 
 	ram    []memory.Range
 	eager  uint64 // how much low RAM the guest needs from its first instruction on
@@ -88,6 +92,9 @@ func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error)
 	p.layout.Kernel(im, p.Delta, mode)
 	p.layout.Initrd(initrds, p.Initrd.Addr, mode)
 	p.toCopy = p.layout.ToCopy()
+	if err := p.placeDevices(c); err != nil {
+		return nil, err
+	}
 	return p, p.mapMemory()
 }
 
@@ -139,11 +146,16 @@ func (p *Plan) mapMemory() (err error) {
 	return err
 }
 
-func acpiConfig(cpus int) acpi.Config {
+func (p *Plan) acpiConfig(cpus int) acpi.Config {
 	c := acpi.Config{
-		IOAPIC: acpi.IOAPIC{Addr: ioapicAddr, Pins: ioapicPins},
+		IOAPIC: acpi.IOAPIC{Addr: ioapicAddr, Pins: p.pins()},
 		COM1:   acpi.Serial{Port: portSerial, GSI: gsiSerial},
 		Power:  acpi.Power{Port: portPower, GSI: gsiPower},
+	}
+	for _, d := range p.Devices {
+		if d.Addr != 0 {
+			c.Virtio = append(c.Virtio, acpi.VirtioMMIO{Addr: uint32(d.Addr), Size: mmio.Size, GSI: uint32(d.GSI)})
+		}
 	}
 	for i := range cpus {
 		c.CPUs = append(c.CPUs, acpi.CPU{APICID: uint32(i)})

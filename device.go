@@ -1,0 +1,136 @@
+package mayfly
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mayfly-vm/mayfly/virtio"
+	"github.com/mayfly-vm/mayfly/virtio/mmio"
+)
+
+// Device is a virtio device and how the machine names it. New takes it over: the
+// machine closes it, also when New fails.
+type Device struct {
+	Name   string // for reports
+	Device virtio.Device
+	Packed bool // offer packed rings
+}
+
+// PlannedDevice is where a guest finds a virtio device.
+type PlannedDevice struct {
+	Name string
+	Type virtio.Type
+	Addr uint64 // BusMMIO: guest-physical address of the registers
+	GSI  int    // BusMMIO: its interrupt
+	Slot int    // BusPCI: device number on bus 0
+}
+
+// Places of virtio-mmio devices, a page each: a page's accesses are sorted out
+// by the processors' own second-level tables.
+const (
+	mmioAddr   = 0xFEB0_0000
+	mmioStride = 0x1000
+	mmioMost   = 64
+)
+
+// pins is how many pins the I/O APIC has: as few as there are interrupts.
+func (p *Plan) pins() int {
+	n := ioapicPins
+	for _, d := range p.Devices {
+		n = max(n, d.GSI+1)
+	}
+	return n
+}
+
+// placeDevices gives each device its place on the bus.
+func (p *Plan) placeDevices(c *Config) error {
+	specs := c.devices()
+	most := mmioMost
+	if c.Bus == BusPCI {
+		most = 31
+	}
+	if len(specs) > most {
+		return &ConfigError{"Bus", fmt.Sprintf("%d virtio devices: at most %d have a place there", len(specs), most)}
+	}
+	for i, d := range specs {
+		at := PlannedDevice{Name: d.name, Type: d.kind}
+		if c.Bus == BusPCI {
+			at.Slot = i + 1 // 0 is the host bridge
+		} else {
+			at.Addr, at.GSI = mmioAddr+uint64(i)*mmioStride, gsiVirtio+i
+		}
+		p.Devices = append(p.Devices, at)
+	}
+	if c.Bus != BusPCI && hasWord(p.Cmdline, "acpi=off") {
+		p.announce()
+	}
+	return nil
+}
+
+// announce tells a guest that will not look at ACPI where its devices are.
+func (p *Plan) announce() {
+	for _, d := range p.Devices {
+		p.Cmdline += fmt.Sprintf(" virtio_mmio.device=%d@%#x:%d", mmio.Size, d.Addr, d.GSI)
+	}
+}
+
+func hasWord(line, word string) bool {
+	for w := range strings.FieldsSeq(line) {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
+
+// deviceSpec is a virtio device of a configuration, before it is opened.
+type deviceSpec struct {
+	name   string
+	kind   virtio.Type
+	packed bool
+	open   func() (virtio.Device, error)
+}
+
+// devices lists the configuration's virtio devices in the order of their places.
+func (c *Config) devices() (list []deviceSpec) {
+	for _, d := range c.Devices {
+		list = append(list, deviceSpec{d.Name, d.Device.Type(), d.Packed, func() (virtio.Device, error) { return d.Device, nil }})
+	}
+	return list
+}
+
+// openDevices opens what the devices need of the host: files, taps, sockets.
+func (vm *VM) openDevices() error {
+	for _, s := range vm.cfg.devices() {
+		d, err := s.open()
+		if err != nil {
+			return err
+		}
+		vm.devices = append(vm.devices, Device{s.name, d, s.packed})
+	}
+	return nil
+}
+
+// closeDevices closes those that were opened, and those of the embedding program
+// that a New which failed did not come to.
+func (vm *VM) closeDevices() {
+	opened := map[virtio.Device]bool{}
+	for _, d := range vm.devices {
+		opened[d.Device] = true
+		_ = d.Device.Close()
+	}
+	vm.devices = nil
+	for _, d := range vm.cfg.Devices {
+		if !opened[d.Device] {
+			_ = d.Device.Close()
+		}
+	}
+	vm.cfg.Devices = nil
+}
+
+// report tells the program of a device's trouble.
+func (vm *VM) report(name string, err error) {
+	if vm.cfg.Report != nil {
+		vm.cfg.Report(fmt.Errorf("%s: %w", name, err))
+	}
+}
