@@ -145,9 +145,15 @@ func (r *packed) table(cr *chainReader, d *descriptor, n uint16) error {
 func (r *packed) unpop(c *Chain) { r.avail = r.avail.sub(c.count, r.size) }
 
 func (r *packed) push(c *Chain, written uint32) {
-	e := r.at(r.used)
+	r.put(r.used, c, written)
+	r.used = r.used.add(c.count, r.size)
+}
+
+// put writes the used entry for c at p.
+func (r *packed) put(p position, c *Chain, written uint32) {
+	e := r.at(p)
 	flags := uint16(0)
-	if r.used.wrap() {
+	if p.wrap() {
 		flags = descAvail | descUsed
 	}
 	if len(c.In) > 0 {
@@ -156,7 +162,19 @@ func (r *packed) push(c *Chain, written uint32) {
 	*(*uint32)(unsafe.Add(e, 8)) = written
 	store16(unsafe.Add(e, 12), c.id)
 	store16(unsafe.Add(e, 14), flags) // last: it hands the entry over
-	r.used = r.used.add(c.count, r.size)
+}
+
+// pushAll writes the first entry last: the driver looks at no other before that
+// one (section 2.8.7).
+func (r *packed) pushAll(c []*Chain, written []int) {
+	first := r.used
+	p := first.add(c[0].count, r.size)
+	for i := 1; i < len(c); i++ {
+		r.put(p, c[i], uint32(written[i]))
+		p = p.add(c[i].count, r.size)
+	}
+	r.put(first, c[0], uint32(written[0]))
+	r.used = p
 }
 
 func (r *packed) notify(want bool) {

@@ -44,6 +44,8 @@ type ring interface {
 	unpop(c *Chain)
 	// push gives a chain back to the driver.
 	push(c *Chain, written uint32)
+	// pushAll gives several back so that the driver sees all of them or none.
+	pushAll(c []*Chain, written []int)
 	available() bool
 	// notify asks the driver to ring, or not to. Asking is followed by a full barrier.
 	notify(want bool)
@@ -107,6 +109,14 @@ func (q *Queue) Unpop(c *Chain) {
 func (q *Queue) Push(c *Chain, written int) {
 	if !q.broken {
 		q.ring.push(c, uint32(written))
+	}
+}
+
+// PushAll is Push for chains that make up one answer: the driver sees all of them
+// or none. written[i] belongs to c[i].
+func (q *Queue) PushAll(c []*Chain, written []int) {
+	if !q.broken && len(c) > 0 && len(c) == len(written) {
+		q.ring.pushAll(c, written)
 	}
 }
 

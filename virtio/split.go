@@ -114,6 +114,16 @@ func (r *split) push(c *Chain, written uint32) {
 	store16(unsafe.Add(r.used, 2), r.nextUsed)
 }
 
+func (r *split) pushAll(c []*Chain, written []int) {
+	next := r.nextUsed
+	for i := range c {
+		*(*uint64)(unsafe.Add(r.used, 4+8*int(next&r.mask))) = uint64(c[i].id) | uint64(uint32(written[i]))<<32
+		next++
+	}
+	r.nextUsed = next
+	store16(unsafe.Add(r.used, 2), next)
+}
+
 func (r *split) notify(want bool) {
 	switch {
 	case r.events && want:
