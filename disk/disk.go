@@ -1,0 +1,140 @@
+// Package disk opens what stands behind a virtual disk: raw image files, block
+// devices, and image formats that are registered (disk/qcow2).
+//
+// Everything that can be wrong with an image is found by Open, before a machine
+// starts: no such file, no permission, a directory, a size of zero, a file that
+// another process uses.
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// SectorSize is the unit in which disks are counted, in bytes.
+const SectorSize = 512
+
+// Format is how an image is laid out.
+type Format string
+
+// Formats. Auto is raw, or the format that both the file's name and its first
+// bytes tell. The first bytes alone are not believed: with a raw image they are
+// the guest's to write, and other formats name further files of the host.
+const (
+	Auto  Format = ""
+	Raw   Format = "raw"
+	QCOW2 Format = "qcow2"
+)
+
+// Formats are the legal values of a Format.
+var Formats = []Format{Auto, Raw, QCOW2}
+
+// Options of Open.
+type Options struct {
+	Path     string
+	Format   Format
+	ReadOnly bool
+	// Direct goes past the host's page cache (O_DIRECT). Raw images only.
+	Direct bool
+}
+
+// Image is an open disk image. Its methods may be called by several goroutines.
+// Offsets and lengths are in bytes and lie within Size.
+type Image interface {
+	// Size is a multiple of SectorSize.
+	Size() int64
+	// Refresh looks at the size anew: the image was made larger or smaller.
+	Refresh() error
+	Blocks() Blocks
+	ReadOnly() bool
+	// Warning is what people should know about the image, or "".
+	Warning() string
+	// File is the file behind an image whose bytes lie there as the guest sees
+	// them; nil for formats.
+	File() *File
+	// Readv and Writev transfer as much as they can and tell how much. Writev with
+	// durable returns when the data would survive a loss of power.
+	Readv(v []unix.Iovec, off int64) (int, error)
+	Writev(v []unix.Iovec, off int64, durable bool) (int, error)
+	// Flush makes durable what was written.
+	Flush() error
+	// Discard tells that the range's contents are of no interest; where that can't
+	// be used it does nothing.
+	Discard(off, n int64) error
+	// Zero makes the range read as zeroes; with unmap it need not keep its space.
+	Zero(off, n int64, unmap bool) error
+	Close() error
+}
+
+// Blocks are the sizes that an image likes to be accessed in, in bytes; 0 where
+// nothing is known.
+type Blocks struct {
+	Logical  uint32 // the unit of access: SectorSize or a larger power of two
+	Physical uint32 // the unit that is written without being read first
+	Minimum  uint32 // preferred least size of an access
+	Optimal  uint32 // preferred size
+}
+
+// ErrUnsupported is wrapped by errors about formats.
+var ErrUnsupported = errors.New("not supported")
+
+// Opener opens an image of a format. The file is open, locked and not shorter
+// than the format's magic; it belongs to the image if there is no error.
+type Opener func(f *File, o Options) (Image, error)
+
+var openers = map[Format]Opener{}
+
+// Register makes a format known. It is called at init.
+func Register(f Format, open Opener) { openers[f] = open }
+
+// Open opens an image. Errors begin with its path.
+func Open(o Options) (Image, error) {
+	img, err := open(o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Path, err)
+	}
+	return img, nil
+}
+
+func open(o Options) (Image, error) {
+	f, err := OpenFile(o)
+	if err != nil {
+		return nil, err
+	}
+	format, err := f.format(o.Format, o.Path)
+	if err == nil && format == Raw {
+		err = f.check()
+		if err == nil {
+			return f, nil
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	open := openers[format]
+	if open == nil {
+		f.Close()
+		return nil, fmt.Errorf("a %s image is %w by this program; convert it: qemu-img convert -O raw %s %s", format, ErrUnsupported, o.Path, rawName(o.Path))
+	}
+	img, err := open(f, o)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return img, nil
+}
+
+// rawName is a name for a converted image.
+func rawName(path string) string {
+	return strings.TrimSuffix(path, filepath.Ext(path)) + ".raw"
+}
+
+// NeedsConversion is the error for an image that can be read but not written.
+func NeedsConversion(path string, f Format) error {
+	return fmt.Errorf("a %s image can be read but not written: make it read-only, or convert it: qemu-img convert -O raw %s %s", f, path, rawName(path))
+}

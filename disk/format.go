@@ -1,0 +1,56 @@
+package disk
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const qcow2Magic = "QFI\xfb"
+
+// Others that people have and that no program of ours reads, by their first
+// bytes: their guests would find no partition table and not say why.
+var foreign = []struct{ magic, name string }{
+	{"KDMV", "VMDK"},
+	{"vhdxfile", "VHDX"},
+	{"conectix", "VHD"},
+	{"<<< Oracle VM VirtualBox Disk Image >>>", "VDI"},
+	{"\x1f\x8b\x08", "gzip-compressed"},
+	{"\xfd7zXZ\x00", "xz-compressed"},
+	{"\x28\xb5\x2f\xfd", "zstd-compressed"},
+}
+
+// format settles what the image is.
+func (f *File) format(want Format, path string) (Format, error) {
+	if !slices.Contains(Formats, want) {
+		return "", fmt.Errorf("format %q is unknown; there are raw and qcow2", want)
+	}
+	var head [64]byte
+	n, err := f.ReadAt(head[:], 0)
+	if n == 0 && err != nil && f.size.Load() > 0 {
+		return "", fmt.Errorf("cannot be read: %w", err)
+	}
+	start := string(head[:n])
+	qcow := strings.HasPrefix(start, qcow2Magic)
+	switch {
+	case want == Raw:
+		return Raw, nil
+	case want == QCOW2 && !qcow:
+		return "", fmt.Errorf("is no qcow2 image: it begins with %q", start[:min(4, n)])
+	case want == QCOW2:
+		return QCOW2, nil
+	}
+	if qcow {
+		if ext := strings.ToLower(filepath.Ext(path)); ext == ".qcow2" || ext == ".qcow" {
+			return QCOW2, nil
+		}
+		return "", fmt.Errorf("begins like a qcow2 image; say format=qcow2 if it is one, or format=raw if a guest wrote that")
+	}
+	for _, x := range foreign {
+		if strings.HasPrefix(start, x.magic) {
+			return "", fmt.Errorf("looks like a %s image; convert it: qemu-img convert -O raw (or unpack it); or say format=raw if a guest wrote that", x.name)
+		}
+	}
+	return Raw, nil
+}
