@@ -1,0 +1,169 @@
+// Package blk is the virtio block device (section 5.2).
+//
+// # The way of a request
+//
+//	Pop ─► parse ─► limits ─► page cache (inline) ─────────────► finish ─► Push
+//	                              └─► io_uring or threads ─► reap ──┘
+//
+// What the page cache has is read, and what goes into it is written, by the
+// queue's own goroutine in one system call: no ring, thread or wake-up takes part.
+// What must wait for a disk goes to an engine: io_uring, whose completions the
+// goroutine looks for while it spins and which rings the queue's bell when it
+// sleeps, or a few threads. All transfers go straight to and from guest memory.
+package blk
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/mayfly-vm/mayfly/disk"
+	"github.com/mayfly-vm/mayfly/ratelimit"
+	"github.com/mayfly-vm/mayfly/uring"
+	"github.com/mayfly-vm/mayfly/virtio"
+)
+
+// Device is a disk. It implements virtio.Device.
+type Device struct {
+	sizes   []uint16
+	limiter *ratelimit.Limiter
+	stats   counters
+	report  reporter
+
+	writeback atomic.Bool // the driver's choice (CONFIG_WCE)
+	capacity  atomic.Int64
+	serial    atomic.Value // string
+
+	mu       sync.Mutex // of what follows
+	config   Config
+	image    disk.Image
+	blocks   disk.Blocks
+	session  *virtio.Session // the last one
+	running  bool
+	workers  []*worker
+	restored bool // writeback comes from a saved state
+}
+
+// New opens the disk.
+func New(c Config) (*Device, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	img, err := openImage(&c)
+	if err != nil {
+		return nil, err
+	}
+	d := &Device{limiter: ratelimit.New(c.Limits)}
+	for range max(c.Queues, 1) {
+		size := c.QueueSize
+		if size == 0 {
+			size = DefaultQueueSize
+		}
+		d.sizes = append(d.sizes, uint16(size))
+	}
+	d.writeback.Store(true)
+	d.adopt(c, img)
+	return d, nil
+}
+
+// openImage opens what c names and tries the engine, if one is asked for by name.
+func openImage(c *Config) (disk.Image, error) {
+	img, err := c.Image, error(nil)
+	if img == nil {
+		img, err = disk.Open(disk.Options{Path: c.Path, Format: c.Format, ReadOnly: c.ReadOnly, Direct: c.Direct})
+		if err != nil {
+			return nil, fmt.Errorf("disk %w", err)
+		}
+	}
+	if !c.ReadOnly && img.ReadOnly() {
+		img.Close()
+		return nil, fmt.Errorf("disk %s: can only be read; make it read-only (readonly=on)", c.Path)
+	}
+	if c.Engine == IOUring {
+		if img.File() == nil {
+			img.Close()
+			return nil, fmt.Errorf("disk %s: engine: io_uring reads raw images only; leave the engine out", c.Path)
+		}
+		r, err := uring.New(1, uring.Options{})
+		if err != nil {
+			img.Close()
+			return nil, fmt.Errorf("disk %s: engine: %w; leave the engine out, or say engine=threads", c.Path, err)
+		}
+		r.Close()
+	}
+	return img, nil
+}
+
+// adopt makes img the disk's image. Nothing runs.
+func (d *Device) adopt(c Config, img disk.Image) {
+	d.config, d.image, d.blocks = c, img, img.Blocks()
+	if d.blocks.Logical < disk.SectorSize {
+		d.blocks.Logical = disk.SectorSize
+	}
+	d.capacity.Store(img.Size())
+	d.serial.Store(c.Serial)
+	d.report.set(c.Path, c.Report)
+	if w := img.Warning(); w != "" && c.Report != nil {
+		c.Report(errors.New("disk " + w))
+	}
+}
+
+// Type is virtio.TypeBlock.
+func (d *Device) Type() virtio.Type { return virtio.TypeBlock }
+
+// QueueSizes are those of the Config.
+func (d *Device) QueueSizes() []uint16 { return d.sizes }
+
+// Start serves each queue that the driver has set up.
+func (d *Device) Start(s *virtio.Session) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s != d.session && !d.restored {
+		// Section 5.2.5.2: a driver that can toggle but not flush begins without a cache.
+		d.writeback.Store(s.Features.Has(featureFlush))
+	}
+	d.session, d.restored = s, false
+	d.start()
+	return nil
+}
+
+func (d *Device) start() {
+	d.running = true
+	for _, q := range d.session.Queues {
+		if q == nil {
+			continue
+		}
+		w := newWorker(d, d.session, q)
+		d.workers = append(d.workers, w)
+		w.serve()
+	}
+}
+
+// Stop finishes what is under way. Requests that the limits hold back stay in
+// their ring.
+func (d *Device) Stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stop()
+}
+
+func (d *Device) stop() {
+	for _, w := range d.workers {
+		w.stop()
+	}
+	d.workers, d.running = nil, false
+}
+
+// Close closes the image.
+func (d *Device) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stop()
+	if d.image == nil {
+		return nil
+	}
+	err := d.image.Close()
+	d.image = nil
+	return err
+}

@@ -1,0 +1,147 @@
+package blk
+
+import (
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/disk"
+	"github.com/mayfly-vm/mayfly/virtio"
+)
+
+// poolThreads is how many requests of one queue wait in threads at once, at most.
+const poolThreads = 16
+
+// pool is a queue's threads: goroutines that make blocking calls. They come with
+// the work.
+type pool struct {
+	session *virtio.Session
+	image   disk.Image
+	bell    func()
+	work    chan *request
+	flight  int // of the queue's goroutine
+	threads int
+	ended   sync.WaitGroup
+
+	mu    sync.Mutex
+	idle  int
+	armed bool
+	done  []outcome
+	some  sync.Cond
+}
+
+// outcome is what became of a request.
+type outcome struct {
+	index uint32
+	n     int
+	err   error
+}
+
+func newPool(s *virtio.Session, img disk.Image, bell func(), size int) *pool {
+	p := &pool{session: s, image: img, bell: bell, work: make(chan *request, size), done: make([]outcome, 0, size)}
+	p.some.L = &p.mu
+	return p
+}
+
+func (p *pool) start(r *request) {
+	p.flight++
+	p.mu.Lock()
+	busy := p.idle < p.flight
+	p.mu.Unlock()
+	if busy && p.threads < min(poolThreads, p.flight) {
+		p.threads++
+		p.ended.Add(1)
+		go p.run()
+	}
+	p.work <- r
+}
+
+func (p *pool) run() {
+	defer p.ended.Done()
+	var r *request
+	var o outcome
+	// For an image in a format of its own, guest memory is touched here.
+	perform := func() { o.n, o.err = p.perform(r) }
+	p.mu.Lock()
+	p.idle++
+	p.mu.Unlock()
+	for r = range p.work {
+		p.mu.Lock()
+		p.idle--
+		p.mu.Unlock()
+		o = outcome{index: r.index, err: unix.EFAULT}
+		p.session.Guard(perform)
+		p.mu.Lock()
+		p.idle++
+		p.done = append(p.done, o)
+		armed := p.armed
+		p.some.Signal()
+		p.mu.Unlock()
+		if armed {
+			p.bell()
+		}
+	}
+}
+
+func (p *pool) perform(r *request) (int, error) {
+	switch r.kind {
+	case typeIn:
+		return p.image.Readv(r.data, r.off)
+	case typeOut:
+		return p.image.Writev(r.data, r.off, r.durable)
+	case typeFlush:
+		return 0, p.image.Flush()
+	}
+	for i := range r.ranges {
+		var err error
+		z := &r.ranges[i]
+		if r.kind == typeDiscard {
+			err = p.image.Discard(z.off, z.n)
+		} else {
+			err = p.image.Zero(z.off, z.n, z.unmap)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	if r.kind == typeWriteZeroes && r.durable {
+		return 0, p.image.Flush()
+	}
+	return 0, nil
+}
+
+func (p *pool) next() (outcome, bool) {
+	if p.flight == 0 {
+		return outcome{}, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.done)
+	if n == 0 {
+		return outcome{}, false
+	}
+	o := p.done[n-1]
+	p.done = p.done[:n-1]
+	p.flight--
+	return o, true
+}
+
+func (p *pool) arm(on bool) {
+	p.mu.Lock()
+	p.armed = on
+	p.mu.Unlock()
+}
+
+// wait waits until next has something.
+func (p *pool) wait() {
+	p.mu.Lock()
+	for len(p.done) == 0 {
+		p.some.Wait()
+	}
+	p.mu.Unlock()
+}
+
+func (p *pool) close() {
+	close(p.work)
+	p.ended.Wait()
+}

@@ -1,0 +1,94 @@
+package blk
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/uring"
+	"github.com/mayfly-vm/mayfly/virtio"
+)
+
+// ringEntries is how many requests go to the kernel in one call, at most.
+const ringEntries = 128
+
+// ring is a queue's io_uring.
+type ring struct {
+	u      *uring.Ring
+	fd     int
+	flight int
+	staged int
+}
+
+func newRing(q *virtio.Queue, fd int) (*ring, error) {
+	// The completions' ring is twice as long; it must hold all that is under way.
+	entries := max(1, min(ringEntries, q.Size()))
+	for 2*entries < q.Size() {
+		entries *= 2
+	}
+	u, err := uring.New(entries, uring.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if err := u.RegisterEventFD(q.Bell().FD()); err != nil {
+		u.Close()
+		return nil, err
+	}
+	u.Quiet(true)
+	return &ring{u: u, fd: fd}, nil
+}
+
+// start puts r's transfer into the ring; submit hands it over.
+func (e *ring) start(r *request) {
+	s := e.u.Next()
+	if s == nil {
+		e.submit()
+		s = e.u.Next()
+	}
+	switch r.kind {
+	case typeIn:
+		s.Readv(e.fd, r.data, r.off, 0)
+	case typeOut:
+		flags := 0
+		if r.durable {
+			flags = unix.RWF_DSYNC
+		}
+		s.Writev(e.fd, r.data, r.off, flags)
+	case typeFlush:
+		s.Fdatasync(e.fd)
+	}
+	s.UserData = uint64(r.index)
+	e.flight++
+	e.staged++
+}
+
+// submit hands over what was started and tells whether that was anything.
+func (e *ring) submit() bool {
+	if e.staged == 0 {
+		return false
+	}
+	e.staged = 0
+	if err := e.u.Submit(0); err != nil {
+		// Only a defect of ours or a kernel out of its mind leads here.
+		panic(err)
+	}
+	return true
+}
+
+func (e *ring) next() (index uint32, res int32, ok bool) {
+	var c uring.CQE
+	if !e.u.Pop(&c) {
+		return 0, 0, false
+	}
+	e.flight--
+	return uint32(c.UserData), c.Res, true
+}
+
+func (e *ring) arm(on bool) { e.u.Quiet(!on) }
+
+func (e *ring) wait() {
+	e.staged = 0
+	if err := e.u.Submit(1); err != nil {
+		panic(err)
+	}
+}
+
+func (e *ring) close() { e.u.Close() }

@@ -1,0 +1,229 @@
+package blk
+
+import (
+	"errors"
+	"syscall"
+
+	"github.com/mayfly-vm/mayfly/disk"
+	"github.com/mayfly-vm/mayfly/virtio"
+)
+
+var errShort = errors.New("the image ends before the disk does: was it truncated?")
+
+// begin serves a request as far as that goes without waiting. False: the limits
+// don't let it through yet, and it is back in its ring.
+func (w *worker) begin(r *request) bool {
+	if err := r.parse(); err != nil {
+		w.queue.Fail(err)
+		w.give(r)
+		return true
+	}
+	size := w.d.capacity.Load()
+	bytes := 0
+	if r.kind == typeIn || r.kind == typeOut {
+		bytes = r.left
+	}
+	if r.kind != typeGetID && !w.d.limiter.Take(uint64(bytes)) {
+		w.queue.Unpop(&r.chain)
+		w.give(r)
+		w.d.stats.throttled.Add(1)
+		w.alarm.set(w.d.limiter.Wait())
+		return false
+	}
+	switch r.kind {
+	case typeIn:
+		w.tally.reads++
+		w.tally.readBytes += uint64(r.left)
+		if r.left%disk.SectorSize != 0 || !r.within(size) {
+			w.fail(r)
+			return true
+		}
+		w.read(r)
+	case typeOut:
+		w.tally.writes++
+		w.tally.writeBytes += uint64(r.left)
+		if w.readOnly || r.left%disk.SectorSize != 0 || !r.within(size) {
+			w.fail(r)
+			return true
+		}
+		w.write(r)
+	case typeFlush:
+		w.d.stats.flushes.Add(1)
+		if r.left, r.total = 0, 0; w.readOnly || w.cache == Unsafe {
+			w.finish(r, statusOK)
+			return true
+		}
+		w.wait(r)
+	case typeGetID:
+		var id [MaxSerial]byte
+		copy(id[:], w.serial())
+		r.left -= r.data.CopyIn(id[:], 0)
+		r.total, r.left = r.total-r.left, 0
+		w.finish(r, statusOK)
+	case typeDiscard, typeWriteZeroes:
+		w.deallocate(r, size)
+	default:
+		w.d.stats.unsupported.Add(1)
+		w.finish(r, statusUnsupported)
+	}
+	return true
+}
+
+func (w *worker) serial() string { return w.d.serial.Load().(string) }
+
+func (w *worker) read(r *request) {
+	if r.left == 0 {
+		w.finish(r, statusOK)
+		return
+	}
+	if w.file != nil && w.pace.tryRead() {
+		n := w.file.TryRead(r.data, r.left, r.off)
+		w.pace.didRead(n == r.left)
+		if n == r.left {
+			r.left = 0
+			w.tally.inline++
+			w.finish(r, statusOK)
+			return
+		}
+		if n > 0 {
+			r.advance(n)
+		}
+	}
+	w.wait(r)
+}
+
+func (w *worker) write(r *request) {
+	r.durable = w.cache != Unsafe && !w.d.writeback.Load()
+	if r.left == 0 {
+		w.finish(r, statusOK)
+		return
+	}
+	// A write of part of a page may have to read the rest first.
+	if w.file != nil && !r.durable && (r.off|int64(r.left))&4095 == 0 && w.file.Buffered() && w.pace.tryWrite() {
+		n, err := w.file.Pwritev(r.data, r.off, 0)
+		w.pace.didWrite()
+		if err != nil {
+			w.trouble(r, err)
+			return
+		}
+		if n == r.left {
+			r.left = 0
+			w.tally.inline++
+			w.finish(r, statusOK)
+			return
+		}
+		r.advance(n)
+	}
+	w.wait(r)
+}
+
+func (w *worker) deallocate(r *request, size int64) {
+	if r.kind == typeDiscard {
+		w.d.stats.discards.Add(1)
+	} else {
+		w.d.stats.zeroes.Add(1)
+	}
+	r.durable = w.cache != Unsafe && !w.d.writeback.Load()
+	if w.readOnly {
+		w.fail(r)
+		return
+	}
+	if status := r.parseRanges(size); status != statusOK {
+		if status == statusUnsupported {
+			w.d.stats.unsupported.Add(1)
+			w.finish(r, status)
+		} else {
+			w.fail(r)
+		}
+		return
+	}
+	if r.left, r.total = 0, 0; len(r.ranges) == 0 {
+		w.finish(r, statusOK)
+		return
+	}
+	w.toPool(r)
+}
+
+// wait hands r to who can wait for the disk.
+func (w *worker) wait(r *request) {
+	if !w.noRing && w.ring == nil {
+		var err error
+		if w.ring, err = newRing(w.queue, w.file.FD()); err != nil {
+			w.noRing = true
+		} else if w.armed {
+			w.ring.arm(true)
+		}
+	}
+	if w.noRing {
+		w.toPool(r)
+		return
+	}
+	w.flight++
+	w.ring.start(r)
+}
+
+func (w *worker) toPool(r *request) {
+	if w.pool == nil {
+		w.pool = newPool(w.session, w.image, w.queue.Bell().Signal, w.queue.Size())
+		if w.armed {
+			w.pool.arm(true)
+		}
+	}
+	w.flight++
+	w.pool.start(r)
+}
+
+// complete goes on with a request that came back from an engine.
+func (w *worker) complete(r *request, n int, err error, ring bool) {
+	transfer := r.kind == typeIn || r.kind == typeOut
+	switch {
+	case ring && transfer && (err == syscall.EINVAL || err == syscall.EAGAIN || err == syscall.EINTR || err == syscall.ECANCELED):
+		// Threads know a way around O_DIRECT's alignment; and the kernel cancels what
+		// a thread of this process left behind when it ended.
+		w.toPool(r)
+	case err != nil:
+		w.trouble(r, err)
+	case !transfer || n >= r.left:
+		r.left = 0
+		w.finish(r, statusOK)
+	case n == 0:
+		w.trouble(r, errShort)
+	default:
+		r.advance(n)
+		w.wait(r)
+	}
+}
+
+var kinds = map[uint32]string{typeIn: "a read", typeOut: "a write", typeFlush: "a flush", typeDiscard: "a discard", typeWriteZeroes: "a write of zeroes"}
+
+// trouble ends a request that the host could not serve.
+func (w *worker) trouble(r *request, err error) {
+	w.d.report.failed(kinds[r.kind], r.left, max(r.off, 0), err)
+	w.fail(r)
+}
+
+// fail ends a request with an I/O error.
+func (w *worker) fail(r *request) {
+	w.d.stats.errors.Add(1)
+	w.finish(r, statusIOErr)
+}
+
+// finish answers a request. The status is the last writable byte: the used length
+// counts it only when all before it was written.
+func (w *worker) finish(r *request, status byte) {
+	written := 0
+	if r.kind == typeIn || r.kind == typeGetID {
+		written = r.total - r.left
+	}
+	if !w.mute {
+		*r.status = status
+		if status == statusOK || written == 0 && r.dataless() {
+			written++
+		}
+		w.queue.Push(&r.chain, written)
+	}
+	w.give(r)
+}
+
+// dataless tells whether the status is all that the driver lets be written.
+func (r *request) dataless() bool { return virtio.Vec(r.chain.In).Len() == 1 }

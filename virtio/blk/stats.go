@@ -1,0 +1,49 @@
+package blk
+
+import "sync/atomic"
+
+// Stats are counts since the device was made.
+type Stats struct {
+	Reads, Writes, Flushes, Discards, WriteZeroes uint64 // requests
+	ReadBytes, WriteBytes                         uint64 // asked for
+	Inline                                        uint64 // reads and writes that the page cache served at once
+	Throttled                                     uint64 // times that the limits stopped a queue
+	Errors                                        uint64 // requests that ended in an I/O error
+	Unsupported                                   uint64 // requests of unknown types or flags
+}
+
+// counters are Stats as the workers add to them.
+type counters struct {
+	reads, writes, flushes, discards, zeroes, readBytes, writeBytes, inline, throttled, errors, unsupported atomic.Uint64
+}
+
+// tally is a worker's own count between two visits to the counters: a locked
+// addition costs as much as the rest of the bookkeeping.
+type tally struct {
+	reads, writes, readBytes, writeBytes, inline uint64
+}
+
+func (c *counters) add(t *tally) {
+	if t.reads != 0 {
+		c.reads.Add(t.reads)
+		c.readBytes.Add(t.readBytes)
+	}
+	if t.writes != 0 {
+		c.writes.Add(t.writes)
+		c.writeBytes.Add(t.writeBytes)
+	}
+	if t.inline != 0 {
+		c.inline.Add(t.inline)
+	}
+	*t = tally{}
+}
+
+// Stats is a snapshot of the counters.
+func (d *Device) Stats() Stats {
+	c := &d.stats
+	return Stats{
+		Reads: c.reads.Load(), Writes: c.writes.Load(), Flushes: c.flushes.Load(), Discards: c.discards.Load(), WriteZeroes: c.zeroes.Load(),
+		ReadBytes: c.readBytes.Load(), WriteBytes: c.writeBytes.Load(),
+		Inline: c.inline.Load(), Throttled: c.throttled.Load(), Errors: c.errors.Load(), Unsupported: c.unsupported.Load(),
+	}
+}

@@ -1,0 +1,247 @@
+package blk
+
+import (
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/mayfly-vm/mayfly/disk"
+	"github.com/mayfly-vm/mayfly/virtio"
+)
+
+// batch is the most requests that are taken before the driver is told of those
+// that are done.
+const batch = 64
+
+// worker serves one queue. All but ring bell belongs to the queue's goroutine.
+type worker struct {
+	d       *Device
+	session *virtio.Session
+	queue   *virtio.Queue
+	serving *virtio.Worker
+
+	image    disk.Image
+	file     *disk.File // nil: only the image knows how
+	cache    Cache
+	readOnly bool
+
+	requests []*request // as many as were ever under way at once
+	free     []*request
+	flight   int // requests that the engines have
+	tally    tally
+
+	ring   *ring // nil until something has to wait for a disk
+	pool   *pool // nil until something has to wait for a thread
+	noRing bool
+	armed  bool // completions ring the bell
+	idle   time.Time
+	spin   time.Duration
+	mute   bool // guest memory is not to be touched any more
+
+	pace  pace
+	alarm alarm
+}
+
+func newWorker(d *Device, s *virtio.Session, q *virtio.Queue) *worker {
+	w := &worker{d: d, session: s, queue: q, image: d.image, file: d.image.File(), cache: d.config.Cache, readOnly: d.config.ReadOnly}
+	w.noRing = d.config.Engine == Threads || w.file == nil
+	if runtime.NumCPU() > 1 {
+		w.spin = virtio.Spin
+	}
+	w.alarm.bell = q.Bell().Signal
+	return w
+}
+
+func (w *worker) serve() { w.serving = w.session.Serve(w.queue, w.work) }
+
+// stop ends the goroutine and finishes what is under way.
+func (w *worker) stop() {
+	w.serving.Stop()
+	w.alarm.close()
+	w.session.Guard(w.drain)
+	// What a fault kept from its end goes on in the kernel, which writes to guest
+	// memory: that too must end here.
+	w.mute = true
+	w.session.Guard(w.drain)
+	if w.ring != nil {
+		w.ring.close()
+	}
+	if w.pool != nil {
+		w.pool.close()
+	}
+	w.d.stats.add(&w.tally)
+}
+
+func (w *worker) drain() {
+	for w.flight > 0 {
+		if w.ring != nil && w.ring.flight > 0 {
+			w.ring.wait()
+		} else if w.pool != nil {
+			w.pool.wait()
+		}
+		w.reap()
+	}
+	if !w.mute {
+		w.queue.Flush()
+	}
+}
+
+// work takes what the driver has made available and what the engines have done.
+func (w *worker) work() bool {
+	busy := w.reap()
+	held := false
+	for range batch {
+		r := w.take()
+		if r == nil {
+			held = true
+			break
+		}
+		if !w.queue.Pop(&r.chain) {
+			w.give(r)
+			break
+		}
+		busy = true
+		if held = !w.begin(r); held {
+			break
+		}
+	}
+	if w.ring != nil && w.ring.submit() {
+		w.reap()
+	}
+	w.queue.Flush()
+	w.d.stats.add(&w.tally)
+	switch {
+	case held:
+		return w.hold()
+	case busy:
+		w.arm(false)
+		w.idle = time.Time{}
+		return true
+	case w.flight == 0 || w.armed:
+		return false
+	}
+	// The disk is looked at for a while before its completions must ring.
+	if w.spin > 0 {
+		if now := time.Now(); w.idle.IsZero() {
+			w.idle = now
+			return true
+		} else if now.Sub(w.idle) < w.spin {
+			return true
+		}
+	}
+	w.arm(true)
+	return w.reap()
+}
+
+// hold waits until there is more room, or tokens: chains are left in the ring, so
+// that the driver's next ring would tell nothing new.
+func (w *worker) hold() bool {
+	w.arm(true)
+	if w.reap() {
+		w.queue.Flush()
+		return true
+	}
+	return w.queue.Bell().Wait() == nil
+}
+
+func (w *worker) arm(on bool) {
+	if w.armed == on {
+		return
+	}
+	w.armed = on
+	if w.ring != nil {
+		w.ring.arm(on)
+	}
+	if w.pool != nil {
+		w.pool.arm(on)
+	}
+}
+
+// take is a free request; nil when the driver has more under way than its ring
+// has room for.
+func (w *worker) take() *request {
+	if n := len(w.free); n > 0 {
+		r := w.free[n-1]
+		w.free = w.free[:n-1]
+		return r
+	}
+	if len(w.requests) == w.queue.Size() {
+		return nil
+	}
+	r := &request{index: uint32(len(w.requests))}
+	w.requests = append(w.requests, r)
+	return r
+}
+
+func (w *worker) give(r *request) { w.free = append(w.free, r) }
+
+// reap finishes what the engines have done and tells whether that was anything.
+func (w *worker) reap() bool {
+	any := false
+	if w.ring != nil {
+		for {
+			i, res, ok := w.ring.next()
+			if !ok {
+				break
+			}
+			any = true
+			w.flight--
+			w.complete(w.requests[i], int(max(res, 0)), errno(res), true)
+		}
+	}
+	if w.pool != nil {
+		for {
+			o, ok := w.pool.next()
+			if !ok {
+				break
+			}
+			any = true
+			w.flight--
+			w.complete(w.requests[o.index], o.n, o.err, false)
+		}
+	}
+	return any
+}
+
+// errno is the error in an answer of the kernel's.
+func errno(res int32) error {
+	if res >= 0 {
+		return nil
+	}
+	return syscall.Errno(-res)
+}
+
+// alarm rings the bell when the limits let the next request through.
+type alarm struct {
+	bell  func()
+	timer *time.Timer
+
+	mu     sync.Mutex
+	closed bool // the bell may be another's
+}
+
+func (a *alarm) set(d time.Duration) {
+	if a.timer == nil {
+		a.timer = time.AfterFunc(d, a.ring)
+		return
+	}
+	a.timer.Reset(d)
+}
+
+func (a *alarm) ring() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.closed {
+		a.bell()
+	}
+}
+
+func (a *alarm) close() {
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	a.mu.Lock()
+	a.closed = true
+	a.mu.Unlock()
+}
