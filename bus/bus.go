@@ -36,9 +36,9 @@ type region struct {
 
 // Bus is a table of Handlers by address, one for ports and one for memory-mapped
 // registers. The zero value is an empty bus. Reads and writes take no lock and
-// allocate nothing; Add may be called while they run.
+// allocate nothing; Add and Remove may be called while they run.
 type Bus struct {
-	mu      sync.Mutex // serialises Add
+	mu      sync.Mutex // serialises Add and Remove
 	regions atomic.Pointer[[]region]
 }
 
@@ -75,6 +75,25 @@ func (b *Bus) Add(name string, base, size uint64, h Handler) error {
 	table := slices.Insert(slices.Clip(slices.Clone(old)), at, add)
 	b.regions.Store(&table)
 	return nil
+}
+
+// Remove takes away the block that begins at base, and tells whether there was
+// one. An access that has found its Handler before may still be under way in it.
+func (b *Bus) Remove(base uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.regions.Load()
+	if p == nil {
+		return false
+	}
+	for i, r := range *p {
+		if r.base == base {
+			table := slices.Delete(slices.Clone(*p), i, i+1)
+			b.regions.Store(&table)
+			return true
+		}
+	}
+	return false
 }
 
 // Read lets the device at addr fill p. It returns false when nobody answers

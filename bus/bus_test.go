@@ -157,6 +157,57 @@ func TestAddWhileRunning(t *testing.T) {
 	wg.Wait()
 }
 
+func TestRemove(t *testing.T) {
+	var b bus.Bus
+	p := []byte{0}
+	if b.Remove(0) {
+		t.Error("an empty bus had something to remove")
+	}
+	add(t, &b, "one", 0x100, 0x10, constant(1))
+	add(t, &b, "two", 0x110, 0x10, constant(2))
+	add(t, &b, "three", 0x120, 0x10, constant(3))
+	if b.Remove(0x111) || b.Remove(0x130) {
+		t.Error("removed by an address that is no block's first")
+	}
+	if !b.Remove(0x110) || b.Remove(0x110) {
+		t.Error("a block is removed once")
+	}
+	for addr, want := range map[uint64]byte{0x10F: 1, 0x110: 0xFF, 0x11F: 0xFF, 0x120: 3} {
+		if b.Read(addr, p); p[0] != want {
+			t.Errorf("at %#x: %#x, want %#x", addr, p[0], want)
+		}
+	}
+	add(t, &b, "elsewhere", 0x200, 0x10, constant(2))
+	add(t, &b, "new", 0x110, 0x10, constant(4))
+	if b.Read(0x110, p); p[0] != 4 {
+		t.Errorf("the new block reads as %#x", p[0])
+	}
+}
+
+func TestRemoveWhileRunning(t *testing.T) {
+	var b bus.Bus
+	add(t, &b, "stays", 0, 1, constant(7))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		var p [1]byte
+		for range 1000 {
+			if !b.Read(0, p[:]) || p[0] != 7 {
+				t.Error("the one that stays went away")
+				return
+			}
+			if b.Read(10, p[:]); p[0] != 9 && p[0] != 0xFF {
+				t.Errorf("read %#x", p[0])
+				return
+			}
+		}
+	})
+	for range 100 {
+		add(t, &b, "moves", 10, 1, constant(9))
+		b.Remove(10)
+	}
+	wg.Wait()
+}
+
 type constant byte
 
 func (c constant) Read(_ uint64, p []byte) {
