@@ -13,10 +13,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-)
 
-// maxInput bounds the file.
-const maxInput = 1 << 20
+	"github.com/mayfly-vm/mayfly/internal/yamljson"
+)
 
 const (
 	exitSense = 1
@@ -30,11 +29,11 @@ func main() {
 	if err := confine(); err != nil {
 		fail(exitHost, err)
 	}
-	in, err := io.ReadAll(io.LimitReader(os.Stdin, maxInput+1))
+	in, err := io.ReadAll(io.LimitReader(os.Stdin, yamljson.MaxInput+1))
 	if err != nil {
 		fail(exitHost, err)
 	}
-	out, err := convert(in)
+	out, err := yamljson.Convert(in)
 	if err != nil {
 		fail(exitSense, err)
 	}

@@ -97,7 +97,7 @@ func (f *Flag) set(value string) error {
 	if f.Groups != nil {
 		return f.Groups.Add().Set(value)
 	}
-	if f.Values != nil && f.Arg != "" {
+	if f.Values != nil {
 		for _, v := range f.Values {
 			if v == value {
 				return f.Set(value)

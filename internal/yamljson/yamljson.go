@@ -1,4 +1,6 @@
-package main
+// Package yamljson turns YAML into JSON whose values stand in the lines that they
+// had. It is for the program mayfly-config: it links a YAML library.
+package yamljson
 
 import (
 	"bytes"
@@ -11,6 +13,9 @@ import (
 
 	"go.yaml.in/yaml/v3"
 )
+
+// MaxInput is the longest file, in bytes.
+const MaxInput = 1 << 20
 
 // Limits of what comes out, against aliases that name aliases.
 const (
@@ -32,10 +37,10 @@ func errorAt(line int, format string, a ...any) error {
 	return &Error{line, fmt.Sprintf(format, a...)}
 }
 
-// convert returns JSON for YAML, each value in its line.
-func convert(in []byte) ([]byte, error) {
-	if len(in) > maxInput {
-		return nil, errorAt(0, "more than %d KiB: that is no description of a machine", maxInput>>10)
+// Convert returns JSON for YAML, each value in its line. Errors are *[Error].
+func Convert(in []byte) ([]byte, error) {
+	if len(in) > MaxInput {
+		return nil, errorAt(0, "more than %d KiB: that is no description of a machine", MaxInput>>10)
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(in))
 	var doc yaml.Node
