@@ -47,9 +47,9 @@ func TestCheckGuest(t *testing.T) {
 				Cmdline: check.Cmdline(check.Options{Memory: c.memory * mib, CPUs: c.cpus, Modules: []uint32{check.Sum(module)}, Task: real, X2APIC: c.x2apic}),
 			})
 			g.ends(mayfly.PowerOff)
-			r, err := check.Parse(bytes.NewReader([]byte(g.out.text())))
+			r, err := check.Parse(bytes.NewReader([]byte(g.out.Text())))
 			if err != nil {
-				t.Fatalf("%v\n%s", err, g.out.tail())
+				t.Fatalf("%v\n%s", err, g.out.Tail())
 			}
 			task, skipped := false, 0
 			for _, p := range r.Points {

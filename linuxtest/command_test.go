@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mayfly-vm/mayfly/internal/screen"
 	"github.com/mayfly-vm/mayfly/lab/kernels"
 )
 
@@ -81,22 +82,22 @@ func TestSignalPressesPowerButton(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), program, "run", smallKernel, "--initrd", initrdFile, "--cmdline", "quiet mayfly.report=none mayfly.test=button "+steadyTick())
-	out := newScreen()
+	out := screen.New()
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := out.wait(ctx, "button: ready\n"); err != nil {
+	if err := out.Wait(ctx, "button: ready\n"); err != nil {
 		cmd.Process.Kill()
-		t.Fatalf("%v\n%s", err, out.tail())
+		t.Fatalf("%v\n%s", err, out.Tail())
 	}
 	cmd.Process.Signal(syscall.SIGTERM)
 	timer := time.AfterFunc(patience, func() { cmd.Process.Kill() })
 	defer timer.Stop()
-	if err := cmd.Wait(); err != nil || !strings.Contains(out.text(), "button: pressed\n") {
-		t.Errorf("%v\n%s", err, out.tail())
+	if err := cmd.Wait(); err != nil || !strings.Contains(out.Text(), "button: pressed\n") {
+		t.Errorf("%v\n%s", err, out.Tail())
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/internal/screen"
 )
 
 // keyboard is the host's end of a guest's console input.
@@ -56,7 +57,7 @@ func TestConsoleEchoesBothWays(t *testing.T) {
 	}
 	in.types("quit\n")
 	g.ends(mayfly.PowerOff)
-	_, after, _ := strings.Cut(g.out.text(), "echo: ready\n")
+	_, after, _ := strings.Cut(g.out.Text(), "echo: ready\n")
 	got, _, _ := strings.Cut(after, "echo: done\n")
 	if want := "echo: " + strings.Join(lines, "\necho: ") + "\n"; got != want {
 		t.Errorf("%d bytes came back, want %d; they differ from byte %d on", len(got), len(want), common(got, want))
@@ -75,7 +76,7 @@ func common(a, b string) int {
 // TestFloodLosesNothing lets the guest write 64 KiB as fast as it can to a
 // reader that takes its time.
 func TestFloodLosesNothing(t *testing.T) {
-	s := newScreen()
+	s := screen.New()
 	vm, err := mayfly.New(mayfly.Config{Kernel: smallKernel, Initrd: []string{initrdFile}, Cmdline: words("mayfly.test=flood,64", "mayfly.report=none"),
 		Console: mayfly.Console{Out: slowReader{s}}})
 	if err != nil {
@@ -86,7 +87,7 @@ func TestFloodLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	(&guest{t, vm, s}).ends(mayfly.PowerOff)
-	_, after, _ := strings.Cut(s.text(), "flood: begin\n")
+	_, after, _ := strings.Cut(s.Text(), "flood: begin\n")
 	got, _, _ := strings.Cut(after, "flood: end\n")
 	if want := strings.Join(echoed(1024), "\n") + "\n"; got != want {
 		t.Errorf("%d bytes came, want %d; they differ from byte %d on", len(got), len(want), common(got, want))
@@ -94,9 +95,9 @@ func TestFloodLosesNothing(t *testing.T) {
 }
 
 // slowReader takes 10 ms for each piece of output.
-type slowReader struct{ *screen }
+type slowReader struct{ *screen.Screen }
 
 func (r slowReader) Write(p []byte) (int, error) {
 	time.Sleep(10 * time.Millisecond)
-	return r.screen.Write(p)
+	return r.Screen.Write(p)
 }

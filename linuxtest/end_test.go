@@ -38,8 +38,8 @@ func TestEnds(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			g := start(t, mayfly.Config{Kernel: c.kernel, CPUs: 2, OnReboot: mayfly.RebootExit, Cmdline: words(append(c.cmdline, "mayfly.report=none")...)})
 			o := g.ends(c.want)
-			if !strings.Contains(g.out.text(), c.says) {
-				t.Errorf("the console lacks %q\n%s", c.says, g.out.tail())
+			if !strings.Contains(g.out.Text(), c.says) {
+				t.Errorf("the console lacks %q\n%s", c.says, g.out.Tail())
 			}
 			if o.Reason == mayfly.TripleFault && !strings.Contains(o.Detail, "rip 0xffffffff") && !strings.Contains(o.Detail, "registers are lost") {
 				t.Errorf("detail %q", o.Detail)
@@ -65,7 +65,7 @@ func TestRebootInPlace(t *testing.T) {
 			for range 2 {
 				g.says("ask: ready")
 				expect(t, c, g.vm.Plan(), g.report())
-				g.out.forget()
+				g.out.Forget()
 				in.types("reboot\n")
 			}
 			g.says("ask: ready")
@@ -112,7 +112,7 @@ func TestPause(t *testing.T) {
 	}
 	g.ends(mayfly.PowerOff)
 	expect(t, c, g.vm.Plan(), g.report())
-	if _, err := report.Parse([]byte(g.out.text())); err != nil {
+	if _, err := report.Parse([]byte(g.out.Text())); err != nil {
 		t.Error(err)
 	}
 }

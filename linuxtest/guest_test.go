@@ -1,15 +1,14 @@
 package linuxtest
 
 import (
-	"bytes"
 	"context"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/testinit/report"
+	"github.com/mayfly-vm/mayfly/internal/screen"
 	"github.com/mayfly-vm/mayfly/lab"
 )
 
@@ -40,7 +39,7 @@ func steadyTick() string {
 type guest struct {
 	t   testing.TB
 	vm  *mayfly.VM
-	out *screen
+	out *screen.Screen
 }
 
 // start boots. It fills in initrd and command line if there are none.
@@ -52,7 +51,7 @@ func start(t testing.TB, c mayfly.Config) *guest {
 	if c.Cmdline == "" {
 		c.Cmdline = words()
 	}
-	g := &guest{t: t, out: newScreen()}
+	g := &guest{t: t, out: screen.New()}
 	c.Console.Out = g.out
 	var err error
 	if g.vm, err = mayfly.New(c); err != nil {
@@ -72,7 +71,7 @@ func (g *guest) wait() mayfly.Outcome {
 	defer cancel()
 	o, err := g.vm.Wait(ctx)
 	if err != nil {
-		g.t.Fatalf("%v\n%s", err, g.out.tail())
+		g.t.Fatalf("%v\n%s", err, g.out.Tail())
 	}
 	return o
 }
@@ -82,7 +81,7 @@ func (g *guest) ends(want mayfly.Reason) mayfly.Outcome {
 	g.t.Helper()
 	o := g.wait()
 	if o.Reason != want {
-		g.t.Fatalf("the guest ended: %v (%s), want: %v\n%s", o.Reason, o.Detail, want, g.out.tail())
+		g.t.Fatalf("the guest ended: %v (%s), want: %v\n%s", o.Reason, o.Detail, want, g.out.Tail())
 	}
 	return o
 }
@@ -92,85 +91,20 @@ func (g *guest) says(line string) {
 	g.t.Helper()
 	ctx, cancel := context.WithTimeout(g.t.Context(), patience)
 	defer cancel()
-	if err := g.out.wait(ctx, line+"\n"); err != nil {
-		g.t.Fatalf("the guest did not say %q: %v\n%s", line, err, g.out.tail())
+	if err := g.out.Wait(ctx, line+"\n"); err != nil {
+		g.t.Fatalf("the guest did not say %q: %v\n%s", line, err, g.out.Tail())
 	}
 }
 
 // report is the guest's last report.
 func (g *guest) report() *report.Report {
 	g.t.Helper()
-	r, err := report.Parse([]byte(g.out.text()))
+	r, err := report.Parse([]byte(g.out.Text()))
 	if err != nil {
-		g.t.Fatalf("%v\n%s", err, g.out.tail())
+		g.t.Fatalf("%v\n%s", err, g.out.Tail())
 	}
 	if len(r.Errors) > 0 {
 		g.t.Errorf("the guest could not read: %q", r.Errors)
 	}
 	return r
-}
-
-// screen keeps what a guest writes, without carriage returns.
-type screen struct {
-	mu   sync.Mutex
-	buf  bytes.Buffer
-	more chan struct{} // closed and replaced at each write
-}
-
-func newScreen() *screen { return &screen{more: make(chan struct{})} }
-
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range p {
-		if c != '\r' {
-			s.buf.WriteByte(c)
-		}
-	}
-	close(s.more)
-	s.more = make(chan struct{})
-	return len(p), nil
-}
-
-func (s *screen) text() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.buf.String()
-}
-
-// forget empties the screen.
-func (s *screen) forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.buf.Reset()
-}
-
-// tail is the end of the console, for a message.
-func (s *screen) tail() string {
-	const keep = 3000
-	t := s.text()
-	if len(t) > keep {
-		t = "…" + t[len(t)-keep:]
-	}
-	return "The console ends with:\n" + t
-}
-
-// wait returns when the text is there.
-func (s *screen) wait(ctx context.Context, text string) error {
-	from := 0
-	for {
-		s.mu.Lock()
-		b, more := s.buf.Bytes(), s.more
-		found := bytes.Contains(b[from:], []byte(text))
-		from = max(0, len(b)-len(text))
-		s.mu.Unlock()
-		if found {
-			return nil
-		}
-		select {
-		case <-more:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }
