@@ -31,6 +31,7 @@ type Device struct {
 	path string
 	// faults is signalled by the kernel when it gives up on a queue.
 	faults faults
+	owned  bool
 }
 
 // ErrUnavailable is wrapped by Open's errors: the kernel has no such device, or
@@ -40,19 +41,27 @@ var ErrUnavailable = errors.New("not available here")
 // Available tells whether path can be opened.
 func Available(path string) bool { return unix.Access(path, unix.R_OK|unix.W_OK) == nil }
 
-// Open opens the device at path and makes this process its owner: from now on the
-// kernel works in this process's memory.
+// Open opens the device at path. What costs time is left to Own.
 func Open(path string) (*Device, error) {
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, openError(path, err)
 	}
-	d := &Device{fd: fd, path: path}
-	if err := d.call(setOwner, "VHOST_SET_OWNER", 0); err != nil {
-		unix.Close(fd)
-		return nil, err
+	return &Device{fd: fd, path: path}, nil
+}
+
+// Own makes this process the device's owner (VHOST_SET_OWNER): the kernel starts
+// a thread that works in this process's memory. Setup does it where it was not
+// done.
+func (d *Device) Own() error {
+	if d.owned {
+		return nil
 	}
-	return d, nil
+	if err := d.call(setOwner, "VHOST_SET_OWNER", 0); err != nil {
+		return err
+	}
+	d.owned = true
+	return nil
 }
 
 func openError(path string, err error) error {

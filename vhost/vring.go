@@ -14,6 +14,9 @@ func (d *Device) Setup(s *virtio.Session, features virtio.Feature) error {
 	if s.Features.Has(virtio.FeatureRingPacked) {
 		return fmt.Errorf("%s: the driver uses packed rings, which the kernel does not serve", d.path)
 	}
+	if err := d.Own(); err != nil {
+		return err
+	}
 	if err := d.SetFeatures(features); err != nil {
 		return err
 	}
