@@ -12,7 +12,7 @@ import (
 // are made of it.
 func (o *runOptions) machine() []option.Flag {
 	c := &o.cfg
-	return []option.Flag{
+	return append(append([]option.Flag{
 		{Name: "kernel", Arg: "FILE", Help: "the kernel, in place of KERNEL", Value: option.Path(&c.Kernel)},
 		{Name: "initrd", Arg: "FILE", Many: true, Help: "the initial RAM disk; several are joined in their order, as Linux expects", Value: files(&c.Initrd)},
 		{Name: "cmdline", Arg: "TEXT", Many: true, Help: "add to the kernel's command line", Value: o.cmdline.words()},
@@ -27,9 +27,10 @@ func (o *runOptions) machine() []option.Flag {
 		{Name: "prealloc", Help: "take all guest memory from the host before the guest starts", Value: option.Bool(&c.Prealloc)},
 		{Name: "on-reboot", Arg: "WHAT", Default: "restart", Help: "what a reboot of the guest does",
 			Value: option.Choice(&c.OnReboot, option.Name[mayfly.Reboot]{Name: "restart", Value: mayfly.RebootRestart}, option.Name[mayfly.Reboot]{Name: "exit", Value: mayfly.RebootExit})},
+	}, o.devices()...), []option.Flag{
 		{Name: "cache-dir", Arg: "DIR", Help: "where unpacked kernels are kept (default: mayfly/kernels in the user's cache folder)", Value: option.Path(&c.CacheDir)},
 		kvmFlag(&c.KVM),
-	}
+	}...)
 }
 
 // files is for names of files.

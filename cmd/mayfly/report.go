@@ -34,13 +34,17 @@ func badLine(err error, command string) int {
 	}
 	var file *document.Error
 	var path *fs.PathError
+	isFile := errors.As(u.Err, &file)
+	if isFile {
+		err = file
+	}
 	switch {
-	case errors.As(u.Err, &file):
-		say(file.Error())
-		return exitUsage
 	case errors.As(u.Err, &path), errors.As(u.Err, new(*document.HostError)):
 		say(err.Error())
 		return exitError
+	case isFile:
+		say(err.Error())
+		return exitUsage
 	}
 	return usage(err, command)
 }

@@ -61,7 +61,11 @@ type Error struct {
 	File string
 	Line int // 0: unknown
 	Msg  string
+	Err  error // what a value was refused for, if that was it
 }
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
 
 // Error is one line: file, line, what was found, what can be.
 func (e *Error) Error() string {

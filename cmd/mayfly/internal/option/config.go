@@ -1,6 +1,7 @@
 package option
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -14,7 +15,8 @@ func Apply(flags []Flag, n *document.Node) error {
 }
 
 func errorAt(line int, format string, args ...any) error {
-	return &document.Error{Line: line, Msg: fmt.Sprintf(format, args...)}
+	err := fmt.Errorf(format, args...)
+	return &document.Error{Line: line, Msg: err.Error(), Err: errors.Unwrap(err)}
 }
 
 // object sets the flags, or keys, that an object has.
@@ -93,7 +95,7 @@ func applyOne(f *Flag, n *document.Node, at string) error {
 		return errorAt(n.Line, "%s: found %s: write %q, with quotes", at, n.Text, n.Text)
 	}
 	if err := f.set(n.Text); err != nil {
-		return errorAt(n.Line, "%s %q: %v", at, n.Text, err)
+		return errorAt(n.Line, "%s %q: %w", at, n.Text, err)
 	}
 	return nil
 }
@@ -102,7 +104,7 @@ func applyGroup(f *Flag, n *document.Node, at string) error {
 	switch n.Kind {
 	case document.String:
 		if err := f.Groups.Add().Set(n.Text); err != nil {
-			return errorAt(n.Line, "%s %q: %v", at, n.Text, err)
+			return errorAt(n.Line, "%s %q: %w", at, n.Text, err)
 		}
 		return nil
 	case document.Bool:
@@ -119,7 +121,7 @@ func applyGroup(f *Flag, n *document.Node, at string) error {
 			return err
 		}
 		if err := g.check(); err != nil {
-			return errorAt(n.Line, "%s: %v", at, err)
+			return errorAt(n.Line, "%s: %w", at, err)
 		}
 		return nil
 	}
