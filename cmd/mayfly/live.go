@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/internal/terminal"
 )
 
 // live starts the machine and stays until its end.
@@ -21,11 +22,18 @@ func (o *runOptions) live() int {
 	}
 	defer vm.Close()
 
-	// Signals before the terminal: one that ends the program in between would leave it raw.
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGCONT)
+	listen := func() {
+		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGCONT)
+		signal.Ignore(syscall.SIGPIPE) // words that nobody reads are no reason to die with the terminal raw
+	}
 	defer signal.Stop(signals)
-	signal.Ignore(syscall.SIGPIPE) // words that nobody reads are no reason to die with the terminal raw
+	// Signals before the terminal: one that ends the program in between would leave it raw. Without a terminal one may end it while
+	// there is no machine: Go hands each of them to another thread, which takes a tenth of such a start.
+	tty := terminal.Is(os.Stdin)
+	if tty {
+		listen()
+	}
 	if err := con.open(); err != nil {
 		return fail(err, "run")
 	}
@@ -38,6 +46,9 @@ func (o *runOptions) live() int {
 	if err := vm.Start(context.Background()); err != nil {
 		con.Restore()
 		return fail(err, "run")
+	}
+	if !tty {
+		listen()
 	}
 	k := &killer{vm: vm, say: con.Say, resumed: con.term.Reapply, over: make(chan struct{}), code: make(chan int, 1)}
 	if o.quiet {

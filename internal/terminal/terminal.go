@@ -24,6 +24,12 @@ type Terminal struct {
 	set   bool // raw is in force, so saved is owed
 }
 
+// Is says whether f is a terminal.
+func Is(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
 // Open looks at a file and, if it is a terminal, makes it raw. Anything else (a
 // pipe, a file, /dev/null, a closed descriptor) is left alone. A terminal that
 // belongs to another process group at the moment (`mayfly run … &`) is neither
