@@ -8,6 +8,7 @@ import (
 	"github.com/mayfly-vm/mayfly/kernel"
 	"github.com/mayfly-vm/mayfly/loader"
 	"github.com/mayfly-vm/mayfly/timeline"
+	"github.com/mayfly-vm/mayfly/virtio/blk"
 )
 
 // Limits of a machine.
@@ -56,6 +57,9 @@ const (
 	BusPCI             // virtio-pci behind a host bridge, with MSI-X
 )
 
+// Disk is a virtio-blk device.
+type Disk = blk.Config
+
 // Console is the other end of the first serial port.
 type Console struct {
 	// In is read until its end or the machine's. The latter interrupts the Read if
@@ -83,6 +87,7 @@ type Config struct {
 	Prealloc  bool   // all memory present before the start
 
 	Bus     Bus
+	Disks   []Disk
 	Devices []Device // devices of the embedding program's own
 	// Report is told what goes wrong with a device while the machine lives on: a
 	// driver's mistakes, a disk that is gone. nil: nobody is. It must not block, and

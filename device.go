@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/mayfly-vm/mayfly/virtio"
+	"github.com/mayfly-vm/mayfly/virtio/blk"
 	"github.com/mayfly-vm/mayfly/virtio/mmio"
 )
 
@@ -93,6 +94,13 @@ type deviceSpec struct {
 
 // devices lists the configuration's virtio devices in the order of their places.
 func (c *Config) devices() (list []deviceSpec) {
+	for _, d := range c.Disks {
+		name := "disk " + d.Path
+		if d.Report == nil {
+			d.Report = c.reporter(name)
+		}
+		list = append(list, deviceSpec{name, virtio.TypeBlock, d.Packed, opener(blk.New, d)})
+	}
 	for _, d := range c.Devices {
 		list = append(list, deviceSpec{d.Name, d.Device.Type(), d.Packed, func() (virtio.Device, error) { return d.Device, nil }})
 	}
@@ -128,9 +136,22 @@ func (vm *VM) closeDevices() {
 	vm.cfg.Devices = nil
 }
 
-// report tells the program of a device's trouble.
-func (vm *VM) report(name string, err error) {
-	if vm.cfg.Report != nil {
-		vm.cfg.Report(fmt.Errorf("%s: %w", name, err))
+// opener puts off a device package's New.
+func opener[C any, D virtio.Device](open func(C) (D, error), c C) func() (virtio.Device, error) {
+	return func() (virtio.Device, error) {
+		d, err := open(c)
+		if err != nil {
+			return nil, err // not a D that is nil
+		}
+		return d, nil
 	}
+}
+
+// reporter tells the program of a device's trouble, under the device's name.
+func (c *Config) reporter(name string) func(error) {
+	report := c.Report
+	if report == nil {
+		return nil
+	}
+	return func(err error) { report(fmt.Errorf("%s: %w", name, err)) }
 }

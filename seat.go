@@ -22,7 +22,7 @@ func (b *board) addVirtio() error {
 		s := &seat{instance: virtio.New(d.Device, virtio.Options{
 			Memory: b.mem,
 			Packed: d.Packed,
-			Report: func(err error) { b.vm.report(d.Name, err) },
+			Report: b.vm.cfg.reporter(d.Name),
 		})}
 		b.seats = append(b.seats, s)
 		if err := b.overMMIO(s, at); err != nil {
