@@ -49,12 +49,17 @@ func (c *console) SetReadDeadline(t time.Time) error { return c.reader.SetReadDe
 // Say writes a line for the user while the guest runs: a raw terminal doesn't return the carriage by itself.
 func (c *console) Say(text string) {
 	end := "\n"
-	if c.term.IsTerminal() {
+	if c.term != nil && c.term.IsTerminal() {
 		end = "\r\n"
 		text = "\r" + strings.ReplaceAll(text, "\n", end)
 	}
 	os.Stderr.WriteString(text + end)
 }
 
-// Restore gives the terminal back as it was.
-func (c *console) Restore() { c.term.Restore() }
+// Restore gives the terminal back as it was: what is typed from now on is for the shell.
+func (c *console) Restore() {
+	if c.reader != nil {
+		_ = c.reader.Close()
+	}
+	c.term.Restore()
+}

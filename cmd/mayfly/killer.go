@@ -11,8 +11,10 @@ type killer struct {
 		PowerButton() error
 		Kill() error
 	}
-	say     func(string) // words for the user
-	resumed func()       // the program goes on after a stop
+	say     func(string)   // words for the user
+	resumed func()         // the program goes on after a stop
+	started chan struct{}  // closed when the machine runs
+	abort   func(code int) // ends a start that is under way
 	over    chan struct{}
 	code    chan int // gets the exit code of a killed machine when over is closed
 }
@@ -27,19 +29,37 @@ func (k *killer) listen(signals <-chan os.Signal, left <-chan struct{}) {
 			return
 		case <-left:
 			left = nil
-			_ = k.vm.Kill() // fails only when the machine has ended already
+			k.kill(code)
 		case s := <-signals:
 			switch {
 			case s == syscall.SIGCONT:
 				k.resumed()
-			case (s == syscall.SIGINT || s == syscall.SIGTERM) && !pressed:
+			case (s == syscall.SIGINT || s == syscall.SIGTERM) && !pressed && k.running():
 				pressed = true
 				k.say("pressing the guest's power button; the same again kills the machine")
 				_ = k.vm.PowerButton()
 			default:
 				code = 128 + int(s.(syscall.Signal))
-				_ = k.vm.Kill()
+				k.kill(code)
 			}
 		}
+	}
+}
+
+func (k *killer) running() bool {
+	select {
+	case <-k.started:
+		return true
+	default:
+		return false
+	}
+}
+
+// kill ends the machine, or its start: then nobody could press a button.
+func (k *killer) kill(code int) {
+	if k.running() {
+		_ = k.vm.Kill() // fails only when the machine has ended already
+	} else {
+		k.abort(code)
 	}
 }

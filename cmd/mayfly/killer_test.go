@@ -34,7 +34,8 @@ func TestKiller(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			vm := fakeVM{make(chan string, 8)}
-			k := &killer{vm: vm, say: func(string) {}, resumed: func() { vm.calls <- "resumed" }, over: make(chan struct{}), code: make(chan int, 1)}
+			k := &killer{vm: vm, say: func(string) {}, resumed: func() { vm.calls <- "resumed" }, started: make(chan struct{}), over: make(chan struct{}), code: make(chan int, 1)}
+			close(k.started)
 			signals, left := make(chan os.Signal), make(chan struct{})
 			go k.listen(signals, left)
 			for _, s := range c.signals {
@@ -54,6 +55,29 @@ func TestKiller(t *testing.T) {
 				t.Errorf("code %d, want %d", code, c.code)
 			}
 		})
+	}
+}
+
+// A start under way is ended by the first signal: there is no button yet.
+func TestKillerWhileStarting(t *testing.T) {
+	for s, want := range map[syscall.Signal]int{syscall.SIGINT: exitInt, syscall.SIGTERM: exitTerm, syscall.SIGHUP: exitHangup, 0: exitOK} {
+		aborted := make(chan int, 8)
+		k := &killer{abort: func(code int) { aborted <- code }, started: make(chan struct{}), over: make(chan struct{}), code: make(chan int, 1)}
+		signals, left := make(chan os.Signal), make(chan struct{})
+		go k.listen(signals, left)
+		if s == 0 {
+			close(left)
+		} else {
+			signals <- s
+		}
+		if code := <-aborted; code != want {
+			t.Errorf("%v: aborted with %d, want %d", s, code, want)
+		}
+		close(k.started)
+		close(k.over)
+		if code := <-k.code; code != want {
+			t.Errorf("%v: code %d, want %d", s, code, want)
+		}
 	}
 }
 

@@ -7,14 +7,20 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/internal/terminal"
 )
 
+// startGrace is how long a start that shall end may take to do so by itself. One in the middle of a long call to the
+// kernel, which makes gigabytes of memory present, doesn't hear of it.
+const startGrace = time.Second
+
 // live starts the machine and stays until its end.
 func (o *runOptions) live() int {
 	con := newConsole()
+	o.cfg.Report = func(err error) { con.Say(programName + ": " + err.Error()) }
 	o.cfg.Console = mayfly.Console{In: con, Out: os.Stdout}
 	vm, err := mayfly.New(o.cfg)
 	if err != nil {
@@ -43,18 +49,36 @@ func (o *runOptions) live() int {
 			con.Say(programName + ": " + err.Error())
 		}
 	}
-	if err := vm.Start(context.Background()); err != nil {
-		con.Restore()
-		return fail(err, "run")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	k := &killer{vm: vm, say: con.Say, resumed: con.term.Reapply, started: make(chan struct{}), over: make(chan struct{}), code: make(chan int, 1)}
+	k.abort = func(code int) {
+		cancel()
+		time.AfterFunc(startGrace, func() {
+			if !k.running() {
+				con.Restore()
+				say("the machine was killed while it started")
+				os.Exit(code)
+			}
+		})
 	}
-	if !tty {
-		listen()
-	}
-	k := &killer{vm: vm, say: con.Say, resumed: con.term.Reapply, over: make(chan struct{}), code: make(chan int, 1)}
 	if o.quiet {
 		k.say = func(string) {}
 	}
 	go k.listen(signals, con.left)
+	err = vm.Start(ctx)
+	close(k.started)
+	if err != nil {
+		close(k.over)
+		killed := <-k.code
+		con.Restore()
+		if ctx.Err() != nil {
+			say("the machine was killed while it started")
+			return killed
+		}
+		return fail(err, "run")
+	}
+	con.term.TakeKeys()
 	outcome, err := vm.Wait(context.Background())
 	close(k.over)
 	killed := <-k.code

@@ -9,12 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readSize is the most bytes taken from the input at once.
-const readSize = 256
-
-// Events are called from Read for a user's commands; any may be nil.
+// Events are called for a user's commands; any may be nil. Leave and Help come when
+// they are typed, Break comes from the Read that has got to it: the guest gets it
+// and what was typed before in their order.
 type Events struct {
-	Leave func() // Read returns io.EOF from then on
+	Leave func() // what was typed before can still be read
 	Help  func() // nil: nothing; commonly writes HelpText to the terminal
 	Break func()
 }
@@ -29,24 +28,24 @@ type Reader struct {
 	wake     int          // eventfd: the deadline changed
 	deadline atomic.Int64 // Unix time in nanoseconds; 0: none
 	closed   atomic.Bool
-	ended    bool
-
-	escape Escape
-	buf    [readSize]byte
-	in     []byte // in buf: read, and not looked at yet
-	outBuf [readSize + 1]byte
-	out    []byte // in outBuf: for the guest
-	breaks bool   // a break follows out: the guest gets both in the order they were typed
+	typed    *typed // of a terminal: what was typed
+	ended    bool   // of any other input
 }
 
 // Reader returns a reader of the terminal's input. The caller closes it, which
-// doesn't close the file. There should be only one.
+// doesn't close the file. There should be only one. From now on the user's commands
+// are obeyed, whether anybody reads or not.
 func (t *Terminal) Reader(e Events) (*Reader, error) {
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	return &Reader{term: t, events: e, wake: wake}, nil
+	r := &Reader{term: t, events: e, wake: wake}
+	if t.tty && t.fd >= 0 {
+		r.typed = newTyped()
+		go r.watch()
+	}
+	return r, nil
 }
 
 // Read implements io.Reader. Only one goroutine may read.
@@ -54,46 +53,23 @@ func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	if r.typed != nil {
+		return r.readTyped(p)
+	}
 	for {
-		if len(r.out) > 0 {
-			n := copy(p, r.out)
-			r.out = r.out[n:]
-			return n, nil
-		}
-		if r.breaks {
-			r.breaks = false
-			call(r.events.Break)
-			continue
-		}
-		if r.ended || r.closed.Load() {
+		if r.ended || r.closed.Load() || r.term.fd < 0 {
 			return 0, io.EOF
 		}
-		if len(r.in) > 0 {
-			r.filter()
-			continue
-		}
-		if err := r.fill(); err != nil {
+		ready, err := r.wait()
+		if err != nil {
 			return 0, err
 		}
-	}
-}
-
-// filter looks at the input up to the next command, and obeys that.
-func (r *Reader) filter() {
-	if !r.term.tty {
-		r.out, r.in = r.in, nil
-		return
-	}
-	out, n, action := r.escape.Next(r.outBuf[:0], r.in)
-	r.out, r.in = out, r.in[n:]
-	switch action {
-	case Leave:
-		r.ended, r.in = true, nil
-		call(r.events.Leave)
-	case Help:
-		call(r.events.Help)
-	case Break:
-		r.breaks = true
+		if !ready {
+			continue
+		}
+		if n := r.fill(p); n > 0 {
+			return n, nil
+		}
 	}
 }
 
@@ -103,46 +79,44 @@ func call(f func()) {
 	}
 }
 
-// fill waits for input, and reads it. At the input's end it sets ended.
-func (r *Reader) fill() error {
+// wait returns when there is input, and false when something else happened.
+func (r *Reader) wait() (bool, error) {
 	fds := [2]unix.PollFd{{Fd: int32(r.term.fd), Events: unix.POLLIN}, {Fd: int32(r.wake), Events: unix.POLLIN}}
-	if r.term.fd < 0 {
-		r.ended = true
-		return nil
-	}
 	timeout := -1
-	if at := r.deadline.Load(); at != 0 {
+	if at := r.deadline.Load(); at != 0 && r.typed == nil {
 		left := time.Until(time.Unix(0, at))
 		if left <= 0 {
-			return os.ErrDeadlineExceeded
+			return false, os.ErrDeadlineExceeded
 		}
 		timeout = int(min(left.Milliseconds()+1, 1<<30))
 	}
 	if _, err := unix.Poll(fds[:], timeout); err != nil {
 		if err == unix.EINTR {
-			return nil
+			return false, nil
 		}
-		return os.NewSyscallError("poll", err)
+		return false, os.NewSyscallError("poll", err)
 	}
 	if fds[1].Revents != 0 {
 		var count [8]byte
 		_, _ = unix.Read(r.wake, count[:])
-		return nil
+		return false, nil
 	}
-	if fds[0].Revents == 0 {
-		return nil
-	}
-	n, err := unix.Read(r.term.fd, r.buf[:])
+	return fds[0].Revents != 0, nil
+}
+
+// fill reads. At the input's end it sets ended.
+func (r *Reader) fill(p []byte) int {
+	n, err := unix.Read(r.term.fd, p)
 	switch {
 	case err == unix.EINTR || err == unix.EAGAIN:
+		return 0
 	case err != nil || n <= 0:
 		// EIO is a terminal that was hung up, EBADF an input that is closed,
 		// EISDIR a directory: input all the same that never comes.
 		r.ended = true
-	default:
-		r.in = r.buf[:n]
+		return 0
 	}
-	return nil
+	return n
 }
 
 // SetReadDeadline makes a Read under way, and later ones, return
@@ -156,7 +130,11 @@ func (r *Reader) SetReadDeadline(t time.Time) error {
 		at = max(t.UnixNano(), 1)
 	}
 	r.deadline.Store(at)
-	r.interrupt()
+	if r.typed != nil {
+		r.typed.signal()
+	} else {
+		r.interrupt()
+	}
 	return nil
 }
 
@@ -164,11 +142,18 @@ func (r *Reader) interrupt() {
 	_, _ = unix.Write(r.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 }
 
-// Close gives back the reader's descriptor. No Read may be under way: interrupt
-// it by SetReadDeadline before.
+// Close ends the reading: nothing more is taken from the input. A Read of what was
+// typed returns io.EOF; of any other input none may be under way, interrupt it by
+// SetReadDeadline before.
 func (r *Reader) Close() error {
 	if r.closed.Swap(true) {
 		return nil
+	}
+	if r.typed != nil {
+		r.typed.signal()
+		r.typed.makeRoom()
+		r.interrupt()
+		<-r.typed.done
 	}
 	return os.NewSyscallError("close", unix.Close(r.wake))
 }

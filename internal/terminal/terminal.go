@@ -30,8 +30,10 @@ func Is(f *os.File) bool {
 	return err == nil
 }
 
-// Open looks at a file and, if it is a terminal, makes it raw. Anything else (a
-// pipe, a file, /dev/null, a closed descriptor) is left alone. A terminal that
+// Open looks at a file and, if it is a terminal, makes it raw, except that the keys
+// for signals (Ctrl-C, Ctrl-\) still send them: until TakeKeys nobody else could
+// answer them. Anything else (a pipe, a file, /dev/null, a closed descriptor) is
+// left alone. A terminal that
 // belongs to another process group at the moment (`mayfly run … &`) is neither
 // changed nor read: both would stop the program.
 //
@@ -57,11 +59,24 @@ func Open(f *os.File) (*Terminal, error) {
 	}
 	t.saved, t.raw = *old, *old
 	makeRaw(&t.raw)
+	t.raw.Lflag |= old.Lflag & unix.ISIG
 	if err := unix.IoctlSetTermios(t.fd, unix.TCSETS, &t.raw); err != nil {
 		return nil, fmt.Errorf("terminal: %s can't be made raw: %w; run it with standard input from /dev/null if no input is needed", f.Name(), err)
 	}
 	t.set = true
 	return t, nil
+}
+
+// TakeKeys gives all keys to the guest, those for signals too: once there is one.
+func (t *Terminal) TakeKeys() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.set && t.raw.Lflag&unix.ISIG != 0 {
+		t.raw.Lflag &^= unix.ISIG
+		if t.foreground() {
+			_ = unix.IoctlSetTermios(t.fd, unix.TCSETS, &t.raw) // as Open could
+		}
+	}
 }
 
 // IsTerminal says whether the input is a terminal, where Escape's keys count.

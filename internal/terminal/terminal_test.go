@@ -78,6 +78,10 @@ func TestRawAndBack(t *testing.T) {
 	if !term.IsTerminal() {
 		t.Fatal("a pseudo-terminal is no terminal")
 	}
+	if s := settings(t, slave); s.Lflag&(unix.ICANON|unix.ECHO|unix.ISIG) != unix.ISIG {
+		t.Fatalf("before anybody takes them, keys must send signals: %+v", s)
+	}
+	term.TakeKeys()
 	raw := settings(t, slave)
 	if raw.Lflag&(unix.ICANON|unix.ECHO|unix.ISIG) != 0 || raw.Oflag&unix.OPOST != 0 || raw.Iflag&(unix.ICRNL|unix.IXON) != 0 {
 		t.Fatalf("not raw: %+v", raw)
@@ -136,11 +140,12 @@ func TestRestoredAfterPanic(t *testing.T) {
 func TestKeys(t *testing.T) {
 	master, slave := pty(t)
 	term := open(t, slave)
-	var log bytes.Buffer
+	term.TakeKeys()
+	commands := make(chan string, 8)
 	r := reader(t, term, terminal.Events{
-		Leave: func() { log.WriteString("leave ") },
-		Help:  func() { log.WriteString("help ") },
-		Break: func() { log.WriteString("break ") },
+		Leave: func() { commands <- "leave" },
+		Help:  func() { commands <- "help" },
+		Break: func() { commands <- "break" },
 	})
 	if _, err := master.WriteString("a\x01h\x03\x01bt\x01\x01\r\x01xlost"); err != nil {
 		t.Fatal(err)
@@ -149,8 +154,69 @@ func TestKeys(t *testing.T) {
 	if err != nil || string(got) != "a\x03t\x01\r" {
 		t.Fatalf("the guest got %q, %v", got, err)
 	}
-	if log.String() != "help break leave " {
-		t.Fatalf("commands: %q", log.String())
+	seen := map[string]int{}
+	for range 3 {
+		seen[<-commands]++ // the end comes behind them all
+	}
+	if seen["help"] != 1 || seen["leave"] != 1 || seen["break"] != 1 {
+		t.Fatalf("commands: %v", seen)
+	}
+}
+
+// A guest that reads nothing keeps nobody from leaving.
+func TestLeaveIsSeenBehindUnreadInput(t *testing.T) {
+	master, slave := pty(t)
+	term := open(t, slave)
+	term.TakeKeys()
+	left := make(chan struct{})
+	r := reader(t, term, terminal.Events{Leave: func() { close(left) }})
+	const much = 100_000
+	text := bytes.Repeat([]byte("0123456789"), much/10)
+	copy(text[much/2:], "\x01b") // a break waits for its turn
+	if _, err := master.Write(append(text, "\x01x"...)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-left:
+	case <-time.After(10 * time.Second):
+		t.Fatal("Ctrl-A x wasn't seen")
+	}
+	got, err := io.ReadAll(r)
+	if err != nil || len(got) != much-2 || !bytes.HasPrefix(got, text[:much/2]) || !bytes.HasSuffix(got, text[much/2+2:]) {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+}
+
+// What is pasted beyond all measure is held up, and not lost.
+func TestNothingTypedIsLost(t *testing.T) {
+	master, slave := pty(t)
+	term := open(t, slave)
+	term.TakeKeys()
+	r := reader(t, term, terminal.Events{})
+	text := bytes.Repeat([]byte("0123456789abcdef"), 3<<20/16)
+	go func() {
+		_, _ = master.Write(text)
+		_, _ = io.WriteString(master, "\x01x")
+	}()
+	got, err := io.ReadAll(r)
+	if err != nil || !bytes.Equal(got, text) {
+		t.Fatalf("%d of %d bytes, %v", len(got), len(text), err)
+	}
+}
+
+func TestCloseEndsRead(t *testing.T) {
+	_, slave := pty(t)
+	r := reader(t, open(t, slave), terminal.Events{})
+	done := make(chan error)
+	go func() {
+		_, err := r.Read(make([]byte, 1))
+		done <- err
+	}()
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != io.EOF {
+		t.Fatal(err)
 	}
 }
 
