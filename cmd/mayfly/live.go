@@ -78,7 +78,11 @@ func (o *runOptions) live() int {
 		}
 		return fail(err, "run")
 	}
-	con.term.TakeKeys()
+	if tty {
+		con.term.TakeKeys()
+	} else {
+		listen()
+	}
 	outcome, err := vm.Wait(context.Background())
 	close(k.over)
 	killed := <-k.code
