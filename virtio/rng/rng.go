@@ -1,0 +1,121 @@
+// Package rng is the virtio entropy device (section 5.4): one queue, whose
+// buffers it fills from the host's random generator.
+package rng
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/mayfly-vm/mayfly/ratelimit"
+	"github.com/mayfly-vm/mayfly/virtio"
+)
+
+// MaxRequest is the most bytes that one request gets. A guest that asks for more
+// is answered with as much, as section 5.4.6 allows: else one request of 4 GiB
+// would keep the host busy for seconds. Linux asks for 64 at a time.
+const MaxRequest = 64 << 10
+
+// batch is how many requests are served before the driver is told.
+const batch = 32
+
+// Config is the device. The zero value is a device without limits.
+type Config struct {
+	// Limits hold the guest to so many bytes and requests a second: each byte costs
+	// the host time.
+	Limits ratelimit.Config
+	// Packed lets the guest use packed rings. It is for who makes the
+	// virtio.Instance; the device itself serves both.
+	Packed bool
+}
+
+// Device is an entropy device. It implements virtio.Device.
+type Device struct {
+	limiter *ratelimit.Limiter
+	stats   counters
+	worker  *virtio.Worker
+	chain   virtio.Chain
+	held    virtio.Vec // chain's, cut to MaxRequest
+
+	mu    sync.Mutex
+	timer *time.Timer
+	queue *virtio.Queue // that the timer wakes; nil between sessions
+}
+
+// New makes a device.
+func New(c Config) (*Device, error) {
+	if err := c.Limits.Check(); err != nil {
+		return nil, fmt.Errorf("rng: limits: %w", err)
+	}
+	d := &Device{limiter: ratelimit.New(c.Limits)}
+	d.timer = time.AfterFunc(time.Hour, d.wake)
+	d.timer.Stop()
+	return d, nil
+}
+
+// Type is virtio.TypeEntropy.
+func (d *Device) Type() virtio.Type { return virtio.TypeEntropy }
+
+// Features are none: section 5.4.3.
+func (d *Device) Features() virtio.Feature { return 0 }
+
+// QueueSizes is one queue. Linux has one request under way.
+func (d *Device) QueueSizes() []uint16 { return queueSizes }
+
+var queueSizes = []uint16{64}
+
+// ReadConfig finds nothing: the device has no configuration space.
+func (d *Device) ReadConfig(off uint64, p []byte) { clear(p) }
+
+// WriteConfig does nothing.
+func (d *Device) WriteConfig(uint64, []byte) {}
+
+// Start serves the queue.
+func (d *Device) Start(s *virtio.Session) error {
+	q := s.Queue(0)
+	if q == nil {
+		return nil
+	}
+	d.mu.Lock()
+	d.queue = q
+	d.mu.Unlock()
+	d.worker = s.Serve(q, func() bool { return d.work(q) })
+	return nil
+}
+
+// Stop ends that. A request that waits for the limits stays in the ring.
+func (d *Device) Stop() {
+	d.timer.Stop()
+	d.mu.Lock()
+	d.queue = nil
+	d.mu.Unlock()
+	if d.worker != nil {
+		d.worker.Stop()
+		d.worker = nil
+	}
+}
+
+// State is nil: nothing is to be remembered.
+func (d *Device) State() any { return nil }
+
+// SetState takes that.
+func (d *Device) SetState(s any) error {
+	if s != nil {
+		return errors.New("rng: the saved state is not an entropy device's")
+	}
+	return nil
+}
+
+// Close has nothing to give back.
+func (d *Device) Close() error { return nil }
+
+// wake lets the worker ask the limits again. The lock keeps the bell of a
+// session that is over from being rung.
+func (d *Device) wake() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.queue != nil {
+		d.queue.Bell().Signal()
+	}
+}

@@ -1,0 +1,52 @@
+package rng
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/virtio"
+)
+
+// work answers up to batch requests.
+func (d *Device) work(q *virtio.Queue) bool {
+	did := false
+	for range batch {
+		if !q.Pop(&d.chain) {
+			break
+		}
+		n := min(d.chain.In.Len(), MaxRequest)
+		if !d.limiter.Take(uint64(n)) {
+			q.Unpop(&d.chain)
+			d.stats.throttled.Add(1)
+			d.timer.Reset(d.limiter.Wait())
+			break
+		}
+		if err := d.fill(n); err != nil {
+			q.Fail(err)
+			break
+		}
+		d.stats.requests.Add(1)
+		d.stats.bytes.Add(uint64(n))
+		q.Push(&d.chain, n)
+		did = true
+	}
+	q.Flush()
+	return did
+}
+
+// fill has the kernel write the first n bytes of the chain's buffers.
+func (d *Device) fill(n int) error {
+	d.held = d.chain.In.Cut(d.held[:0], 0, n)
+	for p := range d.held.Bytes {
+		for len(p) > 0 {
+			// Beyond 256 bytes a signal may cut it short, as the Go runtime's do.
+			got, err := unix.Getrandom(p, 0)
+			if err != nil && err != unix.EINTR {
+				return fmt.Errorf("the host's random generator (getrandom): %w", err)
+			}
+			p = p[max(got, 0):]
+		}
+	}
+	return nil
+}
