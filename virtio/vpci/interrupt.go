@@ -1,0 +1,89 @@
+package vpci
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/mayfly-vm/mayfly/bus"
+	"github.com/mayfly-vm/mayfly/eventfd"
+)
+
+// Bits of the ISR status (section 4.1.4.5).
+const (
+	isrQueue  = 1
+	isrConfig = 2
+)
+
+// interrupt is what the driver assigns a vector to. It may do so at any time, but
+// who has taken FD keeps what was right then.
+type interrupt struct {
+	t      *Transport
+	why    uint32
+	vector uint16 // under Transport.mu
+	to     atomic.Pointer[target]
+}
+
+type target struct{ bus.Message }
+
+func (i *interrupt) init(t *Transport, why uint32) { i.t, i.why, i.vector = t, why, NoVector }
+
+// Signal sends the vector's message; without one the ISR status alone tells.
+func (i *interrupt) Signal() {
+	if to := i.to.Load(); to != nil {
+		to.Signal()
+		return
+	}
+	i.t.isr.Or(i.why)
+}
+
+// FD is the message's; without a vector one that nobody listens to.
+func (i *interrupt) FD() int {
+	if to := i.to.Load(); to != nil {
+		return to.FD()
+	}
+	return i.t.silent.fd()
+}
+
+// assign takes vector v. What can't be had reads back as NoVector (section
+// 4.1.4.3.1).
+func (i *interrupt) assign(v uint16) {
+	i.vector = NoVector
+	i.to.Store(nil)
+	if v == NoVector {
+		return
+	}
+	if m, err := i.t.msix.Use(int(v)); err == nil {
+		i.to.Store(&target{m})
+		i.vector = v
+	}
+}
+
+// silent is an eventfd for back ends that must have one.
+type silent struct {
+	mu sync.Mutex
+	e  *eventfd.FD
+}
+
+func (s *silent) fd() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.e == nil {
+		e, err := eventfd.New()
+		if err != nil {
+			return -1
+		}
+		s.e = e
+	}
+	return s.e.FD()
+}
+
+func (s *silent) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.e == nil {
+		return nil
+	}
+	err := s.e.Close()
+	s.e = nil
+	return err
+}
