@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -77,6 +78,11 @@ func (o *runOptions) live() int {
 			return killed
 		}
 		return fail(err, "run")
+	}
+	if len(vm.Plan().Devices) > 0 {
+		// Each processor in the guest holds one of Go's; with no other left, a device
+		// that has work would wait for the scheduler's watchman, up to 10 ms.
+		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), max(o.cfg.CPUs, 1)+2))
 	}
 	if tty {
 		con.term.TakeKeys()
