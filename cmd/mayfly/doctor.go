@@ -12,7 +12,7 @@ func doctorCommand() *option.Command {
 	var asJSON bool
 	return &option.Command{
 		Name: "doctor", Brief: "tell whether this host can run machines, and what to do where it can't",
-		Long: []string{"Looks at the KVM device and its capabilities, huge pages and limits. It changes nothing. Lines marked FAIL keep machines from running, and make the exit code 1; lines marked note cost speed or a feature."},
+		Long: []string{"Looks at the KVM device and its capabilities, huge pages, limits, what disks, networks and sockets can use, and the programs that belong beside this one. It changes nothing. Lines marked FAIL keep machines from running, and make the exit code 1; lines marked note cost speed or a feature."},
 		Flags: []option.Flag{
 			kvmFlag(&device),
 			{Name: "json", Help: "as JSON", Value: option.Bool(&asJSON)},

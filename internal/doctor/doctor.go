@@ -46,6 +46,10 @@ type Host struct {
 	Open   func(path string) (KVM, error) // opens it
 	Owner  func(path string) (gid int)    // the group that owns a file; negative: unknown
 	Limit  func(resource int) (soft, hard uint64, err error)
+
+	Access  func(path string) error  // may it be opened for reading and writing?
+	IOUring func() error             // may a ring be made?
+	Program func(name string) string // where a program of ours is; empty: nowhere
 }
 
 // Examine looks at everything. It changes nothing on the host.
@@ -54,6 +58,8 @@ func Examine(h Host) Report {
 	h.device(r)
 	h.memory(r)
 	h.limits(r)
+	h.virtio(r)
+	h.programs(r)
 	r.Ready = true
 	for _, l := range r.Lines {
 		if l.Status == Fail {

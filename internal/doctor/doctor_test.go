@@ -55,6 +55,10 @@ func sound() (Host, fstest.MapFS, *fakeKVM) {
 		Open:  func(string) (KVM, error) { return *dev, nil },
 		Owner: func(string) int { return 104 },
 		Limit: func(int) (uint64, uint64, error) { return math.MaxUint64, math.MaxUint64, nil },
+
+		Access:  func(string) error { return nil },
+		IOUring: func() error { return nil },
+		Program: func(name string) string { return "/usr/bin/" + name },
 	}, root, dev
 }
 
@@ -98,6 +102,16 @@ func TestEachTroubleIsNamedWithAWayOut(t *testing.T) {
 	put := func(path, text string) spoil {
 		return func(_ *Host, root fstest.MapFS, _ *fakeKVM) { root[path] = file(text) }
 	}
+	inaccessible := func(path string, err error) spoil {
+		return func(h *Host, _ fstest.MapFS, _ *fakeKVM) {
+			h.Access = func(p string) error {
+				if p == path {
+					return err
+				}
+				return nil
+			}
+		}
+	}
 	lacking := func(c kvm.Cap) spoil {
 		return func(_ *Host, _ fstest.MapFS, dev *fakeKVM) { dev.missing = map[kvm.Cap]bool{c: true} }
 	}
@@ -139,6 +153,21 @@ func TestEachTroubleIsNamedWithAWayOut(t *testing.T) {
 				return math.MaxUint64, math.MaxUint64, nil
 			}
 		}, "open files", Note, "64, can be raised to 4096", "ulimit -n"},
+		{"no io_uring", func(h *Host, _ fstest.MapFS, _ *fakeKVM) { h.IOUring = func() error { return syscall.ENOSYS } }, "io_uring", Note, "none", "CONFIG_IO_URING"},
+		{"io_uring off", both(put("proc/sys/kernel/io_uring_disabled", "2\n"), func(h *Host, _ fstest.MapFS, _ *fakeKVM) { h.IOUring = func() error { return syscall.EPERM } }), "io_uring", Note, "forbidden by the host (2)", "sysctl"},
+		{"io_uring in a container", func(h *Host, _ fstest.MapFS, _ *fakeKVM) { h.IOUring = func() error { return syscall.EPERM } }, "io_uring", Note, "seccomp", "io_uring_setup"},
+		{"no tun", inaccessible("/dev/net/tun", syscall.ENOENT), "taps", Note, "--net tap", "modprobe tun"},
+		{"tun forbidden", inaccessible("/dev/net/tun", syscall.EACCES), "taps", Note, "may not be opened", "usermod -aG kvm"},
+		{"no vhost-net", inaccessible("/dev/vhost-net", syscall.ENOENT), "vhost-net", Note, "slower", "modprobe vhost_net"},
+		{"no vhost-vsock", inaccessible("/dev/vhost-vsock", syscall.ENOENT), "vhost-vsock", Note, "--vsock vhost", "--device /dev/vhost-vsock"},
+		{"no mayfly-unpack", func(h *Host, _ fstest.MapFS, _ *fakeKVM) {
+			h.Program = func(name string) string {
+				if name == "mayfly-unpack" {
+					return ""
+				}
+				return name
+			}
+		}, "mayfly-unpack", Note, "neither beside", "make build"},
 		{"limits unreadable", func(h *Host, _ fstest.MapFS, _ *fakeKVM) {
 			h.Limit = func(int) (uint64, uint64, error) { return 0, 0, errors.New("refused") }
 		}, "address space", Note, "refused", "ulimit -v"},

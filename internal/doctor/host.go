@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mayfly-vm/mayfly/internal/companion"
 	"github.com/mayfly-vm/mayfly/kvm"
 )
 
@@ -14,7 +15,7 @@ func This(device string) Host {
 	if device == "" {
 		device = kvm.DefaultPath
 	}
-	return Host{Root: os.DirFS("/"), Device: device, Open: open, Owner: owner, Limit: limit}
+	return Host{Root: os.DirFS("/"), Device: device, Open: open, Owner: owner, Limit: limit, Access: access, IOUring: ioUring, Program: companion.Find}
 }
 
 // system is a *kvm.System as the examination wants it.
@@ -55,4 +56,15 @@ func limit(resource int) (soft, hard uint64, err error) {
 		return 0, 0, err
 	}
 	return l.Cur, l.Max, nil
+}
+
+func access(path string) error { return unix.Access(path, unix.R_OK|unix.W_OK) }
+
+// ioUring asks for a ring without entries, which can't be made: EINVAL then says that one could.
+func ioUring() error {
+	_, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 0, 0, 0)
+	if errno == unix.EINVAL || errno == unix.EFAULT {
+		return nil
+	}
+	return errno
 }
