@@ -9,6 +9,7 @@ import (
 	"github.com/mayfly-vm/mayfly/loader"
 	"github.com/mayfly-vm/mayfly/timeline"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
+	"github.com/mayfly-vm/mayfly/virtio/rng"
 )
 
 // Limits of a machine.
@@ -60,6 +61,9 @@ const (
 // Disk is a virtio-blk device.
 type Disk = blk.Config
 
+// RNG is a virtio entropy device.
+type RNG = rng.Config
+
 // Console is the other end of the first serial port.
 type Console struct {
 	// In is read until its end or the machine's. The latter interrupts the Read if
@@ -88,6 +92,7 @@ type Config struct {
 
 	Bus     Bus
 	Disks   []Disk
+	RNG     *RNG // nil: none
 	Devices []Device // devices of the embedding program's own
 	// Report is told what goes wrong with a device while the machine lives on: a
 	// driver's mistakes, a disk that is gone. nil: nobody is. It must not block, and

@@ -7,6 +7,7 @@ import (
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 	"github.com/mayfly-vm/mayfly/virtio/mmio"
+	"github.com/mayfly-vm/mayfly/virtio/rng"
 )
 
 // Device is a virtio device and how the machine names it. New takes it over: the
@@ -100,6 +101,9 @@ func (c *Config) devices() (list []deviceSpec) {
 			d.Report = c.reporter(name)
 		}
 		list = append(list, deviceSpec{name, virtio.TypeBlock, d.Packed, opener(blk.New, d)})
+	}
+	if c.RNG != nil {
+		list = append(list, deviceSpec{"rng", virtio.TypeEntropy, c.RNG.Packed, opener(rng.New, *c.RNG)})
 	}
 	for _, d := range c.Devices {
 		list = append(list, deviceSpec{d.Name, d.Device.Type(), d.Packed, func() (virtio.Device, error) { return d.Device, nil }})
