@@ -23,6 +23,8 @@ func writeTables(t *testing.T, tool string) (dir string, tables map[string][]byt
 	}
 	c := machine(2)
 	c.Virtio = []acpi.VirtioMMIO{{Addr: 0xFEB0_0000, Size: 0x200, GSI: 6}, {Addr: 0xFEB0_1000, Size: 0x200, GSI: 7}}
+	c.PCI = &acpi.PCI{ECAM: 0xE000_0000, Ports: true,
+		Low: acpi.Range{Base: 0xC000_0000, Size: 0x1000_0000}, High: acpi.Range{Base: 0x40_0000_0000, Size: 1 << 36}}
 	c.CPUs = append(c.CPUs, acpi.CPU{APICID: 300})
 	at, err := acpi.Build(0xE0000, c)
 	if err != nil {
@@ -53,7 +55,7 @@ func run(t *testing.T, dir string, args ...string) string {
 
 func TestCompilerReadsTables(t *testing.T) {
 	dir, tables := writeTables(t, "iasl")
-	for _, name := range []string{"DSDT", "FACP", "APIC", "XSDT"} {
+	for _, name := range []string{"DSDT", "FACP", "APIC", "XSDT", "MCFG"} {
 		t.Run(name, func(t *testing.T) {
 			out := run(t, dir, "iasl", "-d", name+".dat")
 			for _, bad := range []string{"Error", "Warning", "Invalid", "Could not", "Unknown"} {

@@ -22,6 +22,7 @@ type Config struct {
 	COM1   Serial // absent if its Port is 0
 	Power  Power
 	Virtio []VirtioMMIO // at most 256
+	PCI    *PCI         // nil: there is none
 }
 
 // CPU is a processor; its ACPI processor UID is its place in Config.CPUs.
@@ -129,6 +130,9 @@ func (c *Config) check() error {
 	}
 	if len(c.Virtio) > 256 {
 		return bad("%d virtio-mmio devices, expected at most 256", len(c.Virtio))
+	}
+	if err := c.PCI.check(bad); err != nil {
+		return err
 	}
 	return c.checkDevices(bad)
 }

@@ -6,6 +6,9 @@ func dsdt(c *Config) []byte {
 	for _, d := range c.devices() {
 		devices = append(devices, d.aml()...)
 	}
+	if c.PCI != nil {
+		devices = append(devices, c.PCI.aml()...)
+	}
 	// Revision 2 makes integers 64 bits wide.
 	b := newTable("DSDT", 2)
 	b = append(b, scope(`\_SB_`, devices)...)

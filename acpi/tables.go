@@ -43,7 +43,11 @@ func Build(base uint64, c Config) (Tables, error) {
 	dsdtAddr := put(dsdt(&c))
 	fadtAddr := put(fadt(&c, dsdtAddr))
 	madtAddr := put(madt(&c))
-	xsdtAddr := put(xsdt(fadtAddr, madtAddr))
+	list := []uint64{fadtAddr, madtAddr}
+	if c.PCI != nil {
+		list = append(list, put(mcfg(c.PCI)))
+	}
+	xsdtAddr := put(xsdt(list...))
 	copy(b, rsdp(xsdtAddr))
 
 	limit := uint64(1 << 32)

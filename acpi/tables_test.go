@@ -206,7 +206,45 @@ var impossible = []struct {
 	{"GSI without a pin", 0xE0000, func(c *acpi.Config) { c.Power.GSI = 8 }, acpi.ErrConfig},
 	{"shared GSI", 0xE0000, func(c *acpi.Config) { c.Power.GSI = 4 }, acpi.ErrConfig},
 	{"shared ports", 0xE0000, func(c *acpi.Config) { c.Power.Port = 0x3ff }, acpi.ErrConfig},
+	{"PCI without configuration space", 0xE0000, pciWith(func(p *acpi.PCI) { p.ECAM = 0 }), acpi.ErrConfig},
+	{"PCI configuration space is odd", 0xE0000, pciWith(func(p *acpi.PCI) { p.ECAM = 0xE000_1000 }), acpi.ErrConfig},
+	{"PCI without a low window", 0xE0000, pciWith(func(p *acpi.PCI) { p.Low.Size = 0 }), acpi.ErrConfig},
+	{"low PCI window over 4 GiB", 0xE0000, pciWith(func(p *acpi.PCI) { p.Low.Base = 0xF800_0000 }), acpi.ErrConfig},
+	{"low PCI window far out", 0xE0000, pciWith(func(p *acpi.PCI) { p.Low.Base = math.MaxUint64 &^ 4095 }), acpi.ErrConfig},
+	{"high PCI window wraps", 0xE0000, pciWith(func(p *acpi.PCI) { p.High.Base = math.MaxUint64 &^ 4095 }), acpi.ErrConfig},
+	{"PCI window is odd", 0xE0000, pciWith(func(p *acpi.PCI) { p.High.Size = 100 }), acpi.ErrConfig},
+	{"PCI windows overlap", 0xE0000, pciWith(func(p *acpi.PCI) { p.High = p.Low }), acpi.ErrConfig},
+	{"PCI window over configuration space", 0xE0000, pciWith(func(p *acpi.PCI) { p.ECAM = 0xC010_0000 }), acpi.ErrConfig},
 	{"ports behind the last", 0xE0000, func(c *acpi.Config) { c.COM1.Port = 0xFFF9 }, acpi.ErrConfig},
+}
+
+func pciWith(edit func(*acpi.PCI)) func(*acpi.Config) {
+	return func(c *acpi.Config) {
+		c.PCI = &acpi.PCI{ECAM: 0xE000_0000, Low: acpi.Range{Base: 0xC000_0000, Size: 0x1000_0000}, High: acpi.Range{Base: 1 << 38, Size: 1 << 30}}
+		edit(c.PCI)
+	}
+}
+
+func TestMCFG(t *testing.T) {
+	c := machine(1)
+	pciWith(func(*acpi.PCI) {})(&c)
+	at, err := acpi.Build(0xE0000, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := read(at, 0xE0000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := tables["MCFG"]
+	if len(m) != 60 || le.Uint64(m[44:]) != 0xE000_0000 || !bytes.Equal(m[52:], make([]byte, 8)) {
+		t.Errorf("MCFG % x", m)
+	}
+	c.PCI = nil
+	without, err := acpi.Build(0xE0000, c)
+	if err != nil || bytes.Contains(without.Bytes, []byte("MCFG")) || bytes.Contains(without.Bytes, []byte("PCI0")) {
+		t.Errorf("a machine without PCI describes it (error %v)", err)
+	}
 }
 
 func TestRefuses(t *testing.T) {
