@@ -14,6 +14,7 @@ import (
 	"github.com/mayfly-vm/mayfly/device/power"
 	"github.com/mayfly-vm/mayfly/device/serial"
 	"github.com/mayfly-vm/mayfly/memory"
+	"github.com/mayfly-vm/mayfly/pci"
 )
 
 // board is a machine that runs: processors, buses and devices, from one start
@@ -28,6 +29,7 @@ type board struct {
 	mmio    bus.Bus
 	power   *power.Device
 	ioapic  *ioapic.Device
+	pci     *pci.Host
 	seats   []*seat
 	signs   signs
 
@@ -155,6 +157,9 @@ func (b *board) addDevices() error {
 		if err := d.bus.Add(d.name, d.base, d.size, d.h); err != nil {
 			return err
 		}
+	}
+	if err := b.addPCI(); err != nil {
+		return err
 	}
 	return b.addVirtio()
 }

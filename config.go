@@ -92,7 +92,7 @@ type Config struct {
 
 	Bus     Bus
 	Disks   []Disk
-	RNG     *RNG // nil: none
+	RNG     *RNG     // nil: none
 	Devices []Device // devices of the embedding program's own
 	// Report is told what goes wrong with a device while the machine lives on: a
 	// driver's mistakes, a disk that is gone. nil: nobody is. It must not block, and
@@ -118,8 +118,16 @@ func (e *ConfigError) Error() string { return e.Field + ": " + e.Msg }
 
 // DefaultCmdline is the command line that lets a stock Linux start without
 // waiting for anything: the console on the first serial port, no probing for
-// more of them or for a PCI bus, a reboot at once after a panic.
-func DefaultCmdline() string { return "console=ttyS0 8250.nr_uarts=1 pci=off panic=-1" }
+// more of them, a reboot at once after a panic. Where there is no PCI bus it does
+// not look for its devices: pci=off would make it complain that it found no way to
+// look, a line of 120 exits.
+func DefaultCmdline(b Bus) string {
+	line := "console=ttyS0 8250.nr_uarts=1 panic=-1"
+	if b != BusPCI {
+		line += " pci=conf1,noearly"
+	}
+	return line
+}
 
 func (c Config) withDefaults() Config {
 	if c.CPUs == 0 {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/mayfly-vm/mayfly/bus"
+	"github.com/mayfly-vm/mayfly/pci"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 	"github.com/mayfly-vm/mayfly/virtio/mmio"
@@ -35,6 +37,28 @@ const (
 	mmioMost   = 64
 )
 
+// Places of PCI: what lies in the hole below the windows' end is the bus's.
+const (
+	pciLow     = 0xC000_0000
+	pciLowSize = 0x2000_0000
+	ecamAddr   = 0xE000_0000
+	// The high window begins at a multiple of its size, above all RAM. The smallest
+	// host addresses 64 GiB.
+	pciHighSize = 16 << 30
+)
+
+// pciConfig is the bus of a machine. Where RAM leaves no room for a high window in
+// what every host can address, there is none.
+func (p *Plan) pciConfig(mmio *bus.Bus) pci.Config {
+	c := pci.Config{MMIO: mmio, ECAM: ecamAddr, Low: pci.Window{Base: pciLow, Size: pciLowSize}}
+	last := p.ram[len(p.ram)-1]
+	base := (uint64(last.Addr) + last.Size + pciHighSize - 1) &^ (pciHighSize - 1)
+	if base+pciHighSize <= 1<<leastWidth {
+		c.High = pci.Window{Base: base, Size: pciHighSize}
+	}
+	return c
+}
+
 // pins is how many pins the I/O APIC has: as few as there are interrupts.
 func (p *Plan) pins() int {
 	n := ioapicPins
@@ -49,7 +73,7 @@ func (p *Plan) placeDevices(c *Config) error {
 	specs := c.devices()
 	most := mmioMost
 	if c.Bus == BusPCI {
-		most = 31
+		most = pci.Slots - 1
 	}
 	if len(specs) > most {
 		return &ConfigError{"Bus", fmt.Sprintf("%d virtio devices: at most %d have a place there", len(specs), most)}

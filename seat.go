@@ -4,15 +4,18 @@ import (
 	"fmt"
 
 	"github.com/mayfly-vm/mayfly/bus"
+	"github.com/mayfly-vm/mayfly/pci"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/mmio"
+	"github.com/mayfly-vm/mayfly/virtio/vpci"
 )
 
 // seat is a virtio device on a board: what goes when the board does, while the
 // device itself stays for the next one.
 type seat struct {
 	instance *virtio.Instance
-	message  bus.Message // BusMMIO
+	message  bus.Message     // BusMMIO
+	function *vpci.Transport // BusPCI
 }
 
 // addVirtio gives each device its transport on this board.
@@ -25,7 +28,11 @@ func (b *board) addVirtio() error {
 			Report: b.vm.cfg.reporter(d.Name),
 		})}
 		b.seats = append(b.seats, s)
-		if err := b.overMMIO(s, at); err != nil {
+		put := b.overMMIO
+		if b.vm.cfg.Bus == BusPCI {
+			put = b.overPCI
+		}
+		if err := put(s, at); err != nil {
 			return fmt.Errorf("%s: %w", d.Name, err)
 		}
 	}
@@ -44,12 +51,39 @@ func (b *board) overMMIO(s *seat, at PlannedDevice) (err error) {
 	return b.mmio.Add(at.Name, at.Addr, mmio.Size, t)
 }
 
+func (b *board) overPCI(s *seat, at PlannedDevice) (err error) {
+	if s.function, err = vpci.New(s.instance, b.machine); err != nil {
+		return err
+	}
+	_, err = b.pci.Add(at.Slot, s.function)
+	return err
+}
+
+// addPCI makes the host bridge. A machine without devices on it has a bridge too,
+// if not one that ACPI tells of: Linux looks whether ports 0xCF8 and 0xCFC
+// answer, and where nothing does it says so, at the cost of 120 exits.
+func (b *board) addPCI() (err error) {
+	if b.pci, err = pci.NewHost(b.vm.plan.pciConfig(&b.mmio)); err != nil {
+		return err
+	}
+	if err := b.ports.Add("PCI configuration", pci.Ports, pci.PortsSize, b.pci.IO()); err != nil {
+		return err
+	}
+	if b.vm.cfg.Bus != BusPCI {
+		return nil
+	}
+	return b.mmio.Add("PCI configuration", ecamAddr, pci.ECAMSize, b.pci.ECAM())
+}
+
 // removeVirtio stops the devices' work. No processor runs any more.
 func (b *board) removeVirtio() {
 	for _, s := range b.seats {
 		s.instance.Close()
 		if s.message != nil {
 			_ = s.message.Close()
+		}
+		if s.function != nil {
+			_ = s.function.Close()
 		}
 	}
 	b.seats = nil

@@ -19,7 +19,7 @@ const patience = 60 * time.Second
 // words is the command line of a Linux guest: the defaults, and what the test
 // init shall do. The kernel's log is in the report, not on the slow console.
 func words(w ...string) string {
-	all := append([]string{mayfly.DefaultCmdline(), "quiet", "printk.time=1"}, w...)
+	all := append([]string{mayfly.DefaultCmdline(mayfly.BusAuto), "quiet", "printk.time=1"}, w...)
 	return strings.TrimSpace(strings.Join(append(all, steadyTick()), " "))
 }
 

@@ -56,14 +56,14 @@ func (c *cmdline) whole() option.Value {
 			if !c.only {
 				return nil
 			}
-			return []string{c.String()}
+			return []string{c.String(mayfly.BusAuto)} // no defaults are in it
 		},
 	}
 }
 
-// String is the whole command line.
-func (c *cmdline) String() string {
-	first := mayfly.DefaultCmdline()
+// String is the whole command line of a guest with that bus.
+func (c *cmdline) String(b mayfly.Bus) string {
+	first := mayfly.DefaultCmdline(b)
 	if c.only {
 		first = c.text
 	}

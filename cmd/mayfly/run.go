@@ -31,7 +31,7 @@ func runCommand(begun time.Time) *option.Command {
 		Long: []string{
 			"KERNEL is a vmlinux (ELF), also a compressed one (.gz, .xz, .zst …), or a bzImage as /boot/vmlinuz-* is one. Without it the newest /boot/vmlinuz-* is taken that can be read. A bzImage is unpacked once, into the cache.",
 			"The guest's serial port is standard input and output. On a terminal Ctrl-A x leaves and Ctrl-A h shows the keys.",
-			"The command line of a Linux guest begins with “" + mayfly.DefaultCmdline() + "”, which lets it start without waiting for devices that it doesn't have.",
+			"The command line of a Linux guest begins with “" + mayfly.DefaultCmdline(mayfly.BusAuto) + "”, which lets it start without waiting for devices that it doesn't have.",
 		},
 		Flags: o.flags(),
 		Examples: []option.Example{
@@ -102,7 +102,7 @@ func (o *runOptions) complete(operands []string) (err error) {
 			say("booting " + o.cfg.Kernel)
 		}
 	}
-	o.cfg.Cmdline = o.cmdline.String()
+	o.cfg.Cmdline = o.cmdline.String(o.cfg.Bus)
 	return nil
 }
 
