@@ -1,0 +1,203 @@
+package vnet
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/mayfly-vm/mayfly/ratelimit"
+	"github.com/mayfly-vm/mayfly/tap"
+	"github.com/mayfly-vm/mayfly/virtio"
+)
+
+// Kind is what the card's cable ends in.
+type Kind string
+
+// Kinds.
+const (
+	// AutoKind is what the other fields tell: tap with Tap or Bridge, fd with FDs,
+	// stream with Socket, else user.
+	AutoKind Kind = ""
+	// Tap: an interface of the host.
+	Tap Kind = "tap"
+	// User: a network of the machine's own in a process of its own, mayfly-usernet.
+	// It needs no privilege.
+	User Kind = "user"
+	// Passt: passt's Unix socket.
+	Passt Kind = "passt"
+	// Stream: any Unix stream socket on which each frame follows its length, 32 bits,
+	// big-endian: what QEMU calls "-netdev stream".
+	Stream Kind = "stream"
+	// FD: open descriptors of a tap's queues, or one of a Stream's socket.
+	FD Kind = "fd"
+)
+
+// Kinds are the legal values of a Kind.
+var Kinds = []Kind{AutoKind, Tap, User, Passt, Stream, FD}
+
+// VHost says who moves a tap's frames.
+type VHost string
+
+// Ways.
+const (
+	// VHostAuto, the default: the host's kernel (vhost-net) where it is there and
+	// can do what is asked for; this process elsewhere.
+	VHostAuto VHost = ""
+	// VHostOn: the kernel, or an error.
+	VHostOn VHost = "on"
+	// VHostOff: this process.
+	VHostOff VHost = "off"
+)
+
+// VHosts are the legal values of a VHost.
+var VHosts = []VHost{VHostAuto, VHostOn, VHostOff}
+
+// Bounds of a Config.
+const (
+	MaxQueues        = 64 // pairs
+	DefaultQueueSize = 256
+	MaxFrameMTU      = 65535 - 14
+)
+
+// Config is one network card. The zero value of each field is its default.
+type Config struct {
+	// Name makes the card's address where MAC is empty: another name, another
+	// address. Errors call the card by it.
+	Name string
+	Kind Kind
+	// Tap is the name of the host's interface. One that does not exist is made.
+	// Empty: "mayfly" and a number.
+	Tap string
+	// Bridge is put over the tap.
+	Bridge string
+	// FDs are open descriptors: a tap's queues, or one socket. The card closes them.
+	FDs []int
+	// Socket is the path of the Unix socket of Passt or Stream; with User, that of a
+	// mayfly-usernet that runs already.
+	Socket string
+	// MAC is the guest's Ethernet address; empty: made of Name.
+	MAC string
+	// MTU in bytes; 0 leaves a tap's own, and is 1500 elsewhere.
+	MTU int
+	// Queues is the number of pairs of queues, for a tap; 0: 1.
+	Queues int
+	// QueueSize is the number of descriptors in each, a power of two; 0: 256.
+	QueueSize int
+	// VHost says who moves a tap's frames.
+	VHost VHost
+	// Forward are ports of the host that lead into the machine, for User:
+	// [udp:][host address:]host port:guest port.
+	Forward []string
+	// Isolated keeps the machine from the world outside its host, for User.
+	Isolated bool
+	// RX and TX limit what the guest receives and sends.
+	RX, TX ratelimit.Config
+	// Packed lets the guest use packed rings. It is for who makes the virtio.Instance;
+	// vhost-net does not know them.
+	Packed bool
+
+	// Report is told of what happens to the cable while the machine runs. nil: nobody
+	// is. It must not block.
+	Report func(error)
+}
+
+// kind is what AutoKind means here.
+func (c *Config) kind() Kind {
+	switch {
+	case c.Kind != AutoKind:
+		return c.Kind
+	case len(c.FDs) > 0:
+		return FD
+	case c.Tap != "" || c.Bridge != "":
+		return Tap
+	case c.Socket != "":
+		return Stream
+	}
+	return User
+}
+
+// Check tells what is wrong with the numbers and names of a Config, without a look
+// at the host. New does it too.
+func (c *Config) Check() error {
+	if err := c.check(); err != nil {
+		return fmt.Errorf("%s: %w", c.title(), err)
+	}
+	return nil
+}
+
+func (c *Config) title() string {
+	if c.Name == "" {
+		return "net"
+	}
+	return "net " + c.Name
+}
+
+func (c *Config) check() error {
+	switch {
+	case !slices.Contains(Kinds, c.Kind):
+		return fmt.Errorf("kind: %q is unknown; there are %q", c.Kind, Kinds[1:])
+	case !slices.Contains(VHosts, c.VHost):
+		return fmt.Errorf("vhost: %q is unknown; there are %q", c.VHost, VHosts[1:])
+	case c.Queues < 0 || c.Queues > MaxQueues:
+		return fmt.Errorf("queues: %d; there are 1 to %d", c.Queues, MaxQueues)
+	case c.QueueSize != 0 && (c.QueueSize < 16 || c.QueueSize > virtio.MaxQueueSize || c.QueueSize&(c.QueueSize-1) != 0):
+		return fmt.Errorf("queue-size: %d; it is a power of two from 16 to %d", c.QueueSize, virtio.MaxQueueSize)
+	case c.MTU != 0 && (c.MTU < tap.MinMTU || c.MTU > MaxFrameMTU):
+		return fmt.Errorf("mtu: %d; it has %d to %d bytes", c.MTU, tap.MinMTU, MaxFrameMTU)
+	}
+	if c.MAC != "" {
+		if _, err := ParseMAC(c.MAC); err != nil {
+			return fmt.Errorf("mac: %w", err)
+		}
+	}
+	if err := c.RX.Check(); err != nil {
+		return fmt.Errorf("rx limit: %w", err)
+	}
+	if err := c.TX.Check(); err != nil {
+		return fmt.Errorf("tx limit: %w", err)
+	}
+	for _, f := range c.Forward {
+		if _, err := ParseForward(f); err != nil {
+			return fmt.Errorf("forward: %w", err)
+		}
+	}
+	return c.checkKind()
+}
+
+// checkKind refuses what the kind of cable can't do.
+func (c *Config) checkKind() error {
+	k := c.kind()
+	limited := limits(c.RX) || limits(c.TX)
+	switch {
+	case (c.Tap != "" || c.Bridge != "") && k != Tap:
+		return fmt.Errorf("tap and bridge are for kind=tap, not for kind=%s", k)
+	case len(c.FDs) > 0 && k != FD:
+		return fmt.Errorf("descriptors are for kind=fd, not for kind=%s", k)
+	case k == FD && len(c.FDs) == 0:
+		return errors.New("kind=fd needs a descriptor: fd=3")
+	case k == FD && c.Queues > 1 && c.Queues != len(c.FDs):
+		return fmt.Errorf("queues: %d, but %d descriptors were given", c.Queues, len(c.FDs))
+	case c.Socket == "" && (k == Passt || k == Stream):
+		return fmt.Errorf("kind=%s needs the path of its socket: socket=PATH", k)
+	case c.Socket != "" && k != Passt && k != Stream && k != User:
+		return fmt.Errorf("a socket is for kind=passt, stream and user, not for kind=%s", k)
+	case c.Socket != "" && k == User && (len(c.Forward) > 0 || c.Isolated):
+		return errors.New("forward and isolated are options of mayfly-usernet; give them to the one that runs at the socket")
+	case (len(c.Forward) > 0 || c.Isolated) && k != User:
+		return fmt.Errorf("forward and isolated are for kind=user, not for kind=%s", k)
+	case c.Queues > 1 && k != Tap && k != FD:
+		return fmt.Errorf("queues: %d; only a tap has several, kind=%s has one", c.Queues, k)
+	case c.VHost == VHostOn && k != Tap && k != FD:
+		return fmt.Errorf("vhost: the kernel moves frames of taps only, not of kind=%s", k)
+	case c.VHost == VHostOn && c.Packed:
+		return errors.New("vhost: the kernel does not know packed rings; leave out one of packed and vhost=on")
+	case c.VHost == VHostOn && limited:
+		return errors.New("vhost: the kernel knows no limits; leave out one of the limits and vhost=on")
+	}
+	return nil
+}
+
+func (c *Config) wantVHost() bool {
+	limited := limits(c.RX) || limits(c.TX)
+	return c.VHost != VHostOff && !c.Packed && !limited
+}

@@ -1,0 +1,191 @@
+package vnet
+
+import (
+	"errors"
+	"time"
+
+	"github.com/mayfly-vm/mayfly/virtio"
+)
+
+// Start is virtio.Device's.
+func (d *Device) Start(s *virtio.Session) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.session != s && !d.restored { // a driver that has just set the card up
+		d.pairs, d.offloads = 1, s.Features&guestOffloads
+	}
+	moved := d.restored && s.Features.Has(FeatureAnnounce)
+	d.session, d.restored = s, false
+	if d.tap != nil && d.cable.Load() {
+		if err := d.tap.SetOffload(tapOffloads(d.offloads)); err != nil {
+			return err
+		}
+		if err := d.tap.SetActive(d.pairs); err != nil {
+			return err
+		}
+	}
+	if err := d.startPairs(s); err != nil {
+		d.halt()
+		return err
+	}
+	if q := s.Queue(d.controlIndex(s)); q != nil && s.Features.Has(FeatureControl) {
+		c := &controller{d: d, s: s, q: q}
+		d.control = s.Serve(q, c.work)
+	}
+	d.started = true
+	d.notify.Store(s)
+	if moved {
+		d.Announce()
+	}
+	return nil
+}
+
+// controlIndex is the control queue's number: behind the pairs that the driver
+// knows of (section 5.1.2).
+func (d *Device) controlIndex(s *virtio.Session) int { return 2 * d.known(s) }
+
+func (d *Device) known(s *virtio.Session) int {
+	if s.Features.Has(FeatureQueues) {
+		return d.maxPairs
+	}
+	return 1
+}
+
+func (d *Device) startPairs(s *virtio.Session) error {
+	inKernel := len(d.kernel) > 0 && d.cable.Load()
+	if inKernel && s.Features.Has(virtio.FeatureRingPacked) {
+		inKernel = false
+		if d.config.VHost == VHostOn {
+			return errors.New("vhost=on, but the driver uses packed rings")
+		}
+	}
+	for i := range d.known(s) {
+		rx, tx := s.Queue(2*i), s.Queue(2*i+1)
+		if inKernel {
+			if err := d.handOver(s, i, rx, tx); err != nil {
+				return err
+			}
+			continue
+		}
+		if rx != nil {
+			d.startRX(s, i, rx)
+		}
+		if tx != nil {
+			d.startTX(s, i, tx)
+		}
+	}
+	if inKernel {
+		d.watch = startWatch(d)
+	}
+	return nil
+}
+
+func (d *Device) startRX(s *virtio.Session, i int, q *virtio.Queue) {
+	if d.stream != nil {
+		t := newStreamReceiver(d.stream)
+		t.receiver.init(d, s, q)
+		d.run(&t.pump, t.run)
+		return
+	}
+	t := newTapReceiver(d.tap.Queues()[i])
+	t.receiver.init(d, s, q)
+	d.run(&t.pump, t.run)
+}
+
+func (d *Device) startTX(s *virtio.Session, i int, q *virtio.Queue) {
+	if d.stream != nil {
+		t := newStreamSender(d.stream)
+		t.sender.init(d, s, q)
+		d.run(&t.pump, t.run)
+		return
+	}
+	t := &tapSender{cable: d.tap.Queues()[i]}
+	t.sender.init(d, s, q)
+	d.run(&t.pump, t.run)
+}
+
+func (d *Device) run(p *pump, do func()) {
+	d.pumps = append(d.pumps, p)
+	p.start(do)
+}
+
+// Stop is virtio.Device's.
+func (d *Device) Stop() {
+	d.notify.Store(nil)
+	d.mu.Lock()
+	control := d.control
+	d.control, d.started = nil, false
+	d.mu.Unlock()
+	if control != nil {
+		control.Stop() // its commands take the lock
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.halt()
+}
+
+// halt ends all that move frames.
+func (d *Device) halt() {
+	for _, p := range d.pumps {
+		p.tell()
+	}
+	for _, p := range d.pumps {
+		p.join()
+	}
+	d.pumps = nil
+	d.endDeadlines()
+	if d.watch != nil {
+		d.watch.stop()
+		d.watch = nil
+	}
+	d.takeBack()
+}
+
+// endDeadlines takes away what woke the pumps.
+func (d *Device) endDeadlines() {
+	if d.tap != nil {
+		for _, q := range d.tap.Queues() {
+			_ = q.File().SetDeadline(time.Time{})
+		}
+	}
+	if d.stream != nil {
+		if l := d.stream.current(); l != nil {
+			_ = l.file.SetDeadline(time.Time{})
+		}
+	}
+}
+
+// setPairs is the driver's choice of queues.
+func (d *Device) setPairs(n int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n < 1 || n > d.maxPairs {
+		return false
+	}
+	if d.tap != nil && d.cable.Load() {
+		if err := d.tap.SetActive(n); err != nil {
+			d.tell(err)
+			return false
+		}
+	}
+	d.pairs = n
+	return true
+}
+
+// setOffloads is the driver's choice of what may be left undone for it, of what it
+// accepted.
+func (d *Device) setOffloads(o, accepted virtio.Feature) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if o&^(accepted&guestOffloads) != 0 || d.tap == nil {
+		return false
+	}
+	if d.cable.Load() {
+		if err := d.tap.SetOffload(tapOffloads(o)); err != nil {
+			d.tell(err)
+			return false
+		}
+	}
+	d.offloads = o
+	return true
+}

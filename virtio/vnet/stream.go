@@ -1,0 +1,170 @@
+package vnet
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// On a stream each frame follows its length in bytes, u32 big-endian, and has no
+// header: checksums and segments are done.
+const lengthSize = 4
+
+// Delays between attempts to reach a far end that went away.
+const (
+	retryFirst = 100 * time.Millisecond
+	retryLast  = 5 * time.Second
+)
+
+// stream is a cable that ends in a Unix socket.
+type stream struct {
+	d    *Device
+	path string // empty: the socket was inherited, and there is no way back to it
+
+	mu  sync.Mutex
+	now *link // nil: there is none
+	end bool
+	// rest is what a Stop kept from being sent, the end of a frame.
+	rest []byte
+}
+
+// link is one connection.
+type link struct {
+	file *os.File
+	conn syscall.RawConn
+}
+
+func isSocket(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK
+}
+
+// useFD takes over a socket.
+func (d *Device) useFD(fd int) error {
+	if t, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil || t != unix.SOCK_STREAM {
+		return fmt.Errorf("descriptor %d is a socket of another type than SOCK_STREAM", fd)
+	}
+	unix.CloseOnExec(fd)
+	l, err := newLink(fd)
+	if err != nil {
+		return err
+	}
+	d.stream = &stream{d: d, now: l}
+	d.cable.Store(true)
+	return nil
+}
+
+// useSocket connects to a path.
+func (d *Device) useSocket(path string) error {
+	s := &stream{d: d, path: path}
+	l, err := s.dial()
+	if err != nil {
+		do := ""
+		switch {
+		case errors.Is(err, unix.ENOENT):
+			do = "; start the program that listens there first"
+		case errors.Is(err, unix.ECONNREFUSED):
+			do = "; the program that listened there has ended: start it again"
+		case errors.Is(err, unix.EACCES):
+			do = "; this user needs the right to write to it"
+		}
+		return fmt.Errorf("socket %s: %w%s", path, err, do)
+	}
+	s.now = l
+	d.stream = s
+	d.cable.Store(true)
+	return nil
+}
+
+func (s *stream) dial() (*link, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: s.path}); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return newLink(fd)
+}
+
+func newLink(fd int) (*link, error) {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	// Room for a batch of the longest frames. What the host allows is enough.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, socketBuffer)
+	f := os.NewFile(uintptr(fd), "net stream")
+	conn, err := f.SyscallConn()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &link{f, conn}, nil
+}
+
+const socketBuffer = 1 << 20
+
+// current is the connection, or nil.
+func (s *stream) current() *link {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
+// lost ends a connection. err is nil when the far end closed it.
+func (s *stream) lost(l *link, err error) {
+	s.mu.Lock()
+	if s.now != l || s.end {
+		s.mu.Unlock()
+		return
+	}
+	s.now, s.rest = nil, nil
+	s.mu.Unlock()
+	l.file.Close()
+	why := "was closed by its far end"
+	if err != nil {
+		why = "broke: " + err.Error()
+	}
+	then := "it stays down"
+	if s.path != "" {
+		then = "connecting again to " + s.path
+	}
+	if s.d.cableUp(false) {
+		s.d.tell(fmt.Errorf("the network's socket %s; the guest's link is down, %s", why, then))
+	}
+}
+
+// again tries to connect once.
+func (s *stream) again() bool {
+	l, err := s.dial()
+	if err != nil {
+		return false
+	}
+	s.mu.Lock()
+	if s.end {
+		s.mu.Unlock()
+		l.file.Close()
+		return false
+	}
+	s.now = l
+	s.mu.Unlock()
+	s.d.cableUp(true)
+	return true
+}
+
+func (s *stream) close() {
+	s.mu.Lock()
+	l := s.now
+	s.now, s.end = nil, true
+	s.mu.Unlock()
+	if l != nil {
+		l.file.Close()
+	}
+}
