@@ -17,6 +17,7 @@ type packed struct {
 	desc, driver, device unsafe.Pointer
 	avail, used          position
 	told                 position
+	since                uint32 // descriptors pushed since told: positions alone can't tell laps apart
 	indirect, events     bool
 }
 
@@ -147,6 +148,7 @@ func (r *packed) unpop(c *Chain) { r.avail = r.avail.sub(c.count, r.size) }
 func (r *packed) push(c *Chain, written uint32) {
 	r.put(r.used, c, written)
 	r.used = r.used.add(c.count, r.size)
+	r.since += uint32(c.count)
 }
 
 // put writes the used entry for c at p.
@@ -169,7 +171,9 @@ func (r *packed) put(p position, c *Chain, written uint32) {
 func (r *packed) pushAll(c []*Chain, written []int) {
 	first := r.used
 	p := first.add(c[0].count, r.size)
+	r.since += uint32(c[0].count)
 	for i := 1; i < len(c); i++ {
+		r.since += uint32(c[i].count)
 		r.put(p, c[i], uint32(written[i]))
 		p = p.add(c[i].count, r.size)
 	}
@@ -192,16 +196,18 @@ func (r *packed) notify(want bool) {
 }
 
 func (r *packed) interruptWanted() bool {
-	old := r.told
-	if old == r.used {
+	old, since := r.told, r.since
+	if since == 0 {
 		return false
 	}
-	r.told = r.used
+	r.told, r.since = r.used, 0
 	barrier()
 	switch flags := load16(unsafe.Add(r.driver, 2)); {
 	case flags == eventDisable:
 		return false
 	case flags != eventDesc || !r.events:
+		return true
+	case since >= uint32(r.size): // a lap and more passes every event
 		return true
 	}
 	// Whether the event lies in what was added, counted from one lap before.

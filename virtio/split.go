@@ -18,6 +18,7 @@ type split struct {
 	nextAvail         uint16
 	nextUsed          uint16
 	told              uint16 // nextUsed at the last interruptWanted
+	lapped            bool   // it came round to told since
 	indirect, events  bool
 	// usedFlags is what the device last wrote to the used ring's flags.
 	usedFlags uint16
@@ -110,7 +111,15 @@ func (r *split) unpop(*Chain) { r.nextAvail-- }
 func (r *split) push(c *Chain, written uint32) {
 	e := unsafe.Add(r.used, 4+8*int(r.nextUsed&r.mask))
 	*(*uint64)(e) = uint64(c.id) | uint64(written)<<32
-	r.nextUsed++
+	r.advance(1)
+}
+
+// advance shows the driver n more entries.
+func (r *split) advance(n uint16) {
+	if r.told-r.nextUsed-1 < n {
+		r.lapped = true
+	}
+	r.nextUsed += n
 	store16(unsafe.Add(r.used, 2), r.nextUsed)
 }
 
@@ -120,8 +129,7 @@ func (r *split) pushAll(c []*Chain, written []int) {
 		*(*uint64)(unsafe.Add(r.used, 4+8*int(next&r.mask))) = uint64(c[i].id) | uint64(uint32(written[i]))<<32
 		next++
 	}
-	r.nextUsed = next
-	store16(unsafe.Add(r.used, 2), next)
+	r.advance(next - r.nextUsed)
 }
 
 func (r *split) notify(want bool) {
@@ -143,14 +151,17 @@ func (r *split) notify(want bool) {
 }
 
 func (r *split) interruptWanted() bool {
-	old := r.told
-	if old == r.nextUsed {
+	old, lapped := r.told, r.lapped
+	if old == r.nextUsed && !lapped {
 		return false
 	}
-	r.told = r.nextUsed
+	r.told, r.lapped = r.nextUsed, false
 	barrier()
 	if !r.events {
 		return load16(r.avail)&availNoInterrupt == 0
+	}
+	if lapped { // every event was passed
+		return true
 	}
 	// Section 2.7.10: whether the event lies in what was added.
 	event := load16(r.usedEvent())
