@@ -52,7 +52,11 @@ const (
 	ptNote  = 4
 	shtNote = 7
 
+	shtNoBits = 8
+
+	shfAlloc     = 2
 	shfExecInstr = 4
+	shfTLS       = 0x400
 )
 
 // header is what is needed of the ELF header (gABI, "ELF Header").
@@ -93,6 +97,7 @@ func (im *Image) parseELF(head []byte) error {
 	}
 	sections := im.sections(h)
 	im.Text = textRanges(sections)
+	im.Zeroes = zeroRanges(sections, im.Segments)
 	if err := im.readNotes(phdrs, sections); err != nil {
 		return err
 	}

@@ -29,6 +29,10 @@ type Image struct {
 	// Text are the file ranges of sections with code (SHF_EXECINSTR), ascending and
 	// merged where they touch. Empty if the file has no section headers.
 	Text []FileRange
+	// Zeroes are longer file ranges within segments that hold nothing but zeroes, as
+	// the section headers say, ascending: BSS with contents behind it. They need not
+	// be read. Empty if the file has no section headers.
+	Zeroes []FileRange
 
 	PVH   *uint64        // note 18: the guest-physical PVH entry; nil: none
 	Reloc *pvh.RelocNote // note 19: limits for another place; nil: none

@@ -88,10 +88,21 @@ func (l *Layout) Kernel(im *kernel.Image, delta int64, mode Mode) {
 
 // segment divides a segment into what is copied and what is mapped.
 func (l *Layout) segment(im *kernel.Image, s *kernel.Segment, addr memory.Addr, mode Mode) {
-	add := func(from, to uint64, w way) {
+	one := func(from, to uint64, w way) {
 		if from < to {
 			l.pieces = append(l.pieces, piece{im.File, im.Path, addr + memory.Addr(from), int64(s.Offset + from), to - from, w})
 		}
+	}
+	add := func(from, to uint64, w way) {
+		if w == sifted { // what is known to be zeroes need not be looked at
+			for _, z := range im.Zeroes {
+				if z.Offset >= s.Offset+from && z.Offset+z.Size <= s.Offset+to {
+					one(from, z.Offset-s.Offset, w)
+					from = z.Offset + z.Size - s.Offset
+				}
+			}
+		}
+		one(from, to, w)
 	}
 	if mode == Copy || (uint64(addr)-s.Offset)%memory.PageSize != 0 {
 		add(0, s.Filesz, copied)

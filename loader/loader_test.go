@@ -90,6 +90,10 @@ func TestSegmentsAreCut(t *testing.T) {
 			"copied 0x200000 0x0+0x600000"},
 		{"auto, written", Auto, kernel.Segment{Offset: 0, Paddr: 0x200000, Filesz: 6 * mib, Flags: rw}, nil, 0,
 			"sifted 0x200000 0x0+0x600000"},
+		{"auto, written, with zeroes", Auto, kernel.Segment{Offset: 14 * mib, Paddr: 0x200000, Filesz: 7 * mib, Flags: rw}, nil, 0,
+			"sifted 0x200000 0xe00000+0x200000, sifted 0x500000 0x1100000+0x300000"},
+		{"copy, with zeroes", Copy, kernel.Segment{Offset: 14 * mib, Paddr: 0x200000, Filesz: 7 * mib, Flags: rw}, nil, 0,
+			"copied 0x200000 0xe00000+0x700000"},
 		{"auto, read", Auto, kernel.Segment{Offset: 0, Paddr: 0x200000, Filesz: 6*mib + 5, Flags: ro}, nil, 0,
 			"mapped 0x200000 0x0+0x600000, copied 0x800000 0x600000+0x5"},
 		{"auto, read, but no whole frame", Auto, kernel.Segment{Offset: 0, Paddr: 0x210000, Filesz: 3 * mib, Flags: ro}, nil, 0,
@@ -104,7 +108,8 @@ func TestSegmentsAreCut(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			c.seg.Memsz = max(c.seg.Memsz, c.seg.Filesz)
 			var l Layout
-			l.Kernel(&kernel.Image{Segments: []kernel.Segment{c.seg}, Text: c.text}, c.delta, c.mode)
+			zeroes := []kernel.FileRange{{Offset: 16 * mib, Size: mib}, {Offset: 20 * mib, Size: mib}, {Offset: 30 * mib, Size: mib}}
+			l.Kernel(&kernel.Image{Segments: []kernel.Segment{c.seg}, Text: c.text, Zeroes: zeroes}, c.delta, c.mode)
 			if got := describe(&l); got != c.want {
 				t.Errorf("\n got %s\nwant %s", got, c.want)
 			}
