@@ -7,6 +7,7 @@ import (
 	"github.com/mayfly-vm/mayfly/kernel"
 	"github.com/mayfly-vm/mayfly/loader"
 	"github.com/mayfly-vm/mayfly/memory"
+	"github.com/mayfly-vm/mayfly/pci"
 	"github.com/mayfly-vm/mayfly/pvh"
 	"github.com/mayfly-vm/mayfly/virtio/mmio"
 )
@@ -55,6 +56,7 @@ type Plan struct {
 
 	Devices []PlannedDevice
 
+	bus    Bus
 	ram    []memory.Range
 	eager  uint64 // how much low RAM the guest needs from its first instruction on
 	layout loader.Layout
@@ -62,7 +64,7 @@ type Plan struct {
 }
 
 func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error) {
-	p := &Plan{Cmdline: c.Cmdline}
+	p := &Plan{Cmdline: c.Cmdline, bus: c.Bus}
 	var err error
 	if p.Protocol, p.Why, err = im.Choose(c.Boot); err != nil {
 		return nil, err
@@ -142,6 +144,9 @@ func (p *Plan) mapMemory() (err error) {
 		b.Add(uint64(r.Addr), r.Size, pvh.RAM)
 	}
 	b.Add(isaHoleAddr, highAddr-isaHoleAddr, pvh.Reserved) // with the ACPI and MP tables
+	if p.bus == BusPCI {
+		b.Add(ecamAddr, pci.ECAMSize, pvh.Reserved)
+	}
 	p.MemMap, err = b.Build()
 	return err
 }
@@ -151,6 +156,10 @@ func (p *Plan) acpiConfig(cpus int) acpi.Config {
 		IOAPIC: acpi.IOAPIC{Addr: ioapicAddr, Pins: p.pins()},
 		COM1:   acpi.Serial{Port: portSerial, GSI: gsiSerial},
 		Power:  acpi.Power{Port: portPower, GSI: gsiPower},
+	}
+	if p.bus == BusPCI {
+		h := p.pciConfig(nil)
+		c.PCI = &acpi.PCI{ECAM: ecamAddr, Ports: true, Low: acpi.Range(h.Low), High: acpi.Range(h.High)}
 	}
 	for _, d := range p.Devices {
 		if d.Addr != 0 {
