@@ -1,0 +1,99 @@
+package vsock
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// listener is the Unix socket at Config.Path.
+type listener struct {
+	fd   int
+	path string
+	made unix.Stat_t // the file that we made, for its removal
+}
+
+const backlog = 128
+
+func listen(path string, mode os.FileMode) (*listener, error) {
+	if err := clearPath(path); err != nil {
+		return nil, err
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("path %s: %w", path, os.NewSyscallError("socket", err))
+	}
+	l := &listener{fd: fd, path: path}
+	// Before bind, the mode is that of the file to be made: nobody finds it open to
+	// more than mode, at no moment.
+	if err = unix.Fchmod(fd, uint32(mode)); err == nil {
+		err = unix.Bind(fd, &unix.SockaddrUnix{Name: path})
+	}
+	if err != nil {
+		unix.Close(fd)
+		if errors.Is(err, unix.ENOENT) {
+			return nil, fmt.Errorf("path %s: its directory does not exist", path)
+		}
+		return nil, fmt.Errorf("path %s: cannot make the socket: %w", path, err)
+	}
+	if err = unix.Stat(path, &l.made); err == nil {
+		// Umask took bits away.
+		if err = unix.Chmod(path, uint32(mode)); err == nil {
+			err = unix.Listen(fd, backlog)
+		}
+	}
+	if err != nil {
+		l.close()
+		return nil, fmt.Errorf("path %s: %w", path, err)
+	}
+	return l, nil
+}
+
+// clearPath removes a socket file that a process left behind which is gone.
+func clearPath(path string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return nil // bind tells what is wrong, if anything is
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return fmt.Errorf("path %s: there is a file that is no socket; remove it or take another path", path)
+	}
+	fd, err := dial(path)
+	if err == nil {
+		unix.Close(fd)
+	}
+	if !errors.Is(err, unix.ECONNREFUSED) {
+		return fmt.Errorf("path %s: the socket is in use by another process; take another path", path)
+	}
+	if int(st.Uid) != unix.Geteuid() {
+		return fmt.Errorf("path %s: user %d left a socket there; remove it or take another path", path, st.Uid)
+	}
+	if err := unix.Unlink(path); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("path %s: cannot remove the socket that was left there: %w", path, err)
+	}
+	return nil
+}
+
+// dial connects to a Unix socket. That either succeeds at once or fails.
+func dial(path string) (int, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// close removes the file if it is still ours.
+func (l *listener) close() {
+	closeFD(&l.fd)
+	var st unix.Stat_t
+	if unix.Lstat(l.path, &st) == nil && st.Dev == l.made.Dev && st.Ino == l.made.Ino {
+		_ = unix.Unlink(l.path)
+	}
+}

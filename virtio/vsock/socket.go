@@ -1,0 +1,40 @@
+package vsock
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/virtio"
+)
+
+// The calls on the way of the data, which package unix only has with a slice of
+// slices or an allocation.
+
+// readv fills v from a socket that doesn't block.
+func readv(fd int, v virtio.Vec) (int, error) {
+	n, _, e := unix.Syscall(unix.SYS_READV, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(v))), uintptr(len(v)))
+	if e != 0 {
+		return 0, e
+	}
+	return int(n), nil
+}
+
+// sendv writes v to a socket that doesn't block. m is room for the call's header,
+// which would escape from a stack. A peer that is gone is EPIPE, and no signal.
+func sendv(fd int, m *unix.Msghdr, v virtio.Vec) (int, error) {
+	*m = unix.Msghdr{Iov: unsafe.SliceData(v)}
+	m.SetIovlen(len(v))
+	n, _, e := unix.Syscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(m)), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+	if e != 0 {
+		return 0, e
+	}
+	return int(n), nil
+}
+
+func closeFD(fd *int) {
+	if *fd >= 0 {
+		_ = unix.Close(*fd)
+		*fd = -1
+	}
+}

@@ -1,0 +1,217 @@
+// Package vsock is the virtio socket device (section 5.10): stream sockets
+// between guest and host, without a network. On the host they end in Unix
+// sockets, with the protocol of Firecracker:
+//
+//	host to guest  connect to Config.Path, write "CONNECT 52\n", read "OK 1073741824\n":
+//	               the line to whoever listens on port 52 in the guest. A refusal closes
+//	               the socket.
+//	guest to host  connecting to port 52 of CID 2 connects to the Unix socket Path_52.
+//
+// Or the host's kernel does all of it (Config.VHost), with sockets of AF_VSOCK.
+//
+// One goroutine serves both queues and all sockets (loop.go), so nothing here is
+// locked. Data go between guest buffers and sockets by the kernel's hand; only
+// what a socket has no room for is copied, and waits in a buffer of a fixed size
+// that is the credit which the guest was given.
+package vsock
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+
+	"github.com/mayfly-vm/mayfly/vhost"
+	"github.com/mayfly-vm/mayfly/virtio"
+)
+
+// HostCID is the host's address.
+const HostCID = 2
+
+// Bounds of a Config.
+const (
+	MinCID                = 3
+	MaxCID                = 1<<32 - 2 // 0xFFFFFFFF is any address
+	DefaultMaxConnections = 1023
+	MostConnections       = 65535
+	DefaultMode           = 0o600
+	// MaxPath leaves room in a Unix address (108 bytes) for "_4294967295" and a NUL.
+	MaxPath = 96
+)
+
+// Config is the device. Either Path or VHost is set; the zero value of each other
+// field but CID is its default.
+type Config struct {
+	// CID is the guest's address, 3 to 0xFFFFFFFE.
+	CID uint64
+	// Path is the Unix socket to which the host connects; the guest's connections to
+	// port P go to Path_P. New makes it, Close removes it.
+	Path string
+	// Mode is the socket file's permissions; 0: 0600.
+	Mode os.FileMode
+	// MaxConnections is the most connections at a time; 0: 1023. Each may hold 256 KiB
+	// of what the guest sent and nobody has read.
+	MaxConnections int
+	// VHost leaves the work to the host's kernel (/dev/vhost-vsock).
+	VHost bool
+	// Packed lets the guest use packed rings. It is for who makes the virtio.Instance.
+	// The kernel can't serve them.
+	Packed bool
+}
+
+// Check tells what is wrong with a Config, without a look at the host.
+func (c *Config) Check() error {
+	switch {
+	case c.CID < MinCID || c.CID > MaxCID:
+		return fmt.Errorf("vsock: cid: %d; a guest has %d to %d", c.CID, MinCID, uint64(MaxCID))
+	case c.VHost && c.Path != "":
+		return fmt.Errorf("vsock: path: %q with vhost: the kernel's sockets have no path; leave one of them out", c.Path)
+	case c.VHost && c.Packed:
+		return fmt.Errorf("vsock: packed: the kernel (vhost) serves split rings alone; leave one of them out")
+	case c.VHost:
+		return nil
+	case c.Path == "":
+		return fmt.Errorf("vsock: path: the device needs a path for its Unix socket, or vhost")
+	case len(c.Path) > MaxPath:
+		return fmt.Errorf("vsock: path: %q has %d bytes; a socket's path has at most %d here", c.Path, len(c.Path), MaxPath)
+	case c.Mode&^os.ModePerm != 0:
+		return fmt.Errorf("vsock: mode: %#o; only permissions, such as 0660", uint32(c.Mode))
+	case c.MaxConnections < 0 || c.MaxConnections > MostConnections:
+		return fmt.Errorf("vsock: max-connections: %d; there are 1 to %d", c.MaxConnections, MostConnections)
+	}
+	return nil
+}
+
+// Numbers of the queues.
+const (
+	rxQueue    = 0
+	txQueue    = 1
+	eventQueue = 2
+)
+
+// Feature bits (section 5.10.3).
+const (
+	featureStream    virtio.Feature = 1 << 0
+	featureSeqpacket virtio.Feature = 1 << 1 // the kernel's alone
+)
+
+// Linux fills the receive queue with buffers of 4 KiB.
+var queueSizes = []uint16{128, 128, 8}
+
+// Device is a socket device. It implements virtio.Device.
+type Device struct {
+	cfg      Config
+	space    [8]byte // guest_cid
+	session  *virtio.Session
+	restored bool // the driver is to be told that its connections are gone
+	events   *virtio.Worker
+	stats    counters
+
+	loop   *loop         // nil with vhost
+	kernel *vhost.Device // nil without
+	known  virtio.Feature
+	runs   bool // the kernel
+}
+
+// New opens the Unix socket, or the kernel's device.
+func New(c Config) (*Device, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = DefaultMaxConnections
+	}
+	if c.Mode == 0 {
+		c.Mode = DefaultMode
+	}
+	d := &Device{cfg: c}
+	binary.LittleEndian.PutUint64(d.space[:], c.CID)
+	var err error
+	if c.VHost {
+		err = d.openKernel()
+	} else {
+		d.loop, err = newLoop(c, &d.stats)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("vsock: %w", err)
+	}
+	return d, nil
+}
+
+// Type is virtio.TypeVsock.
+func (d *Device) Type() virtio.Type { return virtio.TypeVsock }
+
+// Features are stream sockets; the kernel has more.
+func (d *Device) Features() virtio.Feature {
+	if d.kernel != nil {
+		return d.known & featureSeqpacket
+	}
+	return featureStream
+}
+
+// QueueSizes are those of receiving, transmitting and events.
+func (d *Device) QueueSizes() []uint16 { return queueSizes }
+
+// ReadConfig reads guest_cid.
+func (d *Device) ReadConfig(off uint64, p []byte) { virtio.ReadSpace(d.space[:], off, p) }
+
+// WriteConfig does nothing.
+func (d *Device) WriteConfig(uint64, []byte) {}
+
+// Start serves the queues. Connections live as long as the session: what a new
+// driver has not opened itself is closed.
+func (d *Device) Start(s *virtio.Session) error {
+	fresh := s != d.session
+	d.session = s
+	var err error
+	if d.kernel != nil {
+		err = d.startKernel(s)
+	} else {
+		err = d.loop.start(s, fresh)
+	}
+	if err == nil && d.restored {
+		d.tellReset(s)
+	}
+	return err
+}
+
+// Stop ends that; connections stay open, and nobody reads them.
+func (d *Device) Stop() {
+	if d.events != nil {
+		d.events.Stop()
+		d.events = nil
+	}
+	if d.kernel != nil {
+		d.stopKernel()
+	} else {
+		d.loop.stop()
+	}
+}
+
+// Close ends all connections and removes the socket.
+func (d *Device) Close() error {
+	if d.kernel != nil {
+		return d.kernel.Close()
+	}
+	return d.loop.close()
+}
+
+// tellReset sends the one event that there is, VIRTIO_VSOCK_EVENT_TRANSPORT_RESET
+// (section 5.10.6.7): le32 0. Linux then closes its connections and reads its
+// address anew.
+func (d *Device) tellReset(s *virtio.Session) {
+	q := s.Queue(eventQueue)
+	if q == nil {
+		return
+	}
+	var c virtio.Chain
+	d.events = s.Serve(q, func() bool {
+		if !d.restored || !q.Pop(&c) {
+			return false
+		}
+		d.restored = false
+		var id [4]byte
+		q.Push(&c, c.In.CopyIn(id[:], 0))
+		q.Flush()
+		return true
+	})
+}
