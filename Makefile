@@ -10,8 +10,8 @@ FUZZTIME ?= 10s
 PKG ?= ./...
 RUN ?=
 
-# Go's heap without huge pages (they cost each machine 4 MiB where the host gives them to all), and no look-up of the
-# container's CPU quota at each start. The last two are //go:debug lines of cmd/mayfly too; -X replaces those.
+# Go's heap without huge pages (they cost each machine 4 MiB where the host gives them to all), and none of the
+# container's CPU quota taken over. The last two are //go:debug lines of cmd/mayfly too; -X replaces those.
 GODEBUG_DEFAULT = disablethp=1,containermaxprocs=0,updatemaxprocs=0
 LDFLAGS = -s -w -X runtime.godebugDefault=$(GODEBUG_DEFAULT)
 
