@@ -10,6 +10,7 @@ import (
 	"github.com/mayfly-vm/mayfly/timeline"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 	"github.com/mayfly-vm/mayfly/virtio/rng"
+	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
 
 // Limits of a machine.
@@ -61,6 +62,9 @@ const (
 // Disk is a virtio-blk device.
 type Disk = blk.Config
 
+// Net is a virtio network card.
+type Net = vnet.Config
+
 // RNG is a virtio entropy device.
 type RNG = rng.Config
 
@@ -92,6 +96,7 @@ type Config struct {
 
 	Bus     Bus
 	Disks   []Disk
+	Nets    []Net
 	RNG     *RNG     // nil: none
 	Devices []Device // devices of the embedding program's own
 	// Report is told what goes wrong with a device while the machine lives on: a

@@ -2,6 +2,7 @@ package mayfly
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/mayfly-vm/mayfly/bus"
@@ -10,6 +11,7 @@ import (
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 	"github.com/mayfly-vm/mayfly/virtio/mmio"
 	"github.com/mayfly-vm/mayfly/virtio/rng"
+	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
 
 // Device is a virtio device and how the machine names it. New takes it over: the
@@ -125,6 +127,16 @@ func (c *Config) devices() (list []deviceSpec) {
 			d.Report = c.reporter(name)
 		}
 		list = append(list, deviceSpec{name, virtio.TypeBlock, d.Packed, opener(blk.New, d)})
+	}
+	for i, n := range c.Nets {
+		if n.Name == "" {
+			n.Name = strconv.Itoa(i)
+		}
+		name := "net " + n.Name
+		if n.Report == nil {
+			n.Report = c.reporter(name)
+		}
+		list = append(list, deviceSpec{name, virtio.TypeNet, n.Packed, opener(vnet.New, n)})
 	}
 	if c.RNG != nil {
 		list = append(list, deviceSpec{"rng", virtio.TypeEntropy, c.RNG.Packed, opener(rng.New, *c.RNG)})
