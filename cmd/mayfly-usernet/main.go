@@ -1,0 +1,95 @@
+// Command mayfly-usernet is the network of one machine, in user space: DHCP, DNS,
+// a way out and port forwards, without any privilege. mayfly starts it and hands
+// it one end of a socket (-fd); with -listen it waits at a Unix socket, for any
+// monitor that speaks QEMU's stream protocol. It ends when its machine does.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/mayfly-vm/mayfly/usernet"
+	"github.com/mayfly-vm/mayfly/virtio/vnet"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "mayfly-usernet:", err)
+		}
+		os.Exit(1)
+	}
+}
+
+type forwards []vnet.Forward
+
+func (f *forwards) String() string { return "" }
+
+func (f *forwards) Set(s string) error {
+	one, err := vnet.ParseForward(s)
+	if err == nil {
+		*f = append(*f, one)
+	}
+	return err
+}
+
+func run(args []string) error {
+	var c usernet.Config
+	fs := flag.NewFlagSet("mayfly-usernet", flag.ContinueOnError)
+	fd := fs.Int("fd", -1, "the `descriptor` of a stream socket to the machine")
+	listen := fs.String("listen", "", "wait for the machine at a Unix socket of this `path`")
+	fs.IntVar(&c.MTU, "mtu", usernet.DefaultMTU, "the network's MTU in `bytes`")
+	fs.StringVar(&c.MAC, "mac", "", "the machine's Ethernet `address`: it gets "+usernet.Guest)
+	fs.Var((*forwards)(&c.Forwards), "forward", "`[udp:][address:]port:port`: a port of the host that leads to one of the machine (repeat)")
+	fs.BoolVar(&c.Isolated, "isolated", false, "no way out")
+	fs.BoolVar(&c.Host, "host", false, "the machine reaches the host's 127.0.0.1 as "+usernet.HostName)
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	switch {
+	case fs.NArg() > 0:
+		return fmt.Errorf("unknown argument %s", fs.Arg(0))
+	case (*fd < 0) == (*listen == ""):
+		return errors.New("give one of -fd and -listen")
+	}
+	n, err := usernet.New(c)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	conn, err := connection(*fd, *listen)
+	if err != nil {
+		return err
+	}
+	return n.Serve(context.Background(), conn)
+}
+
+// connection is the way to the machine.
+func connection(fd int, path string) (net.Conn, error) {
+	if path == "" {
+		f := os.NewFile(uintptr(fd), "machine")
+		if f == nil {
+			return nil, fmt.Errorf("-fd: %d is no descriptor", fd)
+		}
+		defer f.Close()
+		conn, err := net.FileConn(f)
+		if err != nil {
+			return nil, fmt.Errorf("-fd: descriptor %d is no socket: %w", fd, err)
+		}
+		return conn, nil
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		if strings.Contains(err.Error(), "address already in use") {
+			return nil, fmt.Errorf("-listen: %s exists; another mayfly-usernet may run there: choose another path, or remove it", path)
+		}
+		return nil, fmt.Errorf("-listen: %w", err)
+	}
+	defer l.Close() // one machine
+	return l.Accept()
+}
