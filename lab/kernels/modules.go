@@ -24,7 +24,7 @@ var wantedModules = []string{
 	"virtio_blk", "virtio_net", "net_failover", "failover", "virtio_console", "virtio-rng",
 	"vsock", "vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport",
 	// what is no virtio device
-	"pvpanic", "pvpanic-mmio", "pvpanic-pci", "wdat_wdt", "vmgenid",
+	"pvpanic", "pvpanic-mmio", "pvpanic-pci", "watchdog", "wdat_wdt", "vmgenid",
 }
 
 // modulesKey is the part of an unpacked kernel's key that depends on us.
