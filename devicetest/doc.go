@@ -1,0 +1,12 @@
+// Package devicetest lets Linux's own drivers use Mayfly's devices, and breaks what
+// stands behind them. Its tests run in the lab (package lab), on a KVM that can run
+// Linux, one after the other in one nest.
+//
+//	go test ./devicetest                     # all
+//	go test ./devicetest -run TestDisk -v
+//
+// The guests' first process is guest/devinit; a test asks it over the serial
+// console to do this or that, while it can look at the same data from the other
+// side. Whatever is moved is a pattern that depends on its place, compared byte by
+// byte on one side and by its SHA-256 on the other.
+package devicetest
