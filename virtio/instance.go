@@ -93,7 +93,7 @@ func (in *Instance) clear() {
 }
 
 // NumQueues is the number of queues.
-func (in *Instance) NumQueues() int { return len(in.queues) }
+func (in *Instance) NumQueues() int { return len(in.dev.QueueSizes()) }
 
 // Features are those offered.
 func (in *Instance) Features() Feature { return in.offered }
