@@ -25,7 +25,8 @@ static struct disk *open_disk(u32 n)
 	if (k->device)
 		return k;
 	k->device = find(BLK, n);
-	if (!k->device || !negotiate(k->device, 0))
+	/* A driver that does not know flushes gets a disk that writes through (virtio 1.3, section 5.2.6.2). */
+	if (!k->device || !negotiate(k->device, 1ull << F_BLK_FLUSH))
 		return 0;
 	ring_open(k->device, 0, &k->ring, 1024);
 	driver_ok(k->device);
