@@ -68,7 +68,6 @@ struct ring {
 
 /* mmio.c, pci.c */
 enum { NET = 1, BLK = 2, RNG = 4, VSOCK = 19 };
-#define F_BLK_FLUSH	9
 #define F_INDIRECT	28
 #define F_EVENT_INDEX	29
 #define F_VERSION_1	32

@@ -257,6 +257,7 @@ void run_vsock(const char *s)
 	enum { TX, RX, PING } mode = word(&s, "tx") ? TX : word(&s, "rx") ? RX : PING;
 	u64 ops = 0, bytes = 0, bad = 0, kicks, start, stop, now;
 	u32 port, size, slot, junk;
+	int closed;
 
 	if (mode == PING)
 		word(&s, "ping");
@@ -279,6 +280,7 @@ void run_vsock(const char *s)
 	}
 	now = rdtsc();
 	kicks = tx.kicks + rx.kicks - kicks;
+	closed = c.closed;
 	must_send(RST);
 	while (rdtsc() - now < 50 * tsc_khz)	/* what was on its way */
 		if ((slot = receive(&junk))) {
@@ -286,5 +288,5 @@ void run_vsock(const char *s)
 			ring_publish(&rx);
 		}
 	print("result=vsock op=%s size=%d ops=%d bytes=%d ns=%d kicks=%d bad=%d closed=%d\n", mode == TX ? "tx" : mode == RX ? "rx" : "ping",
-		(u64)size, ops, bytes, ns(now - start), kicks, bad, (u64)c.closed);
+		(u64)size, ops, bytes, ns(now - start), kicks, bad, (u64)closed);
 }
