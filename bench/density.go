@@ -59,6 +59,10 @@ func (b *bench) crowd(m monitor.Monitor, vm monitor.Machine, n int) (int64, time
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
+			vm := vm
+			if vm.Tap != "" {
+				vm.Tap = fmt.Sprintf("tap%d", i)
+			}
 			all[i], errs[i] = monitor.Start(m, vm, b.dir, firstOutput, 2*time.Minute)
 		}()
 	}

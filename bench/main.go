@@ -1,6 +1,6 @@
 // Command bench measures Mayfly beside its peers and prints tables.
 //
-//	go run ./bench [-runs N] [-only start,scale,density,nest]
+//	go run ./bench [-runs N] [-only start,scale,density,blk,net,vsock,rng,devstart,nest]
 //
 // MAYFLY_BENCH_FIRECRACKER and MAYFLY_BENCH_CLOUD_HYPERVISOR name the peers'
 // programs; a peer without one is left out. QEMU is taken from the PATH. Each
@@ -22,11 +22,14 @@ type bench struct {
 	runs  int
 	dir   string // scratch
 	paths map[string]string
+	khz   uint64 // of the time stamp counter
 }
+
+const tables = "start,scale,density,blk,net,vsock,rng,devstart,nest"
 
 func main() {
 	runs := flag.Int("runs", 21, "how often each figure is measured")
-	only := flag.String("only", "start,scale,density,nest", "which tables, separated by commas")
+	only := flag.String("only", tables, "which tables, separated by commas")
 	flag.Parse()
 	if err := run(*runs, strings.Split(*only, ",")); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -40,7 +43,7 @@ func run(runs int, only []string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{runs: runs, dir: dir, paths: map[string]string{
+	b := &bench{runs: runs, dir: dir, khz: tscKHz(), paths: map[string]string{
 		"firecracker":      os.Getenv("MAYFLY_BENCH_FIRECRACKER"),
 		"cloud-hypervisor": os.Getenv("MAYFLY_BENCH_CLOUD_HYPERVISOR"),
 	}}
@@ -55,11 +58,12 @@ func run(runs int, only []string) error {
 			fmt.Printf("(no %s here: its rows are left out)\n", peer)
 		}
 	}
-	tables := map[string]func() error{"start": b.start, "scale": b.scale, "density": b.density, "nest": b.nest}
+	make := map[string]func() error{"start": b.start, "scale": b.scale, "density": b.density, "blk": b.blk, "net": b.net, "vsock": b.vsock,
+		"rng": b.rng, "devstart": b.deviceStart, "nest": b.nest}
 	for _, name := range only {
-		t, ok := tables[name]
+		t, ok := make[name]
 		if !ok {
-			return fmt.Errorf("-only %s: there are start, scale, density and nest", name)
+			return fmt.Errorf("-only %s: there are %s", name, tables)
 		}
 		if err := t(); err != nil {
 			return fmt.Errorf("%s: %w", name, err)

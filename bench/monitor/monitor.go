@@ -1,13 +1,11 @@
 // Package monitor knows how each monitor of a comparison is told to start the
 // same machine: kernel, initrd, command line, memory, processors, serial
-// console on standard output and nothing else. Benchmarks on this computer and
-// in the nest use it alike.
+// console on standard output, and the devices that are asked for. Benchmarks on
+// this computer and in the nest use it alike.
 package monitor
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 )
@@ -17,13 +15,43 @@ type Machine struct {
 	Kernel, Initrd, Cmdline string
 	MiB, CPUs               int
 	Load                    string // Mayfly's --load; "": its default
+	Devices
 }
 
-// Monitor is one program under comparison.
+// Devices are a machine's virtio devices.
+type Devices struct {
+	Disk  *Disk
+	Tap   string // its name; Network tells where it is
+	Vsock string // path of the Unix socket; OwnSocket: one in the start's own directory
+	RNG   bool
+	// Network is a network namespace to start the monitor in; 0: ours.
+	Network int
+}
+
+// OwnSocket stands for a socket that nobody else has to find.
+const OwnSocket = "own"
+
+// Disk is a raw image.
+type Disk struct {
+	Path             string
+	Direct, ReadOnly bool
+}
+
+// MAC is the guest's address on its tap.
+const MAC = "02:fc:00:00:00:02"
+
+// CID is the guest's address on vsock.
+const CID = 3
+
+// Monitor is one program under comparison, in one way to use it.
 type Monitor struct {
 	Name string
 	Path string
 	Args func(m Machine, dir string) ([]string, error) // dir: for files it needs
+	// Find tells guest/bench where the devices are, if the monitor doesn't.
+	Find string
+	// Direct says that disks can go past the page cache, Vsock that there is one by a Unix socket.
+	Direct, Vsock bool
 }
 
 // All are the monitors that paths names a program for, Mayfly first. The keys
@@ -31,8 +59,8 @@ type Monitor struct {
 func All(paths map[string]string) (list []Monitor) {
 	for _, m := range []Monitor{
 		{Name: "floor", Args: floor},
-		{Name: "mayfly", Args: mayfly},
-		{Name: "firecracker", Args: firecracker},
+		{Name: "mayfly", Args: mayfly("")},
+		{Name: "firecracker", Args: firecracker("Sync")},
 		{Name: "cloud-hypervisor", Args: cloudHypervisor},
 		{Name: "qemu", Args: qemu},
 	} {
@@ -43,53 +71,69 @@ func All(paths map[string]string) (list []Monitor) {
 	return list
 }
 
+// Ways are the monitors in each way to use their devices.
+func Ways(paths map[string]string) (list []Monitor) {
+	for _, w := range []struct {
+		program string
+		Monitor
+	}{
+		{"mayfly", Monitor{Name: "mayfly, mmio", Args: mayfly("mmio"), Find: "mmio=0xfeb00000,0x1000,8", Direct: true, Vsock: true}},
+		{"mayfly", Monitor{Name: "mayfly, pci", Args: mayfly("pci"), Find: "pci", Direct: true, Vsock: true}},
+		{"firecracker", Monitor{Name: "firecracker, sync", Args: firecracker("Sync"), Vsock: true}},
+		{"firecracker", Monitor{Name: "firecracker, async", Args: firecracker("Async"), Vsock: true}},
+		{"cloud-hypervisor", Monitor{Name: "cloud-hypervisor", Args: cloudHypervisor, Find: "pci", Direct: true, Vsock: true}},
+		{"qemu", Monitor{Name: "qemu", Args: qemu, Find: "mmio=0xfeb00000,512,24", Direct: true}},
+	} {
+		if w.Path = paths[w.program]; w.Path != "" {
+			list = append(list, w.Monitor)
+		}
+	}
+	return list
+}
+
+func (d Devices) socket(dir string) string {
+	if d.Vsock == OwnSocket {
+		return filepath.Join(dir, "vsock")
+	}
+	return d.Vsock
+}
+
 func floor(m Machine, _ string) ([]string, error) {
 	return []string{m.Kernel, strconv.Itoa(m.MiB)}, nil
 }
 
-func mayfly(m Machine, _ string) ([]string, error) {
-	a := []string{"run", m.Kernel, "--quiet", "--cmdline-only", m.Cmdline, "--memory", fmt.Sprintf("%dM", m.MiB), "--cpus", strconv.Itoa(m.CPUs)}
-	if m.Load != "" {
-		a = append(a, "--load", m.Load)
+func onOff(on bool) string {
+	if on {
+		return "on"
 	}
-	if m.Initrd != "" {
-		a = append(a, "--initrd", m.Initrd)
-	}
-	return a, nil
+	return "off"
 }
 
-func firecracker(m Machine, dir string) ([]string, error) {
-	source := map[string]string{"kernel_image_path": m.Kernel, "boot_args": m.Cmdline}
-	if m.Initrd != "" {
-		source["initrd_path"] = m.Initrd
+func mayfly(bus string) func(Machine, string) ([]string, error) {
+	return func(m Machine, dir string) ([]string, error) {
+		a := []string{"run", m.Kernel, "--quiet", "--on-reboot", "exit", "--cmdline-only", m.Cmdline,
+			"--memory", fmt.Sprintf("%dM", m.MiB), "--cpus", strconv.Itoa(m.CPUs)}
+		if m.Load != "" {
+			a = append(a, "--load", m.Load)
+		}
+		if m.Initrd != "" {
+			a = append(a, "--initrd", m.Initrd)
+		}
+		if bus != "" {
+			a = append(a, "--bus", bus)
+		}
+		if d := m.Disk; d != nil {
+			a = append(a, "--disk", fmt.Sprintf("%s,direct=%t,readonly=%t", d.Path, d.Direct, d.ReadOnly))
+		}
+		if m.Tap != "" {
+			a = append(a, "--net", fmt.Sprintf("tap=%s,mac=%s", m.Tap, MAC))
+		}
+		if s := m.socket(dir); s != "" {
+			a = append(a, "--vsock", fmt.Sprintf("path=%s,cid=%d", s, CID))
+		}
+		if m.RNG {
+			a = append(a, "--rng")
+		}
+		return a, nil
 	}
-	c, err := json.Marshal(map[string]any{
-		"boot-source":    source,
-		"drives":         []any{},
-		"machine-config": map[string]any{"vcpu_count": m.CPUs, "mem_size_mib": m.MiB},
-	})
-	if err != nil {
-		return nil, err
-	}
-	path := filepath.Join(dir, "firecracker.json")
-	return []string{"--no-api", "--level", "Error", "--config-file", path}, os.WriteFile(path, c, 0o600)
-}
-
-func cloudHypervisor(m Machine, _ string) ([]string, error) {
-	a := []string{"--kernel", m.Kernel, "--cmdline", m.Cmdline, "--memory", fmt.Sprintf("size=%dM", m.MiB),
-		"--cpus", "boot=" + strconv.Itoa(m.CPUs), "--serial", "tty", "--console", "off"}
-	if m.Initrd != "" {
-		a = append(a, "--initramfs", m.Initrd)
-	}
-	return a, nil
-}
-
-func qemu(m Machine, _ string) ([]string, error) {
-	a := []string{"-M", "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,isa-serial=on,auto-kernel-cmdline=off", "-accel", "kvm", "-cpu", "qemu64",
-		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
-		"-m", strconv.Itoa(m.MiB), "-smp", strconv.Itoa(m.CPUs), "-kernel", m.Kernel, "-append", m.Cmdline}
-	if m.Initrd != "" {
-		a = append(a, "-initrd", m.Initrd)
-	}
-	return a, nil
 }

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mayfly-vm/mayfly/bench/monitor"
+	guest "github.com/mayfly-vm/mayfly/guest/bench"
+)
+
+// measure is a row of a table of devices: an order for the guest, and what of
+// its result counts.
+type measure struct {
+	name  string
+	order string // without its time
+	ms    int
+	unit  string // "ops" or "bytes"
+	after string // words of the order behind the time
+}
+
+func (m measure) String() string { return fmt.Sprintf("%s,%d%s", m.order, m.ms, m.after) }
+
+// figures are what the monitors got, by row and monitor.
+type figures struct {
+	rows   []measure
+	ways   []monitor.Monitor
+	speed  map[[2]string][]float64
+	kicks  map[[2]string][]float64
+	failed map[string]error
+}
+
+func newFigures(rows []measure, ways []monitor.Monitor) *figures {
+	return &figures{rows, ways, map[[2]string][]float64{}, map[[2]string][]float64{}, map[string]error{}}
+}
+
+// collect runs the orders once on each monitor. One that fails is left out from
+// then on.
+func (b *bench) collect(f *figures, devices monitor.Devices, flood int) {
+	for _, m := range f.ways {
+		if f.failed[m.Name] == nil {
+			f.failed[m.Name] = b.collectOn(f, m, devices, flood)
+		}
+	}
+}
+
+func (b *bench) collectOn(f *figures, m monitor.Monitor, devices monitor.Devices, flood int) error {
+	kernel := filepath.Join(b.dir, "bench.elf")
+	if err := os.WriteFile(kernel, guest.ELF, 0o600); err != nil {
+		return err
+	}
+	words := []string{fmt.Sprintf("tsc_khz=%d", b.khz), m.Find}
+	limit := 30 * time.Second
+	for _, r := range f.rows {
+		words = append(words, r.String())
+		limit += time.Duration(r.ms) * time.Millisecond * 3
+	}
+	if devices.Vsock != "" {
+		dir, err := os.MkdirTemp(b.dir, "v")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		devices.Vsock = filepath.Join(dir, "s")
+		p, err := newPeer(devices.Vsock)
+		if err != nil {
+			return err
+		}
+		defer p.close()
+	}
+	vm := monitor.Machine{Kernel: kernel, Cmdline: strings.Join(words, " "), MiB: 256, CPUs: 1, Devices: devices}
+	var stop atomic.Bool
+	var flooders sync.WaitGroup
+	defer flooders.Wait()
+	defer stop.Store(true)
+	n := 0
+	var bad error
+	err := monitor.Run(m, vm, b.dir, limit, func(line string) bool {
+		switch {
+		case line == "begin=netrx":
+			stop.Store(false)
+			flooders.Go(func() {
+				w := &network{devices.Network}
+				if err := w.flood(flood, &stop); err != nil {
+					fmt.Fprintln(os.Stderr, err)
+				}
+			})
+			return false
+		case strings.HasPrefix(line, "error="):
+			bad = fmt.Errorf("the guest said %q", line)
+			return true
+		case strings.HasPrefix(line, guest.Done):
+			return true
+		}
+		r, ok := guest.ParseLine(line)
+		if !ok || n == len(f.rows) {
+			return false
+		}
+		stop.Store(true)
+		flooders.Wait()
+		row := f.rows[n]
+		n++
+		if r.Number("bad") != 0 || r.Number("closed") != 0 {
+			bad = fmt.Errorf("wrong data: %s", line)
+			return true
+		}
+		if r.Text("skipped") == "" {
+			k := [2]string{row.name, m.Name}
+			f.speed[k] = append(f.speed[k], r.PerSecond(row.unit))
+			f.kicks[k] = append(f.kicks[k], float64(r.Number("kicks"))/float64(max(1, r.Number("ops"))))
+		}
+		return false
+	})
+	switch {
+	case err != nil:
+		return err
+	case bad != nil:
+		return bad
+	case n != len(f.rows):
+		return fmt.Errorf("%d results of %d", n, len(f.rows))
+	}
+	return nil
+}
+
+// print shows the speeds, Mayfly's beside the best of the others, and the exits
+// of the data path. extra are more columns, by row.
+func (f *figures) print(title string, extra map[string]map[string]float64, columns ...string) {
+	t := &table{title: title}
+	head := []string{""}
+	for _, m := range f.ways {
+		head = append(head, m.Name)
+	}
+	head = append(append(head, columns...), "mayfly x best peer")
+	for _, c := range columns {
+		head = append(head, "x "+c)
+	}
+	t.add(head...)
+	exits := &table{title: title + ": notifications a request (each an exit)"}
+	exits.add(head[:1+len(f.ways)]...)
+	for _, r := range f.rows {
+		cells, kicks := []string{r.name}, []string{r.name}
+		var ours, best float64
+		for _, m := range f.ways {
+			v := median(f.speed[[2]string{r.name, m.Name}])
+			if strings.HasPrefix(m.Name, "mayfly") {
+				ours = max(ours, v)
+			} else {
+				best = max(best, v)
+			}
+			cells = append(cells, rate(v, r.unit))
+			if v == 0 {
+				kicks = append(kicks, "-")
+			} else {
+				kicks = append(kicks, fmt.Sprintf("%.3f", median(f.kicks[[2]string{r.name, m.Name}])))
+			}
+		}
+		for _, c := range columns {
+			cells = append(cells, rate(extra[c][r.name], r.unit))
+		}
+		cells = append(cells, times(ours, best))
+		for _, c := range columns {
+			cells = append(cells, times(ours, extra[c][r.name]))
+		}
+		t.add(cells...)
+		if r.unit == "ops" {
+			exits.add(kicks...)
+		}
+	}
+	t.print()
+	if len(exits.rows) > 1 {
+		exits.print()
+	}
+	for _, m := range f.ways {
+		if err := f.failed[m.Name]; err != nil {
+			fmt.Printf("\n(%s is left out from where it failed: %v)\n", m.Name, err)
+		}
+	}
+}
+
+func times(a, b float64) string {
+	if a == 0 || b == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", a/b)
+}
+
+func rate(v float64, unit string) string {
+	switch {
+	case v == 0:
+		return "-"
+	case unit == "bytes":
+		return fmt.Sprintf("%.0f MB/s", v/1e6)
+	}
+	return fmt.Sprintf("%.1f k/s", v/1e3)
+}
