@@ -81,9 +81,9 @@ func (w *worker) drain() {
 			w.pool.wait()
 		}
 		w.reap()
-	}
-	if !w.mute {
-		w.queue.Flush()
+		if !w.mute {
+			w.queue.Flush()
+		}
 	}
 }
 
