@@ -6,8 +6,10 @@ import (
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
 	"github.com/mayfly-vm/mayfly/disk"
+	"github.com/mayfly-vm/mayfly/tap"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
+	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
 
 // devices is the part of the table that binds the devices' keys to their configurations.
@@ -17,6 +19,8 @@ func (o *runOptions) devices() []option.Flag {
 		{Name: "bus", Arg: "HOW", Default: "auto", Help: "how the guest reaches its devices: by virtio-mmio, by PCI, or auto: what starts faster",
 			Value: option.Choice(&c.Bus, name("auto", mayfly.BusAuto), name("mmio", mayfly.BusMMIO), name("pci", mayfly.BusPCI))},
 		{Name: "disk", Arg: "PATH[,KEY=VALUE…]", Many: true, Help: "a disk: an image file or a block device", Groups: option.ManyOf(&c.Disks, diskKeys)},
+		{Name: "net", Arg: "KIND[,KEY=VALUE…]", Many: true, Help: "a network card: user (a network of its own, without any privilege), tap, or another kind", Groups: option.ManyOf(&c.Nets, netKeys)},
+		{Name: "rng", Arg: "KEY=VALUE…", Optional: true, Help: "entropy from the host", Groups: option.OneOf(&c.RNG, rngKeys)},
 	}
 }
 
@@ -33,10 +37,56 @@ func diskKeys(d *mayfly.Disk) *option.Group {
 			{Name: "queues", Arg: "N", Default: "1", Help: "virtqueues, 1 to " + strconv.Itoa(blk.MaxQueues) + "; at most one a CPU is of use", Value: option.Number(&d.Queues, 1, blk.MaxQueues)},
 			{Name: "queue-size", Arg: "N", Default: strconv.Itoa(blk.DefaultQueueSize), Help: "requests in each, a power of two", Value: powerOfTwo(&d.QueueSize, 4, virtio.MaxQueueSize)},
 			{Name: "serial", Arg: "TEXT", Help: "the serial number, up to " + strconv.Itoa(blk.MaxSerial) + " letters: /dev/disk/by-id/virtio-TEXT in the guest", Value: ascii(&d.Serial, blk.MaxSerial)},
-			{Name: "discard", Default: "true", Help: "let the guest give space back; discard=false keeps it", Value: unless(&d.NoDiscard)},
+			{Name: "discard", Default: "true", Help: "let the guest give space back", Value: unless(&d.NoDiscard)},
 			ringKey(&d.Packed),
 		}, limitKeys("", &d.Limits)...),
-		Check: func() error { return checkLimits("", &d.Limits) },
+		Check: func() error {
+			if err := checkLimits("", &d.Limits); err != nil {
+				return err
+			}
+			return reason(d.Check())
+		},
+	}
+}
+
+func netKeys(n *mayfly.Net) *option.Group {
+	keys := []option.Flag{
+		{Name: "kind", Default: "auto", Help: "what the cable ends in: user (mayfly-usernet, no privilege), tap (an interface of the host), passt or stream (a Unix socket), fd; auto is what the other keys say, else user",
+			Value: option.Choice(&n.Kind, name("auto", vnet.AutoKind), name("user", vnet.User), name("tap", vnet.Tap), name("passt", vnet.Passt), name("stream", vnet.Stream), name("fd", vnet.FD))},
+		{Name: "tap", Arg: "NAME", Help: "the host's interface; one that isn't there is made (default: mayfly and a number)", Value: interfaceName(&n.Tap)},
+		{Name: "bridge", Arg: "NAME", Help: "put the tap into this bridge of the host", Value: interfaceName(&n.Bridge)},
+		{Name: "fd", Arg: "N", Many: true, Help: "an open descriptor: a queue of a tap, or a stream's socket", Value: descriptors(&n.FDs)},
+		{Name: "socket", Arg: "FILE", Help: "the Unix socket of passt, of a stream, or of a mayfly-usernet that runs already", Value: existing(&n.Socket)},
+		{Name: "forward", Arg: "PORTS", Many: true, Help: "lead a port of the host to one of the guest: [udp:][ADDRESS:]HOST:GUEST, such as 8080:80", Value: forwards(&n.Forward)},
+		{Name: "isolated", Help: "a user network without a way out of the host", Value: option.Bool(&n.Isolated)},
+		{Name: "mac", Arg: "MAC", Help: "the card's address (default: made of its name)", Value: mac(&n.MAC)},
+		{Name: "name", Arg: "TEXT", Help: "what errors call the card, and what its address is made of", Value: ascii(&n.Name, 64)},
+		{Name: "mtu", Arg: "BYTES", Default: "1500", Help: "the largest packet; a tap keeps its own by default", Value: option.Number(&n.MTU, tap.MinMTU, vnet.MaxFrameMTU)},
+		{Name: "vhost", Default: "auto", Help: "who moves a tap's frames: the host's kernel (on), this program (off), or auto: the kernel where it can", Value: option.Choice(&n.VHost, name("auto", vnet.VHostAuto), name("on", vnet.VHostOn), name("off", vnet.VHostOff))},
+		{Name: "queues", Arg: "N", Default: "1", Help: "pairs of virtqueues of a tap, 1 to " + strconv.Itoa(vnet.MaxQueues), Value: option.Number(&n.Queues, 1, vnet.MaxQueues)},
+		{Name: "queue-size", Arg: "N", Default: strconv.Itoa(vnet.DefaultQueueSize), Help: "frames in each, a power of two", Value: powerOfTwo(&n.QueueSize, 16, virtio.MaxQueueSize)},
+		ringKey(&n.Packed),
+	}
+	keys = append(keys, limitKeys("rx-", &n.RX)...)
+	return &option.Group{
+		Main: "kind",
+		Keys: append(keys, limitKeys("tx-", &n.TX)...),
+		Check: func() error {
+			if err := checkLimits("rx-", &n.RX); err != nil {
+				return err
+			}
+			if err := checkLimits("tx-", &n.TX); err != nil {
+				return err
+			}
+			return reason(n.Check())
+		},
+	}
+}
+
+func rngKeys(r *mayfly.RNG) *option.Group {
+	return &option.Group{
+		Keys:  append([]option.Flag{ringKey(&r.Packed)}, limitKeys("", &r.Limits)...),
+		Check: func() error { return checkLimits("", &r.Limits) },
 	}
 }
 

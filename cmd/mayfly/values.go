@@ -6,8 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
+	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
 
 // existing is the name of a file that must be there: what is looked at now needs no half-made machine taken down.
@@ -93,4 +97,81 @@ func unless(p *bool) option.Value {
 
 func ringKey(packed *bool) option.Flag {
 	return option.Flag{Name: "ring", Default: "split", Help: "the layout of the virtqueues; packed where the guest knows it too", Value: option.Choice(packed, name("split", false), name("packed", true))}
+}
+
+// interfaceName is what Linux calls an interface: IFNAMSIZ with its NUL is 16.
+func interfaceName(p *string) option.Value {
+	v := option.Text(p)
+	v.Pattern = "^[!-.0-9;-~]{1,15}$"
+	v.Set = func(s string) error {
+		if len(s) < 1 || len(s) > 15 || strings.ContainsAny(s, "/: \t\n") || s == "." || s == ".." {
+			return errors.New("no name of an interface; it has 1 to 15 letters, no blank, slash or colon")
+		}
+		*p = s
+		return nil
+	}
+	return v
+}
+
+// descriptors are numbers of open files that this program was started with.
+func descriptors(p *[]int) option.Value {
+	return option.Value{
+		Type: option.Integer, Least: 3, Most: 1 << 20,
+		Set: func(s string) error {
+			n, err := strconv.Atoi(s)
+			if err != nil || n < 3 || n > 1<<20 {
+				return errors.New("no number of a descriptor; it is one from 3 on")
+			}
+			if _, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err != nil {
+				return errors.New("not open: start the program with it, such as: mayfly run … 3<>/dev/tapN")
+			}
+			*p = append(*p, n)
+			return nil
+		},
+		Get: func() (list []string) {
+			for _, n := range *p {
+				list = append(list, strconv.Itoa(n))
+			}
+			return list
+		},
+	}
+}
+
+func mac(p *string) option.Value {
+	v := option.Text(p)
+	v.Pattern = "^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$"
+	v.Set = func(s string) error {
+		if _, err := vnet.ParseMAC(s); err != nil {
+			return unquoted(err, s)
+		}
+		*p = s
+		return nil
+	}
+	return v
+}
+
+func forwards(p *[]string) option.Value {
+	v := option.Texts(p)
+	v.Pattern = `^(tcp:|udp:)?(([^:]*|\[[^]]*\]):)?[0-9]+:[0-9]+$`
+	set := v.Set
+	v.Set = func(s string) error {
+		if _, err := vnet.ParseForward(s); err != nil {
+			return unquoted(err, s)
+		}
+		return set(s)
+	}
+	return v
+}
+
+// unquoted leaves out the value that an error begins with: it stands before it already.
+func unquoted(err error, value string) error {
+	return errors.New(strings.TrimPrefix(err.Error(), strconv.Quote(value)+": "))
+}
+
+// reason leaves out what a device calls itself.
+func reason(err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner
+	}
+	return err
 }

@@ -6,14 +6,12 @@ package document
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"unicode/utf8"
 )
 
 // Limits of a file. A machine takes some ten lines, and five levels.
@@ -112,128 +110,4 @@ func isJSON(path string, b []byte) bool {
 	}
 	b = bytes.TrimLeft(b, " \t\r\n")
 	return len(b) > 0 && b[0] == '{'
-}
-
-// Parse reads JSON. Errors are *[Error], without the file.
-func Parse(b []byte) (*Node, error) {
-	if at := invalidUTF8(b); at >= 0 {
-		return nil, &Error{Line: 1 + bytes.Count(b[:at], []byte{'\n'}), Msg: "not UTF-8: save the file so"}
-	}
-	p := &parser{text: b, dec: json.NewDecoder(bytes.NewReader(b)), line: 1}
-	p.dec.UseNumber()
-	n, err := p.value(0)
-	if err == nil {
-		if _, err = p.token(); err == io.EOF {
-			return n, nil
-		}
-		if err == nil {
-			err = p.errorf("there is more behind the end: one object is the whole file")
-		}
-	}
-	var e *Error
-	if errors.As(err, &e) {
-		return nil, e
-	}
-	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, p.errorf("it ends too early: a bracket or a quote is open")
-	}
-	return nil, p.errorf("%s", strings.TrimPrefix(err.Error(), "json: "))
-}
-
-func invalidUTF8(b []byte) int {
-	if utf8.Valid(b) {
-		return -1
-	}
-	for i := 0; ; {
-		r, n := utf8.DecodeRune(b[i:])
-		if r == utf8.RuneError && n == 1 {
-			return i
-		}
-		i += n
-	}
-}
-
-type parser struct {
-	text []byte
-	dec  *json.Decoder
-	line int // of what was read last
-	at   int64
-}
-
-func (p *parser) errorf(format string, a ...any) *Error {
-	return &Error{Line: p.line, Msg: fmt.Sprintf(format, a...)}
-}
-
-// token reads on, and counts the lines.
-func (p *parser) token() (json.Token, error) {
-	t, err := p.dec.Token()
-	to := p.dec.InputOffset()
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		to = max(to, min(syntax.Offset, int64(len(p.text))))
-	}
-	p.line += bytes.Count(p.text[p.at:to], []byte{'\n'})
-	p.at = to
-	return t, err
-}
-
-func (p *parser) value(depth int) (*Node, error) {
-	if depth > MaxDepth {
-		return nil, p.errorf("more than %d levels deep: that is no description of a machine", MaxDepth)
-	}
-	t, err := p.token()
-	if err != nil {
-		return nil, err
-	}
-	n := &Node{Line: p.line}
-	switch t := t.(type) {
-	case nil:
-	case bool:
-		n.Kind, n.Text = Bool, fmt.Sprint(t)
-	case json.Number:
-		n.Kind, n.Text = Number, t.String()
-	case string:
-		n.Kind, n.Text = String, t
-	case json.Delim:
-		if t == '[' {
-			n.Kind = Array
-			for p.dec.More() {
-				item, err := p.value(depth + 1)
-				if err != nil {
-					return nil, err
-				}
-				n.Items = append(n.Items, item)
-			}
-		} else {
-			n.Kind = Object
-			if err := p.members(n, depth); err != nil {
-				return nil, err
-			}
-		}
-		if _, err := p.token(); err != nil {
-			return nil, err
-		}
-	}
-	return n, nil
-}
-
-func (p *parser) members(n *Node, depth int) error {
-	seen := make(map[string]int)
-	for p.dec.More() {
-		t, err := p.token()
-		if err != nil {
-			return err
-		}
-		name, line := t.(string), p.line
-		if first, twice := seen[name]; twice {
-			return p.errorf("%q is there twice, in line %d already", name, first)
-		}
-		seen[name] = line
-		v, err := p.value(depth + 1)
-		if err != nil {
-			return err
-		}
-		n.Members = append(n.Members, Member{name, line, v})
-	}
-	return nil
 }

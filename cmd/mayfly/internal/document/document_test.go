@@ -1,6 +1,7 @@
 package document_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -33,9 +34,10 @@ func show(n *document.Node) string {
 func TestParse(t *testing.T) {
 	for in, want := range map[string]string{
 		`{}`: "{}@1",
-		"\n{\"a\":\n1, \"b\": [true,\n \"x\\ny\"]}": "{a@2=1@3 b@3=[true@3 x\ny@4]@3}@2",
-		`{"a": null, "b": 1e3}`:                     "{a@1=@1 b@1=1e3@1}@1",
-		`[]`:                                        "[]@1",
+		"\n{\"a\":\n1, \"b\": [true,\n \"x\\ny\"]}":       "{a@2=1@3 b@3=[true@3 x\ny@4]@3}@2",
+		`{"a": null, "b": 1e3}`:                           "{a@1=@1 b@1=1e3@1}@1",
+		`["\u00e4\ud83d\ude00\n\/\"\\\b\f\r\t", -0.5e-3]`: "[ä😀\n/\"\\\b\f\r\t@1 -0.5e-3@1]@1",
+		`[]`: "[]@1",
 	} {
 		n, err := document.Parse([]byte(in))
 		if err != nil || show(n) != want {
@@ -52,17 +54,35 @@ func TestWhatMakesNoSenseIsNamedWithItsLine(t *testing.T) {
 		line int
 		msg  string
 	}{
-		"":                           {1, "it ends too early"},
-		"{\n\"a\": ":                 {2, "it ends too early"},
-		"{\n\"a\": \"":               {2, "it ends too early"},
+		"":                           {1, "found the end of the file where a value belongs"},
+		"{\n\"a\": ":                 {2, "found the end of the file where a value belongs"},
+		"{\n\"a\": \"":               {2, "ends inside of a string"},
 		"{\"a\": 1,\n\"a\": 2}":      {2, `"a" is there twice, in line 1 already`},
-		"{\"a\": 1,\n\n}":            {3, "invalid character '}'"},
-		"{\"a\": 1}\n{}":             {2, "more behind the end"},
-		"{\"a\":\n01}":               {2, "invalid character '1'"},
-		"{\"a\":\ntrue false}":       {2, "invalid character 'f'"},
-		"{\n// a comment\n}":         {2, "invalid character '/'"},
+		"{\"a\": 1,\n\n}":            {3, "found '}' where a name"},
+		"{\"a\": 1\n\"b\": 2}":       {2, `found '"' behind the value of "a"`},
+		"{\"a\"\n1}":                 {2, `found '1' behind "a": a colon`},
+		"{a: 1}":                     {1, "found 'a' where a name"},
+		"[1 2]":                      {1, "found '2' behind a value of a list"},
+		"[1,]":                       {1, "found ']' where a value"},
+		"{\"a\": 1}\n{}":             {2, "more behind the end, '{'"},
+		"{\"a\":\n01}":               {2, "found '1' behind"},
+		"{\"a\":\n1.}":               {2, "found '}' in a number"},
+		"{\"a\":\n-}":                {2, "found '}' in a number"},
+		"{\"a\":\n1e+}":              {2, "found '}' in a number"},
+		"{\"a\":\ntrue false}":       {2, "found 'f' behind"},
+		"{\"a\":\nyes}":              {2, "found 'y' where a value"},
+		"{\n// a comment\n}":         {2, "found '/' where a name"},
 		"{\"a\":\n\n\"\xff\"}":       {3, "not UTF-8"},
-		"{\"a\": \"\n\"}":            {1, "invalid character '\\n'"},
+		"{\"a\": \"\n\"}":            {1, "found '\\n' in a string"},
+		`{"a": "\x"}`:                {1, "an escape"},
+		`{"a": "\u12"}`:              {1, "an escape"},
+		`{"a": "\ud800"}`:            {1, "an escape"},
+		`{"a": "\ud800\u0041"}`:      {1, "an escape"},
+		`{"a": "\udc00"}`:            {1, "an escape"},
+		`{"a": "\u00`:                {1, "an escape"},
+		`{"a": "\`:                   {1, "an escape"},
+		`{"a": "\u00g0"}`:            {1, "an escape"},
+		`{"a": "\u00 1"}`:            {1, "an escape"},
 		strings.Repeat("[", 100):     {1, "more than 16 levels deep"},
 		strings.Repeat(`{"":`, 9999): {1, "more than 16 levels deep"},
 	} {
@@ -93,6 +113,13 @@ func FuzzParse(f *testing.F) {
 		n, err := document.Parse(b)
 		if err != nil && !errors.As(err, new(*document.Error)) || err == nil && n == nil {
 			t.Errorf("%q: %v", b, err)
+		}
+		// The standard library agrees, but for what is stricter here.
+		if err == nil && !json.Valid(b) {
+			t.Errorf("%q is no JSON", b)
+		}
+		if err != nil && json.Valid(b) && !strings.Contains(err.Error(), "twice") && !strings.Contains(err.Error(), "UTF-8") && !strings.Contains(err.Error(), "levels") && !strings.Contains(err.Error(), "escape") {
+			t.Errorf("%q is JSON: %v", b, err)
 		}
 	})
 }

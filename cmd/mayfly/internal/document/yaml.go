@@ -2,9 +2,9 @@ package document
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -81,8 +81,8 @@ func complaint(path, said string, state *os.ProcessState, err error) error {
 	if state.ExitCode() == 1 {
 		line := 0
 		if n, rest, ok := strings.Cut(said, ": "); ok {
-			if _, err := fmt.Sscan(n, &line); err == nil {
-				said = rest
+			if at, err := strconv.Atoi(n); err == nil {
+				line, said = at, rest
 			}
 		}
 		return &Error{File: path, Line: line, Msg: said}

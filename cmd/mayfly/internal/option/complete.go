@@ -132,7 +132,7 @@ func (p *Program) bashKeys(b *strings.Builder) {
     done
     compopt -o nospace 2>/dev/null || :
     mapfile -t COMPREPLY < <(
-        compgen -P "$head" -W "${names//|/ }" -- "$last"
+        compgen -P "$head" -W "${names//|/ }" -- "$last" || :
         [[ " $* " == *" =@ "* && $token == "$last" ]] && compgen -f -- "$last"
     )
 }
@@ -152,8 +152,10 @@ func (f *Flag) keySpecs() (specs []string) {
 		if k.Name == g.Main && values != "" {
 			specs = append(specs, "="+values)
 		}
-		if k.Type == Boolean {
+		if k.Type == Boolean && k.Default == "" {
 			specs = append(specs, k.Name)
+		} else if k.Type == Boolean {
+			specs = append(specs, k.Name+"=true|false")
 		} else {
 			specs = append(specs, k.Name+"="+values)
 		}
@@ -195,7 +197,9 @@ func (p *Program) zshKeys(b *strings.Builder) {
 				if k.Many {
 					spec = "*" + spec
 				}
-				if k.Type != Boolean {
+				if k.Type == Boolean && k.Default != "" {
+					spec += ":HOW:(true false)"
+				} else if k.Type != Boolean {
 					spec += ":" + k.Arg + ":"
 					if k.Files {
 						spec += "_files"

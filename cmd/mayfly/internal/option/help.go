@@ -84,8 +84,10 @@ func (f *Flag) keyRows() (rows []Row) {
 // keyHead is the key as it is typed.
 func (f *Flag) keyHead() string {
 	switch {
-	case f.Type == Boolean:
+	case f.Type == Boolean && f.Default == "":
 		return f.Name
+	case f.Type == Boolean:
+		return f.Name + "=true|false"
 	case f.Values != nil:
 		return f.Name + "=" + strings.Join(f.Values, "|")
 	}
