@@ -11,6 +11,7 @@ type Worker struct {
 	session *Session
 	queue   *Queue
 	work    func() bool
+	wants   func() bool // nil: always
 	spin    time.Duration
 	stop    atomic.Bool
 	done    chan struct{}
@@ -27,8 +28,14 @@ const Spin = 50 * time.Microsecond
 // is called, and for a moment after, the driver is asked not to ring.
 //
 // The Worker ends with Stop, or when work panics.
-func (s *Session) Serve(q *Queue, work func() bool) *Worker {
-	w := &Worker{session: s, queue: q, work: work, done: make(chan struct{})}
+func (s *Session) Serve(q *Queue, work func() bool) *Worker { return s.ServeWhile(q, work, nil) }
+
+// ServeWhile is Serve for a queue whose chains may have to wait: buffers for what
+// has not come yet, requests beyond a limit. wants tells, when work found nothing
+// to do, whether a chain would change that. If not, the goroutine sleeps although
+// there are chains, and until somebody signals q.Bell the driver need not ring.
+func (s *Session) ServeWhile(q *Queue, work, wants func() bool) *Worker {
+	w := &Worker{session: s, queue: q, work: work, wants: wants, done: make(chan struct{})}
 	if runtime.NumCPU() > 1 { // with one, spinning takes the time of who has the work
 		w.spin = Spin
 	}
@@ -56,7 +63,7 @@ func (w *Worker) run() {
 				continue
 			}
 		}
-		if q.EnableNotify() {
+		if (w.wants == nil || w.wants()) && q.EnableNotify() {
 			q.DisableNotify()
 			continue
 		}
