@@ -90,6 +90,9 @@ type Config struct {
 	Forward []string
 	// Isolated keeps the machine from the world outside its host, for User.
 	Isolated bool
+	// HostAccess lets the machine reach what listens on the host's 127.0.0.1, as
+	// host.mayfly.internal, for User.
+	HostAccess bool
 	// RX and TX limit what the guest receives and sends.
 	RX, TX ratelimit.Config
 	// Packed lets the guest use packed rings. It is for who makes the virtio.Instance;
@@ -181,10 +184,14 @@ func (c *Config) checkKind() error {
 		return fmt.Errorf("kind=%s needs the path of its socket: socket=PATH", k)
 	case c.Socket != "" && k != Passt && k != Stream && k != User:
 		return fmt.Errorf("a socket is for kind=passt, stream and user, not for kind=%s", k)
-	case c.Socket != "" && k == User && (len(c.Forward) > 0 || c.Isolated):
-		return errors.New("forward and isolated are options of mayfly-usernet; give them to the one that runs at the socket")
-	case (len(c.Forward) > 0 || c.Isolated) && k != User:
-		return fmt.Errorf("forward and isolated are for kind=user, not for kind=%s", k)
+	case c.Socket != "" && k == User && (len(c.Forward) > 0 || c.Isolated || c.HostAccess):
+		return errors.New("forward, isolated and host are options of mayfly-usernet; give them to the one that runs at the socket")
+	case (len(c.Forward) > 0 || c.Isolated || c.HostAccess) && k != User:
+		return fmt.Errorf("forward, isolated and host are for kind=user, not for kind=%s", k)
+	case c.Isolated && c.HostAccess:
+		return errors.New("isolated and host exclude each other: the host is a way out")
+	case k == User && c.MTU != 0 && (c.MTU < 576 || c.MTU > 65520):
+		return fmt.Errorf("mtu: %d; the user network takes 576 to 65520", c.MTU)
 	case c.Queues > 1 && k != Tap && k != FD:
 		return fmt.Errorf("queues: %d; only a tap has several, kind=%s has one", c.Queues, k)
 	case c.VHost == VHostOn && k != Tap && k != FD:

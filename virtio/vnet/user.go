@@ -48,17 +48,20 @@ func (d *Device) useUser() error {
 	c := &child{done: make(chan struct{})}
 	d.child = c
 	far := os.NewFile(uintptr(fds[1]), userProgram)
-	go c.run(d, path, far)
+	go c.run(d, path, d.userArgs(), far)
 	return nil
 }
 
 func (d *Device) userArgs() []string {
-	args := []string{userProgram, "-fd", fmt.Sprint(userFD)}
+	args := []string{userProgram, "-fd", fmt.Sprint(userFD), "-mac", d.address().String()}
 	for _, f := range d.config.Forward {
 		args = append(args, "-forward", f)
 	}
 	if d.config.Isolated {
 		args = append(args, "-isolated")
+	}
+	if d.config.HostAccess {
+		args = append(args, "-host")
 	}
 	if d.mtu != 0 {
 		args = append(args, "-mtu", fmt.Sprint(d.mtu))
@@ -66,7 +69,7 @@ func (d *Device) userArgs() []string {
 	return args
 }
 
-func (c *child) run(d *Device, path string, far *os.File) {
+func (c *child) run(d *Device, path string, args []string, far *os.File) {
 	defer close(c.done)
 	fail := func(err error) {
 		if d.cableUp(false) {
@@ -89,7 +92,7 @@ func (c *child) run(d *Device, path string, far *os.File) {
 		fail(err)
 		return
 	}
-	p, err := os.StartProcess(path, d.userArgs(), &os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{null, null, w, far}})
+	p, err := os.StartProcess(path, args, &os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{null, null, w, far}})
 	null.Close()
 	far.Close()
 	w.Close()

@@ -128,11 +128,7 @@ func (d *Device) shape() {
 	if d.mtu == 0 {
 		d.mtu = defaultMTU
 	}
-	mac := GenerateMAC(d.config.Name + "\x00" + d.tapName())
-	if d.config.MAC != "" {
-		mac, _ = ParseMAC(d.config.MAC) // Check has read it
-	}
-	d.space.init(mac, d.maxPairs, d.mtu)
+	d.space.init(d.address(), d.maxPairs, d.mtu)
 	d.space.setStatus(statusLinkUp, d.linkUp())
 	d.features |= FeatureMTU | FeatureMAC | FeatureMergeable | FeatureStatus | FeatureSpeed | FeatureAnnounce |
 		FeatureControl | FeatureControlRX | FeatureControlRXMore | FeatureControlMAC
@@ -148,6 +144,15 @@ func (d *Device) shape() {
 		d.sizes = append(d.sizes, uint16(size))
 	}
 	d.sizes = append(d.sizes, controlSize)
+}
+
+// address is the card's before a driver changes it.
+func (d *Device) address() MAC {
+	if d.config.MAC != "" {
+		mac, _ := ParseMAC(d.config.MAC) // Check has read it
+		return mac
+	}
+	return GenerateMAC(d.config.Name + "\x00" + d.tapName())
 }
 
 const defaultMTU = 1500

@@ -1,0 +1,80 @@
+package vnet_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mayfly-vm/mayfly/ratelimit"
+	"github.com/mayfly-vm/mayfly/virtio/vnet"
+)
+
+func TestCheck(t *testing.T) {
+	limit := ratelimit.Config{Ops: &ratelimit.Bucket{Size: 1, Refill: time.Second}}
+	for _, tc := range []struct {
+		c    vnet.Config
+		want string // "" is no error
+	}{
+		{vnet.Config{}, ""},
+		{vnet.Config{Kind: "bridge"}, `kind: "bridge"`},
+		{vnet.Config{VHost: "maybe"}, "vhost:"},
+		{vnet.Config{Queues: 65, Tap: "a"}, "queues: 65"},
+		{vnet.Config{Queues: 2}, "only a tap"},
+		{vnet.Config{QueueSize: 100}, "queue-size: 100"},
+		{vnet.Config{QueueSize: 2048}, "queue-size: 2048"},
+		{vnet.Config{MTU: 67}, "mtu: 67"},
+		{vnet.Config{MAC: "02:00:00:00:00"}, "mac:"},
+		{vnet.Config{MAC: "03:00:00:00:00:01"}, "group"},
+		{vnet.Config{MAC: "00:00:00:00:00:00"}, "zeroes"},
+		{vnet.Config{MAC: "02:00:00:00:00:g1"}, "mac:"},
+		{vnet.Config{MAC: "02:00:00:AA:bb:cC"}, ""},
+		{vnet.Config{Kind: vnet.User, Tap: "a"}, "kind=tap"},
+		{vnet.Config{Kind: vnet.Passt}, "socket=PATH"},
+		{vnet.Config{Kind: vnet.FD}, "fd=3"},
+		{vnet.Config{Forward: []string{"8080:80"}}, ""},
+		{vnet.Config{Forward: []string{"udp:127.0.0.1:53:53", "[::1]:80:80", "tcp:1:2"}}, ""},
+		{vnet.Config{Forward: []string{"8080"}}, "form"},
+		{vnet.Config{Forward: []string{"0:80"}}, "host port"},
+		{vnet.Config{Forward: []string{"80:70000"}}, "guest port"},
+		{vnet.Config{Forward: []string{"::1:80:80"}}, "brackets"},
+		{vnet.Config{Tap: "a", Forward: []string{"1:1"}}, "kind=user"},
+		{vnet.Config{Tap: "a", VHost: vnet.VHostOn, Packed: true}, "packed"},
+		{vnet.Config{Tap: "a", VHost: vnet.VHostOn, RX: limit}, "limits"},
+		{vnet.Config{VHost: vnet.VHostOn}, "taps only"},
+		{vnet.Config{Isolated: true, HostAccess: true}, "exclude"},
+		{vnet.Config{RX: ratelimit.Config{Ops: &ratelimit.Bucket{}}}, "rx limit"},
+	} {
+		err := tc.c.Check()
+		switch {
+		case tc.want == "" && err != nil:
+			t.Errorf("%+v: %v", tc.c, err)
+		case tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)):
+			t.Errorf("%+v: %v, want %q", tc.c, err, tc.want)
+		}
+	}
+}
+
+func TestGenerateMAC(t *testing.T) {
+	seen := map[vnet.MAC]string{}
+	for i := range 10000 {
+		name := "net" + string(rune('a'+i%26)) + strings.Repeat("x", i/26)
+		m := vnet.GenerateMAC(name)
+		if m[0]&3 != 2 {
+			t.Fatalf("%s: %v", name, m)
+		}
+		if seen[m] != "" {
+			t.Fatalf("%s and %s have %v", name, seen[m], m)
+		}
+		seen[m] = name
+		if back, err := vnet.ParseMAC(m.String()); err != nil || back != m {
+			t.Fatalf("%v: %v %v", m, back, err)
+		}
+	}
+}
+
+func TestNoSocket(t *testing.T) {
+	_, err := vnet.New(vnet.Config{Name: "eth0", Socket: t.TempDir() + "/none"})
+	if err == nil || !strings.Contains(err.Error(), "start the program") {
+		t.Error(err)
+	}
+}
