@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mayfly-vm/mayfly/internal/sha256"
 	"github.com/mayfly-vm/mayfly/kernel/packing"
 )
 
