@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mayfly-vm/mayfly/ratelimit"
@@ -36,7 +37,8 @@ type Device struct {
 	stats   counters
 	worker  *virtio.Worker
 	chain   virtio.Chain
-	held    virtio.Vec // chain's, cut to MaxRequest
+	held    virtio.Vec  // chain's, cut to MaxRequest
+	waits   atomic.Bool // for the limits
 
 	mu    sync.Mutex
 	timer *time.Timer
@@ -80,7 +82,8 @@ func (d *Device) Start(s *virtio.Session) error {
 	d.mu.Lock()
 	d.queue = q
 	d.mu.Unlock()
-	d.worker = s.Serve(q, func() bool { return d.work(q) })
+	d.waits.Store(false)
+	d.worker = s.ServeWhile(q, func() bool { return d.work(q) }, func() bool { return !d.waits.Load() })
 	return nil
 }
 
@@ -115,6 +118,7 @@ func (d *Device) Close() error { return nil }
 func (d *Device) wake() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.waits.Store(false)
 	if d.queue != nil {
 		d.queue.Bell().Signal()
 	}

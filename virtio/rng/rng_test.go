@@ -76,8 +76,8 @@ func TestLimitsHoldBack(t *testing.T) {
 	if d := time.Since(begin); d < 90*time.Millisecond {
 		t.Errorf("200 bytes beyond the burst took %v, want 100 ms", d)
 	}
-	if dev.Stats().Throttled == 0 {
-		t.Error("nothing was throttled")
+	if n := dev.Stats().Throttled; n == 0 || n > 20 {
+		t.Errorf("throttled %d times: want a few, and no spinning", n)
 	}
 }
 

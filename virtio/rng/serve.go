@@ -12,13 +12,14 @@ import (
 func (d *Device) work(q *virtio.Queue) bool {
 	did := false
 	for range batch {
-		if !q.Pop(&d.chain) {
+		if d.waits.Load() || !q.Pop(&d.chain) {
 			break
 		}
 		n := min(d.chain.In.Len(), MaxRequest)
 		if !d.limiter.Take(uint64(n)) {
 			q.Unpop(&d.chain)
 			d.stats.throttled.Add(1)
+			d.waits.Store(true)
 			d.timer.Reset(d.limiter.Wait())
 			break
 		}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/internal/unixsocket"
 )
 
 // accept takes the host's processes that connected to Config.Path.
@@ -14,7 +16,7 @@ func (l *loop) accept() {
 			l.acceptable, l.full = false, true // they wait in the backlog
 			return
 		}
-		fd, _, err := unix.Accept4(l.listener.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		fd, _, err := unix.Accept4(l.listener.FD, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch err {
 		case nil:
 			if c := l.allocate(fd, greeting, greetingTime); c == nil {
@@ -101,7 +103,7 @@ func (l *loop) connect(h *header) {
 		l.reset(c) // that pair is taken
 		return
 	}
-	fd, err := dial(l.cfg.Path + "_" + strconv.FormatUint(uint64(h.dstPort), 10))
+	fd, err := unixsocket.Dial(l.cfg.Path + "_" + strconv.FormatUint(uint64(h.dstPort), 10))
 	if err != nil {
 		l.stats.refused.Add(1)
 		l.refuse(no)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/eventfd"
+	"github.com/mayfly-vm/mayfly/internal/unixsocket"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
@@ -21,7 +22,7 @@ import (
 type loop struct {
 	cfg      Config
 	stats    *counters
-	listener *listener
+	listener *unixsocket.Listener
 	epoll    int
 	file     *os.File // epoll's, for the Go poller
 	poll     syscall.RawConn
@@ -73,7 +74,7 @@ const tickTime = 250 * time.Millisecond
 func newLoop(c Config, stats *counters) (*loop, error) {
 	l := &loop{cfg: c, stats: stats, byPort: map[uint64]*conn{}, nextPort: firstHostPort, epoll: -1}
 	var err error
-	if l.listener, err = listen(c.Path, c.Mode); err != nil {
+	if l.listener, err = unixsocket.Listen(c.Path, c.Mode); err != nil {
 		return nil, err
 	}
 	if err = l.openPoll(); err != nil {
@@ -113,7 +114,7 @@ func (l *loop) openPoll() (err error) {
 	if err = l.watch(l.wake.FD(), slotWake); err != nil {
 		return err
 	}
-	return l.watch(l.listener.fd, slotListener)
+	return l.watch(l.listener.FD, slotListener)
 }
 
 func (l *loop) watch(fd int, slot int32) error {
@@ -184,7 +185,7 @@ func (l *loop) close() error {
 			l.release(c)
 		}
 	}
-	l.listener.close()
+	l.listener.Close()
 	l.timerMu.Lock()
 	l.closed = true
 	l.timerMu.Unlock()

@@ -204,7 +204,7 @@ func (d *Device) tellReset(s *virtio.Session) {
 		return
 	}
 	var c virtio.Chain
-	d.events = s.Serve(q, func() bool {
+	d.events = s.ServeWhile(q, func() bool {
 		if !d.restored || !q.Pop(&c) {
 			return false
 		}
@@ -213,5 +213,5 @@ func (d *Device) tellReset(s *virtio.Session) {
 		q.Push(&c, c.In.CopyIn(id[:], 0))
 		q.Flush()
 		return true
-	})
+	}, func() bool { return d.restored })
 }

@@ -1,4 +1,6 @@
-package vsock
+// Package unixsocket makes and reaches stream sockets in the file system, as bare
+// non-blocking descriptors: package net would cost each start its initialisation.
+package unixsocket
 
 import (
 	"errors"
@@ -8,16 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listener is the Unix socket at Config.Path.
-type listener struct {
-	fd   int
+// Listener is a socket that others connect to.
+type Listener struct {
+	FD   int
 	path string
 	made unix.Stat_t // the file that we made, for its removal
 }
 
 const backlog = 128
 
-func listen(path string, mode os.FileMode) (*listener, error) {
+// Listen makes the socket at path, with exactly the permissions mode. A socket
+// that a process left there which is gone is replaced; one in use, another user's
+// or a file that is no socket is an error that says so.
+func Listen(path string, mode os.FileMode) (*Listener, error) {
 	if err := clearPath(path); err != nil {
 		return nil, err
 	}
@@ -25,7 +30,7 @@ func listen(path string, mode os.FileMode) (*listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("path %s: %w", path, os.NewSyscallError("socket", err))
 	}
-	l := &listener{fd: fd, path: path}
+	l := &Listener{FD: fd, path: path}
 	// Before bind, the mode is that of the file to be made: nobody finds it open to
 	// more than mode, at no moment.
 	if err = unix.Fchmod(fd, uint32(mode)); err == nil {
@@ -45,7 +50,7 @@ func listen(path string, mode os.FileMode) (*listener, error) {
 		}
 	}
 	if err != nil {
-		l.close()
+		l.Close()
 		return nil, fmt.Errorf("path %s: %w", path, err)
 	}
 	return l, nil
@@ -60,7 +65,7 @@ func clearPath(path string) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFSOCK {
 		return fmt.Errorf("path %s: there is a file that is no socket; remove it or take another path", path)
 	}
-	fd, err := dial(path)
+	fd, err := Dial(path)
 	if err == nil {
 		unix.Close(fd)
 	}
@@ -76,8 +81,8 @@ func clearPath(path string) error {
 	return nil
 }
 
-// dial connects to a Unix socket. That either succeeds at once or fails.
-func dial(path string) (int, error) {
+// Dial connects to the socket at path. That either succeeds at once or fails.
+func Dial(path string) (int, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
@@ -89,9 +94,13 @@ func dial(path string) (int, error) {
 	return fd, nil
 }
 
-// close removes the file if it is still ours.
-func (l *listener) close() {
-	closeFD(&l.fd)
+// Close ends it, and removes the file if it is still ours.
+func (l *Listener) Close() {
+	if l.FD < 0 {
+		return
+	}
+	_ = unix.Close(l.FD)
+	l.FD = -1
 	var st unix.Stat_t
 	if unix.Lstat(l.path, &st) == nil && st.Dev == l.made.Dev && st.Ino == l.made.Ino {
 		_ = unix.Unlink(l.path)
