@@ -1,0 +1,85 @@
+package console
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/internal/unixsocket"
+)
+
+const socketMode = 0o600
+
+// openSocket listens for clients. They come one after the other; the guest is told
+// of each.
+func (p *port) openSocket() error {
+	l, err := unixsocket.Listen(p.cfg.Socket, socketMode)
+	if err != nil {
+		return fmt.Errorf("socket: %w", err)
+	}
+	fd, err := unix.FcntlInt(uintptr(l.FD), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		l.Close()
+		return fmt.Errorf("socket: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), p.cfg.Socket) // for the Go poller
+	p.hostOpen = false
+	p.out.w = nil
+	p.closers = append(p.closers, func() {
+		f.Close()
+		l.Close()
+	})
+	go p.clients(f)
+	return nil
+}
+
+func (p *port) clients(l *os.File) {
+	conn, err := l.SyscallConn()
+	if err != nil {
+		return
+	}
+	for {
+		client := -1
+		err := conn.Read(func(fd uintptr) bool {
+			var e error
+			client, _, e = unix.Accept4(int(fd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+			return e != unix.EAGAIN
+		})
+		if err != nil {
+			return // closed
+		}
+		if client < 0 {
+			select {
+			case <-p.stopping:
+				return
+			default:
+				continue
+			}
+		}
+		p.client(os.NewFile(uintptr(client), p.cfg.Socket))
+	}
+}
+
+// client serves one until it goes.
+func (p *port) client(f *os.File) {
+	gone := make(chan struct{})
+	go func() { // a Read that waits does not see that the device is closed
+		select {
+		case <-p.stopping:
+			select {
+			case <-p.out.done: // its output first
+			case <-gone:
+			}
+		case <-gone:
+		}
+		f.Close()
+	}()
+	p.out.connect(f)
+	p.setHostOpen(true)
+	p.pump(f)
+	p.setHostOpen(false)
+	p.out.connect(nil)
+	p.in.forget()
+	close(gone)
+}
