@@ -13,16 +13,16 @@ func (h *Host) ECAM() bus.Handler { return ecam{h} }
 type ecam struct{ h *Host }
 
 func (e ecam) Read(off uint64, p []byte) {
-	if s := e.h.space(uint32(off / SpaceSize)); s != nil {
-		s.Read(off%SpaceSize, p)
+	if s := e.h.space(uint32(off / ecamStride)); s != nil {
+		s.Read(off%ecamStride, p)
 		return
 	}
 	ones(p)
 }
 
 func (e ecam) Write(off uint64, p []byte) {
-	if s := e.h.space(uint32(off / SpaceSize)); s != nil {
-		s.Write(off%SpaceSize, p)
+	if s := e.h.space(uint32(off / ecamStride)); s != nil {
+		s.Write(off%ecamStride, p)
 	}
 }
 

@@ -15,7 +15,9 @@ const Slots = 32
 
 // ECAMSize is how many bytes the configuration spaces of one bus take: 4 KiB for
 // each of 8 functions in 32 slots.
-const ECAMSize = Slots * 8 * SpaceSize
+const ECAMSize = Slots * 8 * ecamStride
+
+const ecamStride = 4096
 
 // Ports is where the older way to configuration space is, PortsSize their number.
 const (

@@ -180,7 +180,7 @@ func TestOnlyWritableBitsChange(t *testing.T) {
 		}
 	}
 	want := map[int]uint32{0: 0x5678_1234, 8: 0x01_80_00_09, 0x10: 0xFFFF_F000, 0x14: 0, 0x2C: 0xBBBB_AAAA, 0x34: 0x40, 0x3C: 0xFF,
-		0x40: 0xAA08_0009, 0x44: 0x00FF_BBF0, 0x100: 0}
+		0x40: 0xAA08_0009, 0x44: 0x00FF_BBF0, 0xFC: 0, 0x100: 0xFFFF_FFFF, 0xFFC: 0xFFFF_FFFF}
 	for off, w := range want {
 		if got := m.get(1, off, 4); got != w {
 			t.Errorf("%#x: %#x, want %#x", off, got, w)
@@ -349,7 +349,7 @@ func TestSaveRestore(t *testing.T) {
 		"version": func(s *pci.State) { s.Version = 7 }, "missing": func(s *pci.State) { s.Slots = s.Slots[:1] },
 		"twice":  func(s *pci.State) { s.Slots[2] = s.Slots[1] },
 		"short":  func(s *pci.State) { s.Slots[1].Space = s.Slots[1].Space[:9] },
-		"other":  func(s *pci.State) { s.Slots[1].Space = bytes.Repeat([]byte{1}, 4096) },
+		"other":  func(s *pci.State) { s.Slots[1].Space = bytes.Repeat([]byte{1}, pci.SpaceSize) },
 		"slot":   func(s *pci.State) { s.Slots[1].Slot = 77 },
 		"vector": func(s *pci.State) { s.Slots[1].Vectors = make([]pci.VectorState, 1) },
 	} {

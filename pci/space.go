@@ -7,8 +7,11 @@ import (
 	"sync"
 )
 
-// SpaceSize is the size of a function's configuration space in bytes.
-const SpaceSize = 4096
+// SpaceSize is the size of a function's configuration space in bytes: that of
+// conventional PCI. Behind it ECAM reads as ones, by which Linux knows that there
+// is no extended space; else it would search that of the host bridge for each
+// capability that it has heard of.
+const SpaceSize = 256
 
 // Offsets in the header of type 0 (PCI 3.0, section 6.1).
 const (
@@ -24,7 +27,6 @@ const (
 	offCapPointer  = 0x34
 	offLine        = 0x3C // for the guest's notes only
 	firstCap       = 0x40
-	lastCapEnd     = 0x100
 	statusCapList  = 1 << 4
 	cmdMemory      = 1 << 1
 	cmdMaster      = 1 << 2
@@ -91,7 +93,7 @@ func NewSpace(id ID) *Space {
 // the guest can write and may be shorter. It returns the capability's offset.
 func (s *Space) AddCapability(id byte, body, writable []byte) (int, error) {
 	off, n := s.nextCap, 2+len(body)
-	if off+n > lastCapEnd {
+	if off+n > SpaceSize {
 		return 0, fmt.Errorf("pci: a capability of %d bytes finds no room at %#x", n, off)
 	}
 	s.bytes[off] = id
