@@ -8,8 +8,8 @@ import (
 
 func helpCommand() *option.Command {
 	return &option.Command{
-		Name: "help", Operands: "[COMMAND]", Brief: "show help about Mayfly or one of its commands",
-		MaxArgs: 1, Values: commandNames(), Run: help,
+		Name: "help", Operands: "[COMMAND|DEVICE]", Brief: "show help about Mayfly, one of its commands, or the keys of a device",
+		MaxArgs: 1, Values: append(commandNames(), deviceNames()...), Run: help,
 	}
 }
 
@@ -21,6 +21,12 @@ func help(operands []string) int {
 	for _, c := range program().Commands {
 		if c.Name == operands[0] {
 			os.Stdout.WriteString(c.Help(programName))
+			return exitOK
+		}
+	}
+	for _, f := range new(runOptions).flags() {
+		if f.Groups != nil && f.Name == operands[0] {
+			os.Stdout.WriteString(f.KeysHelp())
 			return exitOK
 		}
 	}
@@ -70,4 +76,14 @@ func manCommand() *option.Command {
 			return exitOK
 		},
 	}
+}
+
+// deviceNames are the flags whose values are made of keys.
+func deviceNames() (names []string) {
+	for _, f := range new(runOptions).flags() {
+		if f.Groups != nil {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }
