@@ -3,7 +3,6 @@ package virtio
 import (
 	"runtime"
 	"sync/atomic"
-	"time"
 )
 
 // Worker is the goroutine that serves a queue.
@@ -12,20 +11,16 @@ type Worker struct {
 	queue   *Queue
 	work    func() bool
 	wants   func() bool // nil: always
-	spin    time.Duration
+	spin    spinner
 	stop    atomic.Bool
 	done    chan struct{}
 }
 
-// Spin is how long a Worker that has just worked looks for more before it asks
-// the driver to ring and sleeps. A ring costs the guest an exit and the host a
-// wake-up, each a few microseconds on bare hardware and tens of them when nested.
-const Spin = 50 * time.Microsecond
-
 // Serve runs work in a goroutine of its own: first once, then whenever the driver
-// rings for q or somebody signals q.Bell. work takes what it finds, pushes what is done, flushes, and
-// tells whether there was anything to do: if so it is called again soon. While it
-// is called, and for a moment after, the driver is asked not to ring.
+// rings for q or somebody signals q.Bell. work takes what it finds, pushes what is
+// done, flushes, and tells whether there was anything to do: if so it is called
+// again soon. While it is called, and for a moment after (see Spin), the driver is
+// asked not to ring.
 //
 // The Worker ends with Stop, or when work panics.
 func (s *Session) Serve(q *Queue, work func() bool) *Worker { return s.ServeWhile(q, work, nil) }
@@ -37,7 +32,7 @@ func (s *Session) Serve(q *Queue, work func() bool) *Worker { return s.ServeWhil
 func (s *Session) ServeWhile(q *Queue, work, wants func() bool) *Worker {
 	w := &Worker{session: s, queue: q, work: work, wants: wants, done: make(chan struct{})}
 	if runtime.NumCPU() > 1 { // with one, spinning takes the time of who has the work
-		w.spin = Spin
+		w.spin = newSpinner(Spin)
 	}
 	go func() {
 		defer close(w.done)
@@ -49,19 +44,13 @@ func (s *Session) ServeWhile(q *Queue, work, wants func() bool) *Worker {
 func (w *Worker) run() {
 	q := w.queue
 	q.DisableNotify()
-	var idle time.Time // since when there is nothing to do; zero: there is
 	for !w.stop.Load() {
 		if w.work() {
-			idle = time.Time{}
+			w.spin.worked()
 			continue
 		}
-		if w.spin > 0 {
-			if now := time.Now(); idle.IsZero() {
-				idle = now
-				continue
-			} else if now.Sub(idle) < w.spin {
-				continue
-			}
+		if w.spin.more() {
+			continue
 		}
 		if (w.wants == nil || w.wants()) && q.EnableNotify() {
 			q.DisableNotify()
@@ -71,6 +60,7 @@ func (w *Worker) run() {
 			return
 		}
 		q.stats.Wakeups.Add(1)
+		w.spin.woke()
 		q.DisableNotify()
 	}
 }
