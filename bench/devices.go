@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mayfly-vm/mayfly/bench/monitor"
+	"github.com/mayfly-vm/mayfly/bench/peer"
 	guest "github.com/mayfly-vm/mayfly/guest/bench"
 )
 
@@ -66,11 +67,11 @@ func (b *bench) collectOn(f *figures, m monitor.Monitor, devices monitor.Devices
 		}
 		defer os.RemoveAll(dir)
 		devices.Vsock = filepath.Join(dir, "s")
-		p, err := newPeer(devices.Vsock)
+		p, err := peer.Unix(devices.Vsock)
 		if err != nil {
 			return err
 		}
-		defer p.close()
+		defer p.Close()
 	}
 	vm := monitor.Machine{Kernel: kernel, Cmdline: strings.Join(words, " "), MiB: 256, CPUs: 1, Devices: devices}
 	var stop atomic.Bool
@@ -129,6 +130,42 @@ func (b *bench) collectOn(f *figures, m monitor.Monitor, devices monitor.Devices
 // print shows the speeds, Mayfly's beside the best of the others, and the exits
 // of the data path. extra are more columns, by row.
 func (f *figures) print(title string, extra map[string]map[string]float64, columns ...string) {
+	f.printSpeeds(title, extra, columns...)
+	f.printNotifications(title)
+	for _, m := range f.ways {
+		if err := f.failed[m.Name]; err != nil {
+			fmt.Printf("\n(%s is left out from where it failed: %v)\n", m.Name, err)
+		}
+	}
+}
+
+func (f *figures) printNotifications(title string) {
+	t := &table{title: title + ": notifications a request (each an exit)"}
+	head := []string{""}
+	for _, m := range f.ways {
+		head = append(head, m.Name)
+	}
+	t.add(head...)
+	for _, r := range f.rows {
+		if r.unit != "ops" {
+			continue
+		}
+		cells := []string{r.name}
+		for _, m := range f.ways {
+			if k := f.kicks[[2]string{r.name, m.Name}]; len(k) > 0 {
+				cells = append(cells, fmt.Sprintf("%.3f", median(k)))
+			} else {
+				cells = append(cells, "-")
+			}
+		}
+		t.add(cells...)
+	}
+	if len(t.rows) > 1 {
+		t.print()
+	}
+}
+
+func (f *figures) printSpeeds(title string, extra map[string]map[string]float64, columns ...string) {
 	t := &table{title: title}
 	head := []string{""}
 	for _, m := range f.ways {
@@ -139,10 +176,8 @@ func (f *figures) print(title string, extra map[string]map[string]float64, colum
 		head = append(head, "x "+c)
 	}
 	t.add(head...)
-	exits := &table{title: title + ": notifications a request (each an exit)"}
-	exits.add(head[:1+len(f.ways)]...)
 	for _, r := range f.rows {
-		cells, kicks := []string{r.name}, []string{r.name}
+		cells := []string{r.name}
 		var ours, best float64
 		for _, m := range f.ways {
 			v := median(f.speed[[2]string{r.name, m.Name}])
@@ -152,11 +187,6 @@ func (f *figures) print(title string, extra map[string]map[string]float64, colum
 				best = max(best, v)
 			}
 			cells = append(cells, rate(v, r.unit))
-			if v == 0 {
-				kicks = append(kicks, "-")
-			} else {
-				kicks = append(kicks, fmt.Sprintf("%.3f", median(f.kicks[[2]string{r.name, m.Name}])))
-			}
 		}
 		for _, c := range columns {
 			cells = append(cells, rate(extra[c][r.name], r.unit))
@@ -166,19 +196,8 @@ func (f *figures) print(title string, extra map[string]map[string]float64, colum
 			cells = append(cells, times(ours, extra[c][r.name]))
 		}
 		t.add(cells...)
-		if r.unit == "ops" {
-			exits.add(kicks...)
-		}
 	}
 	t.print()
-	if len(exits.rows) > 1 {
-		exits.print()
-	}
-	for _, m := range f.ways {
-		if err := f.failed[m.Name]; err != nil {
-			fmt.Printf("\n(%s is left out from where it failed: %v)\n", m.Name, err)
-		}
-	}
 }
 
 func times(a, b float64) string {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/mayfly-vm/mayfly/bench/monitor"
+	"github.com/mayfly-vm/mayfly/bench/peer"
 )
 
 // floodFrame is the size of what the host floods a guest with.
@@ -36,9 +37,9 @@ func (b *bench) net() error {
 
 func (b *bench) vsock() error {
 	f := newFigures([]measure{
-		{"guest to host, 64 KiB packets", fmt.Sprintf("vsock=tx,%d,65536", portSink), 300, "bytes", ""},
-		{"host to guest", fmt.Sprintf("vsock=rx,%d,65536", portSource), 300, "bytes", ""},
-		{"round trips, 64 B", fmt.Sprintf("vsock=ping,%d,64", portEcho), 300, "ops", ""},
+		{"guest to host, 64 KiB packets", fmt.Sprintf("vsock=tx,%d,65536", peer.Sink), 300, "bytes", ""},
+		{"host to guest", fmt.Sprintf("vsock=rx,%d,65536", peer.Source), 300, "bytes", ""},
+		{"round trips, 64 B", fmt.Sprintf("vsock=ping,%d,64", peer.Echo), 300, "ops", ""},
 	}, only(monitor.Ways(b.paths), func(m monitor.Monitor) bool { return m.Vsock }))
 	for range max(3, b.runs/4) {
 		b.collect(f, monitor.Devices{Vsock: monitor.OwnSocket}, 0)

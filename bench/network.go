@@ -3,23 +3,14 @@ package main
 import (
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/bench/monitor"
-)
-
-// The tap's end of the link; guest/bench has 10.77.0.2 and monitor.MAC.
-const (
-	hostAddr = "10.77.0.1/24"
-	guestIP  = "10.77.0.2"
-	hostMAC  = "02:fc:00:00:00:01"
+	"github.com/mayfly-vm/mayfly/bench/tap"
 )
 
 // network is a namespace of our own with taps in it: tap0, tap1 … Its stack is
@@ -51,42 +42,9 @@ func (w *network) open(n int) error {
 	}
 	w.fd = fd
 	for i := range n {
-		if err := w.addTap(fmt.Sprintf("tap%d", i)); err != nil {
-			return fmt.Errorf("tap%d: %w", i, err)
+		if err := tap.Add(fmt.Sprintf("tap%d", i), i == 0); err != nil {
+			return err
 		}
-	}
-	commands := []string{"ip link set tap0 address " + hostMAC, "ip addr add " + hostAddr + " dev tap0",
-		"ip neigh replace " + guestIP + " lladdr " + monitor.MAC + " dev tap0 nud permanent"}
-	for _, c := range commands {
-		f := strings.Fields(c)
-		if out, err := exec.Command(f[0], f[1:]...).CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w %s", c, err, out)
-		}
-	}
-	return nil
-}
-
-// addTap makes a tap that stays when nobody has it open, and sets it up.
-func (w *network) addTap(name string) error {
-	f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	req, err := unix.NewIfreq(name)
-	if err != nil {
-		return err
-	}
-	req.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
-	if err := unix.IoctlIfreq(int(f.Fd()), unix.TUNSETIFF, req); err != nil {
-		return fmt.Errorf("TUNSETIFF: %w", err)
-	}
-	if err := unix.IoctlSetInt(int(f.Fd()), unix.TUNSETPERSIST, 1); err != nil {
-		return fmt.Errorf("TUNSETPERSIST: %w", err)
-	}
-	out, err := exec.Command("ip", "link", "set", name, "up").CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("ip link set up: %w %s", err, out)
 	}
 	return nil
 }
@@ -107,11 +65,11 @@ func (w *network) flood(size int, stop *atomic.Bool) error {
 			return err
 		}
 		defer unix.Close(s)
-		tap, err := net.InterfaceByName("tap0")
+		card, err := net.InterfaceByName("tap0")
 		if err != nil {
 			return err
 		}
-		if err := unix.Bind(s, &unix.SockaddrLinklayer{Protocol: 0, Ifindex: tap.Index}); err != nil {
+		if err := unix.Bind(s, &unix.SockaddrLinklayer{Protocol: 0, Ifindex: card.Index}); err != nil {
 			return err
 		}
 		unix.SetsockoptInt(s, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1) // older kernels: through the queue discipline

@@ -40,6 +40,7 @@ func main() {
 	loads := flag.String("load", "auto", "Mayfly's ways to load, separated by commas")
 	cmdline := flag.String("cmdline", "console=ttyS0 pci=off quiet -- stay", "the guests' command line")
 	crowd := flag.Int("crowd", 1, "machines at once")
+	orders := flag.String("devices", "", "orders for guest/loadinit, separated by blanks: measure devices, not starts alone")
 	flag.Parse()
 	paths := map[string]string{}
 	var kernels []string
@@ -51,6 +52,13 @@ func main() {
 		}
 	}
 	out := json.NewEncoder(os.Stdout)
+	if *orders != "" {
+		if err := devices(out, paths, kernels[0], *runs, strings.Fields(*orders)); err != nil {
+			fmt.Fprintln(os.Stderr, "inside:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	for range *runs {
 		for _, k := range kernels {
 			for _, m := range monitor.All(paths) {

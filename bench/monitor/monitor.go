@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+
+	"github.com/mayfly-vm/mayfly/bench/tap"
 )
 
 // Machine is what a monitor is asked to start.
@@ -37,9 +39,6 @@ type Disk struct {
 	Direct, ReadOnly bool
 }
 
-// MAC is the guest's address on its tap.
-const MAC = "02:fc:00:00:00:02"
-
 // CID is the guest's address on vsock.
 const CID = 3
 
@@ -50,6 +49,8 @@ type Monitor struct {
 	Args func(m Machine, dir string) ([]string, error) // dir: for files it needs
 	// Find tells guest/bench where the devices are, if the monitor doesn't.
 	Find string
+	// Linux are words that Linux's command line needs for the same.
+	Linux string
 	// Direct says that disks can go past the page cache, Vsock that there is one by a Unix socket.
 	Direct, Vsock bool
 }
@@ -77,12 +78,12 @@ func Ways(paths map[string]string) (list []Monitor) {
 		program string
 		Monitor
 	}{
-		{"mayfly", Monitor{Name: "mayfly, mmio", Args: mayfly("mmio"), Find: "mmio=0xfeb00000,0x1000,8", Direct: true, Vsock: true}},
+		{"mayfly", Monitor{Name: "mayfly, mmio", Args: mayfly("mmio"), Find: "mmio=0xfeb00000,0x1000,8", Linux: "pci=off", Direct: true, Vsock: true}},
 		{"mayfly", Monitor{Name: "mayfly, pci", Args: mayfly("pci"), Find: "pci", Direct: true, Vsock: true}},
-		{"firecracker", Monitor{Name: "firecracker, sync", Args: firecracker("Sync"), Vsock: true}},
-		{"firecracker", Monitor{Name: "firecracker, async", Args: firecracker("Async"), Vsock: true}},
+		{"firecracker", Monitor{Name: "firecracker, sync", Args: firecracker("Sync"), Linux: "pci=off", Vsock: true}},
+		{"firecracker", Monitor{Name: "firecracker, async", Args: firecracker("Async"), Linux: "pci=off", Vsock: true}},
 		{"cloud-hypervisor", Monitor{Name: "cloud-hypervisor", Args: cloudHypervisor, Find: "pci", Direct: true, Vsock: true}},
-		{"qemu", Monitor{Name: "qemu", Args: qemu, Find: "mmio=0xfeb00000,512,24", Direct: true}},
+		{"qemu", Monitor{Name: "qemu", Args: qemu, Find: "mmio=0xfeb00000,512,24", Linux: "pci=off", Direct: true}},
 	} {
 		if w.Path = paths[w.program]; w.Path != "" {
 			list = append(list, w.Monitor)
@@ -126,7 +127,7 @@ func mayfly(bus string) func(Machine, string) ([]string, error) {
 			a = append(a, "--disk", fmt.Sprintf("%s,direct=%t,readonly=%t", d.Path, d.Direct, d.ReadOnly))
 		}
 		if m.Tap != "" {
-			a = append(a, "--net", fmt.Sprintf("tap=%s,mac=%s", m.Tap, MAC))
+			a = append(a, "--net", fmt.Sprintf("tap=%s,mac=%s", m.Tap, tap.GuestMAC))
 		}
 		if s := m.socket(dir); s != "" {
 			a = append(a, "--vsock", fmt.Sprintf("path=%s,cid=%d", s, CID))

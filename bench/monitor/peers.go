@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/mayfly-vm/mayfly/bench/tap"
 )
 
 // firecracker's engine is Sync, a thread that reads and writes, or Async: io_uring.
@@ -25,7 +27,7 @@ func firecracker(engine string) func(Machine, string) ([]string, error) {
 				"is_read_only": d.ReadOnly, "io_engine": engine, "cache_type": "Writeback"}}
 		}
 		if m.Tap != "" {
-			config["network-interfaces"] = []any{map[string]string{"iface_id": "net", "host_dev_name": m.Tap, "guest_mac": MAC}}
+			config["network-interfaces"] = []any{map[string]string{"iface_id": "net", "host_dev_name": m.Tap, "guest_mac": tap.GuestMAC}}
 		}
 		if s := m.socket(dir); s != "" {
 			config["vsock"] = map[string]any{"guest_cid": CID, "uds_path": s}
@@ -53,7 +55,7 @@ func cloudHypervisor(m Machine, dir string) ([]string, error) {
 		a = append(a, "--disk", fmt.Sprintf("path=%s,image_type=raw,direct=%s,readonly=%s", d.Path, onOff(d.Direct), onOff(d.ReadOnly)))
 	}
 	if m.Tap != "" {
-		a = append(a, "--net", fmt.Sprintf("tap=%s,mac=%s", m.Tap, MAC))
+		a = append(a, "--net", fmt.Sprintf("tap=%s,mac=%s", m.Tap, tap.GuestMAC))
 	}
 	if s := m.socket(dir); s != "" {
 		a = append(a, "--vsock", fmt.Sprintf("cid=%d,socket=%s", CID, s))
@@ -74,7 +76,7 @@ func qemu(m Machine, _ string) ([]string, error) {
 			"-drive", fmt.Sprintf("if=none,id=disk,format=raw,file=%s,aio=io_uring,cache.direct=%s,readonly=%s", d.Path, onOff(d.Direct), onOff(d.ReadOnly)))
 	}
 	if m.Tap != "" {
-		a = append(a, "-netdev", fmt.Sprintf("tap,id=net,ifname=%s,script=no,downscript=no,vhost=off", m.Tap), "-device", "virtio-net-device,netdev=net,mac="+MAC)
+		a = append(a, "-netdev", fmt.Sprintf("tap,id=net,ifname=%s,script=no,downscript=no,vhost=off", m.Tap), "-device", "virtio-net-device,netdev=net,mac="+tap.GuestMAC)
 	}
 	if m.RNG {
 		a = append(a, "-device", "virtio-rng-device")
