@@ -11,23 +11,24 @@ const Spin = 50 * time.Microsecond
 // leastSpin is the shortest time worth looking.
 const leastSpin = 6 * time.Microsecond
 
-// spinner decides how long to look. It looks longer where the next work came soon
+// Spinner decides how long to look. It looks longer where the next work came soon
 // after it gave up, and less where it did not: a device with nothing to do, or a
 // host with more threads than processors, where looking takes the time of who
 // would bring the work and makes the scheduler think less of the one who looks.
-type spinner struct {
+type Spinner struct {
 	window time.Duration // how long at present
 	most   time.Duration // 0: never
 	since  time.Time     // when there was nothing to do; zero: there is
 }
 
-func newSpinner(most time.Duration) spinner { return spinner{window: most / 2, most: most} }
+// NewSpinner makes one that looks for at most that long; 0: never.
+func NewSpinner(most time.Duration) Spinner { return Spinner{window: most / 2, most: most} }
 
-// worked says that there was work.
-func (s *spinner) worked() { s.since = time.Time{} }
+// Worked says that there was work.
+func (s *Spinner) Worked() { s.since = time.Time{} }
 
-// more tells, when there is no work, whether to look again at once.
-func (s *spinner) more() bool {
+// More tells, when there is no work, whether to look again at once.
+func (s *Spinner) More() bool {
 	if s.most == 0 {
 		return false
 	}
@@ -39,8 +40,8 @@ func (s *spinner) more() bool {
 	return now.Sub(s.since) < s.window
 }
 
-// woke learns from a sleep.
-func (s *spinner) woke() {
+// Woke learns from a sleep.
+func (s *Spinner) Woke() {
 	if s.most == 0 {
 		return
 	}

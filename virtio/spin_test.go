@@ -7,30 +7,30 @@ import (
 
 // Long sleeps end the looking, short ones bring it back.
 func TestSpinnerLearns(t *testing.T) {
-	s := newSpinner(time.Hour)
-	s.worked()
-	if !s.more() || !s.more() {
+	s := NewSpinner(time.Hour)
+	s.Worked()
+	if !s.More() || !s.More() {
 		t.Fatal("a new one does not look")
 	}
 	for range 40 {
-		s.worked()
-		s.more()
+		s.Worked()
+		s.More()
 		s.since = s.since.Add(-5 * time.Hour)
-		s.woke()
+		s.Woke()
 	}
-	s.worked()
-	if s.window != 0 || s.more() {
+	s.Worked()
+	if s.window != 0 || s.More() {
 		t.Fatalf("looks for %v after sleeps that were all long", s.window)
 	}
 	for range 60 {
-		s.worked()
-		s.more()
-		s.woke()
+		s.Worked()
+		s.More()
+		s.Woke()
 	}
 	if s.window != s.most {
 		t.Fatalf("looks for %v after sleeps that were all short", s.window)
 	}
-	if off := newSpinner(0); off.more() || off.more() {
+	if off := NewSpinner(0); off.More() || off.More() {
 		t.Fatal("looks where it shall not")
 	}
 }

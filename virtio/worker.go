@@ -11,7 +11,7 @@ type Worker struct {
 	queue   *Queue
 	work    func() bool
 	wants   func() bool // nil: always
-	spin    spinner
+	spin    Spinner
 	stop    atomic.Bool
 	done    chan struct{}
 }
@@ -32,7 +32,7 @@ func (s *Session) Serve(q *Queue, work func() bool) *Worker { return s.ServeWhil
 func (s *Session) ServeWhile(q *Queue, work, wants func() bool) *Worker {
 	w := &Worker{session: s, queue: q, work: work, wants: wants, done: make(chan struct{})}
 	if runtime.NumCPU() > 1 { // with one, spinning takes the time of who has the work
-		w.spin = newSpinner(Spin)
+		w.spin = NewSpinner(Spin)
 	}
 	go func() {
 		defer close(w.done)
@@ -46,10 +46,10 @@ func (w *Worker) run() {
 	q.DisableNotify()
 	for !w.stop.Load() {
 		if w.work() {
-			w.spin.worked()
+			w.spin.Worked()
 			continue
 		}
-		if w.spin.more() {
+		if w.spin.More() {
 			continue
 		}
 		if (w.wants == nil || w.wants()) && q.EnableNotify() {
@@ -60,7 +60,7 @@ func (w *Worker) run() {
 			return
 		}
 		q.stats.Wakeups.Add(1)
-		w.spin.woke()
+		w.spin.Woke()
 		q.DisableNotify()
 	}
 }
