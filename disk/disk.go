@@ -105,7 +105,7 @@ func open(o Options) (Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	format, err := f.format(o.Format, o.Path)
+	format, err := f.Format(o.Format, o.Path)
 	if err == nil && format == Raw {
 		err = f.check()
 		if err == nil {

@@ -21,8 +21,9 @@ var foreign = []struct{ magic, name string }{
 	{"\x28\xb5\x2f\xfd", "zstd-compressed"},
 }
 
-// format settles what the image is.
-func (f *File) format(want Format, path string) (Format, error) {
+// Format settles what the image is: want, or if that is Auto, what path and the
+// first bytes tell.
+func (f *File) Format(want Format, path string) (Format, error) {
 	if !slices.Contains(Formats, want) {
 		return "", fmt.Errorf("format %q is unknown; there are raw and qcow2", want)
 	}

@@ -1,0 +1,82 @@
+package qcow2
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/mayfly-vm/mayfly/disk"
+)
+
+// maxChain is the most files that one image may be made of.
+const maxChain = 32
+
+// layer is one file of a chain, the guest's first.
+type layer struct {
+	file   *disk.File
+	format disk.Format
+	size   int64
+}
+
+// chain opens all that f is made of. Errors name the file that they are about.
+// f itself is closed by nobody here.
+func chain(f *disk.File) (layers []layer, err error) {
+	defer func() {
+		if err != nil {
+			closeAll(layers[min(1, len(layers)):])
+		}
+	}()
+	for format, path := disk.QCOW2, f.Path(); ; {
+		l := layer{file: f, format: format, size: f.Size()}
+		if format == disk.Raw {
+			return append(layers, l), nil
+		}
+		h, err := readHeader(f)
+		if err != nil {
+			if len(layers) > 0 {
+				err = fmt.Errorf("backing file %s: %w", path, err)
+			}
+			return append(layers, l), err
+		}
+		l.size = h.size
+		if layers = append(layers, l); h.backing == "" {
+			return layers, nil
+		}
+		if f, path, err = follow(path, h.backing); err != nil {
+			return layers, fmt.Errorf("backing file %s: %w", h.backing, err)
+		}
+		for _, before := range layers {
+			if before.file.Same(f) {
+				f.Close()
+				return layers, fmt.Errorf("the chain of backing files is a loop: %s again", path)
+			}
+		}
+		if len(layers) == maxChain {
+			f.Close()
+			return layers, fmt.Errorf("the chain of backing files has more than %d; convert it: qemu-img convert -O raw", maxChain)
+		}
+		if format, err = f.Format(h.format, path); err != nil {
+			f.Close()
+			return layers, fmt.Errorf("backing file %s: %w", path, err)
+		}
+	}
+}
+
+// follow opens a backing file, whose name counts from the directory of the file
+// that names it.
+func follow(from, name string) (*disk.File, string, error) {
+	if i := strings.IndexByte(name, ':'); i >= 0 && !strings.Contains(name[:i], "/") {
+		return nil, "", fmt.Errorf("only local files can be read: it is %w", disk.ErrUnsupported)
+	}
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(filepath.Dir(from), name)
+	}
+	f, err := disk.OpenFile(disk.Options{Path: name, ReadOnly: true})
+	return f, name, err
+}
+
+func closeAll(layers []layer) {
+	for _, l := range layers {
+		l.file.Close()
+	}
+}

@@ -1,0 +1,178 @@
+// Package qcow2 lets package disk open qcow2 images, to read: with backing files
+// and compressed clusters. It is imported for its effect, by programs that can
+// afford what the library behind it links.
+//
+// Headers and the chain of files are checked here first, against loops, names
+// that are no local files, and numbers that would make the library allocate
+// without bounds.
+package qcow2
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"unsafe"
+
+	"github.com/lima-vm/go-qcow2reader/image"
+	"github.com/lima-vm/go-qcow2reader/image/qcow2"
+	"github.com/lima-vm/go-qcow2reader/log"
+	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/disk"
+)
+
+func init() {
+	disk.Register(disk.QCOW2, Open)
+	log.SetWarnFunc(nil) // what it warns of is an error here, or harmless
+}
+
+// Image is a qcow2 image that can be read. It implements disk.Image.
+type Image struct {
+	layers []layer
+	reader image.Image
+	size   int64
+}
+
+// Open opens f as an image; o says how.
+func Open(f *disk.File, o disk.Options) (disk.Image, error) {
+	if !o.ReadOnly {
+		return nil, disk.NeedsConversion(o.Path, disk.QCOW2)
+	}
+	if o.Direct {
+		return nil, errors.New("direct: raw images only; leave it out")
+	}
+	layers, err := chain(f)
+	if err != nil {
+		return nil, err
+	}
+	img := &Image{layers: layers, size: layers[0].size &^ (disk.SectorSize - 1)}
+	if img.reader, err = img.layer(0); err != nil {
+		closeAll(layers[1:])
+		return nil, err
+	}
+	return img, nil
+}
+
+// layer makes the library's reader of layer i and of those behind it.
+func (img *Image) layer(i int) (r image.Image, err error) {
+	defer guard(&err)
+	l := img.layers[i]
+	if l.format == disk.Raw {
+		return &raw{source{l.file}, l.size}, nil
+	}
+	q, err := qcow2.Open(source{l.file}, func(opened io.ReaderAt, _ image.Type) (image.Image, error) {
+		// The library has opened the backing file by its name. The one that was
+		// checked and locked takes its place.
+		if c, ok := opened.(io.Closer); ok {
+			c.Close()
+		}
+		if i+1 >= len(img.layers) {
+			return &raw{}, errors.New("a backing file that was not there before")
+		}
+		next, err := img.layer(i + 1)
+		if next == nil || err != nil {
+			return &raw{}, err // the library closes it even if there is an error
+		}
+		return next, nil
+	})
+	if err == nil {
+		err = q.Readable()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", l.file.Path(), err)
+	}
+	return q, nil
+}
+
+// guard makes a panic of the library's an error: what it reads is hostile. Faults
+// of the memory that it reads into are another's.
+func guard(err *error) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	if _, ok := r.(interface{ Addr() uintptr }); ok {
+		panic(r)
+	}
+	*err = fmt.Errorf("the image is damaged: %v", r)
+}
+
+// Readv reads what the library finds.
+func (img *Image) Readv(v []unix.Iovec, off int64) (n int, err error) {
+	defer guard(&err)
+	for i := range v {
+		p := unsafe.Slice(v[i].Base, v[i].Len)
+		m, err := img.reader.ReadAt(p, off+int64(n))
+		if n += m; m < len(p) {
+			if err == io.EOF {
+				err = nil
+			}
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// Size is the disk's.
+func (img *Image) Size() int64 { return img.size }
+
+// Refresh does nothing: an image that is only read keeps its size.
+func (img *Image) Refresh() error { return nil }
+
+// Blocks are sectors.
+func (img *Image) Blocks() disk.Blocks { return disk.Blocks{Logical: disk.SectorSize} }
+
+// ReadOnly is true.
+func (img *Image) ReadOnly() bool { return true }
+
+// Warning is "".
+func (img *Image) Warning() string { return "" }
+
+// File is nil: the guest's bytes are nowhere as such.
+func (img *Image) File() *disk.File { return nil }
+
+// Writev, Flush, Discard and Zero fail: the image can only be read.
+func (img *Image) Writev([]unix.Iovec, int64, bool) (int, error) { return 0, unix.EROFS }
+
+// Flush has nothing to do.
+func (img *Image) Flush() error { return nil }
+
+// Discard fails.
+func (img *Image) Discard(int64, int64) error { return unix.EROFS }
+
+// Zero fails.
+func (img *Image) Zero(int64, int64, bool) error { return unix.EROFS }
+
+// Close closes all files of the chain.
+func (img *Image) Close() error {
+	closeAll(img.layers)
+	return nil
+}
+
+// source is a file as the library takes it. It keeps it from being closed.
+type source struct{ f *disk.File }
+
+func (s source) ReadAt(p []byte, off int64) (int, error) {
+	if s.f == nil || off < 0 {
+		return 0, io.EOF
+	}
+	return s.f.ReadAt(p, off)
+}
+
+// Name is for the names of backing files.
+func (s source) Name() string { return s.f.Path() }
+
+// raw is a raw backing file.
+type raw struct {
+	source
+	size int64
+}
+
+func (r *raw) Close() error     { return nil }
+func (r *raw) Size() int64      { return r.size }
+func (r *raw) Type() image.Type { return "raw" }
+func (r *raw) Readable() error  { return nil }
+
+func (r *raw) Extent(off, n int64) (image.Extent, error) {
+	return image.Extent{Start: off, Length: n, Allocated: true}, nil
+}
