@@ -11,6 +11,7 @@ import (
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 	"github.com/mayfly-vm/mayfly/virtio/rng"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
+	"github.com/mayfly-vm/mayfly/virtio/vsock"
 )
 
 // Limits of a machine.
@@ -65,6 +66,9 @@ type Disk = blk.Config
 // Net is a virtio network card.
 type Net = vnet.Config
 
+// Vsock is a virtio socket device.
+type Vsock = vsock.Config
+
 // RNG is a virtio entropy device.
 type RNG = rng.Config
 
@@ -97,6 +101,7 @@ type Config struct {
 	Bus     Bus
 	Disks   []Disk
 	Nets    []Net
+	Vsock   *Vsock   // nil: none; a CID of 0 is MinCID
 	RNG     *RNG     // nil: none
 	Devices []Device // devices of the embedding program's own
 	// Report is told what goes wrong with a device while the machine lives on: a

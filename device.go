@@ -12,6 +12,7 @@ import (
 	"github.com/mayfly-vm/mayfly/virtio/mmio"
 	"github.com/mayfly-vm/mayfly/virtio/rng"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
+	"github.com/mayfly-vm/mayfly/virtio/vsock"
 )
 
 // Device is a virtio device and how the machine names it. New takes it over: the
@@ -137,6 +138,13 @@ func (c *Config) devices() (list []deviceSpec) {
 			n.Report = c.reporter(name)
 		}
 		list = append(list, deviceSpec{name, virtio.TypeNet, n.Packed, opener(vnet.New, n)})
+	}
+	if v := c.Vsock; v != nil {
+		v := *v
+		if v.CID == 0 {
+			v.CID = vsock.MinCID
+		}
+		list = append(list, deviceSpec{"vsock", virtio.TypeVsock, v.Packed, opener(vsock.New, v)})
 	}
 	if c.RNG != nil {
 		list = append(list, deviceSpec{"rng", virtio.TypeEntropy, c.RNG.Packed, opener(rng.New, *c.RNG)})
