@@ -1,0 +1,73 @@
+// Package pvpanic is the device by which a guest says that it is in trouble: one
+// port, found by its ACPI id QEMU0001. Linux writes to it in its panic handler, so
+// that the host need not read a console to know.
+//
+// Reading the port gives the events that the device knows, writing it tells of
+// some. Bits are those of include/uapi/misc/pvpanic.h in Linux.
+package pvpanic
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Size is the number of ports.
+const Size = 1
+
+// Event is a set of events.
+type Event uint8
+
+// Events.
+const (
+	Panicked    Event = 1 << 0 // the guest's kernel has panicked
+	CrashLoaded Event = 1 << 1 // it has, and runs its crash kernel now
+	Shutdown    Event = 1 << 2 // it will power off, in an orderly way
+	all               = Panicked | CrashLoaded | Shutdown
+)
+
+// String names the events.
+func (e Event) String() string {
+	var s []string
+	for i, name := range [...]string{"panicked", "crash kernel loaded", "shutdown"} {
+		if e&(1<<i) != 0 {
+			s = append(s, name)
+		}
+	}
+	if e&^all != 0 {
+		s = append(s, fmt.Sprintf("%#x", uint8(e&^all)))
+	}
+	return strings.Join(s, ", ")
+}
+
+// Config says whom to tell.
+type Config struct {
+	// OnEvent is told of events, with nothing locked, on the goroutine of the vCPU that
+	// wrote. nil: nobody is.
+	OnEvent func(Event)
+}
+
+// Device implements bus.Handler for Size ports. It has no state.
+type Device struct{ cfg Config }
+
+// New makes a device.
+func New(c Config) *Device { return &Device{c} }
+
+// Read implements bus.Handler.
+func (d *Device) Read(off uint64, p []byte) {
+	for i := range p {
+		p[i] = 0xFF
+	}
+	if off == 0 {
+		p[0] = byte(all)
+	}
+}
+
+// Write implements bus.Handler.
+func (d *Device) Write(off uint64, p []byte) {
+	if off != 0 || d.cfg.OnEvent == nil {
+		return
+	}
+	if e := Event(p[0]) & all; e != 0 {
+		d.cfg.OnEvent(e)
+	}
+}

@@ -1,0 +1,85 @@
+// Package vmgenid is the virtual machine generation id: 16 bytes in guest memory
+// that change when the machine is a copy of what it was, after a restore from a
+// snapshot. Linux then stirs its random generator, so that two machines from one
+// snapshot don't draw the same keys.
+//
+// The device is these bytes alone: ACPI tells where they are (acpi.VMGenID), and the
+// power device's event that they have changed.
+//
+// Reference: Microsoft, "Virtual Machine Generation ID", August 2012; Linux
+// drivers/virt/vmgenid.c.
+package vmgenid
+
+import (
+	"fmt"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/memory"
+)
+
+// Size is that of the id, in bytes; Align what its address is a multiple of.
+const (
+	Size  = 16
+	Align = 8
+)
+
+// Config is where the id is, and how the guest is told.
+type Config struct {
+	Memory *memory.Map
+	// Addr is guest-physical, in memory that the guest's map has as reserved.
+	Addr memory.Addr
+	// Notify tells the guest that the id has changed: (*power.Device).Renewed.
+	Notify func()
+}
+
+// Device is the id of one machine. Its methods are safe for several goroutines.
+type Device struct {
+	cfg Config
+	mu  sync.Mutex
+	id  [Size]byte
+}
+
+// New makes an id and writes it to guest memory.
+func New(c Config) (*Device, error) {
+	if c.Addr%Align != 0 {
+		return nil, fmt.Errorf("vmgenid: address %#x is no multiple of %d", uint64(c.Addr), Align)
+	}
+	d := &Device{cfg: c}
+	return d, d.renew()
+}
+
+// Renew gives the machine a new id and tells the guest. For a machine that was
+// restored, before its processors run.
+func (d *Device) Renew() error {
+	if err := d.renew(); err != nil {
+		return err
+	}
+	if d.cfg.Notify != nil {
+		d.cfg.Notify()
+	}
+	return nil
+}
+
+func (d *Device) renew() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, err := unix.Getrandom(d.id[:], 0); err != nil { // at most 256 bytes: whole, or an error
+		return fmt.Errorf("vmgenid: the host's random generator: %w", err)
+	}
+	// Marked as a random UUID (RFC 9562, section 5.4), in the order of a GUID.
+	d.id[7] = d.id[7]&0x0F | 0x40
+	d.id[8] = d.id[8]&0x3F | 0x80
+	if _, err := d.cfg.Memory.WriteAt(d.id[:], int64(d.cfg.Addr)); err != nil {
+		return fmt.Errorf("vmgenid: %w", err)
+	}
+	return nil
+}
+
+// ID is the id, as it lies in memory.
+func (d *Device) ID() [Size]byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.id
+}

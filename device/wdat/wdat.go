@@ -1,0 +1,275 @@
+// Package wdat is a watchdog: a guest that has started it must tell that it is
+// alive again and again, or the machine does what Config.OnExpire says.
+//
+// The guest finds it by the ACPI table WDAT (acpi.Watchdog), which says by which
+// register each action is done, so that Linux needs no driver but wdat_wdt.
+// Registers are four ports of 32 bits:
+//
+//	+0   control: bit 0, the countdown runs
+//	+4   periods of the countdown, 1 to MaxCount
+//	+8   periods left; any write begins again
+//	+12  status: bit 0, the machine's last start was the watchdog's doing; writing 1
+//	     clears it
+//
+// Reference: Microsoft, "Hardware Watchdog Timers Design Specification", 2006;
+// Linux drivers/watchdog/wdat_wdt.c.
+package wdat
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Size is the number of ports.
+const Size = 16
+
+// The countdown, as acpi.Watchdog tells the guest.
+const (
+	Period   = 100 * time.Millisecond
+	MinCount = 1
+	MaxCount = 36000 // an hour
+)
+
+const (
+	regControl = 0
+	regCount   = 4
+	regLeft    = 8
+	regStatus  = 12
+
+	defaultCount = 600
+)
+
+// Config says what happens.
+type Config struct {
+	// OnExpire is called once, in a goroutine of its own, when the guest was silent for
+	// too long; the countdown has stopped then. It resets the machine, powers it off
+	// or tells somebody.
+	OnExpire func()
+	// Expired is what the status says at first: this start is the watchdog's doing.
+	Expired bool
+	// Clock is for tests; the zero value is the host's.
+	Clock Clock
+}
+
+// Clock is what time is measured by.
+type Clock struct {
+	Now       func() time.Time
+	AfterFunc func(time.Duration, func()) (stop func())
+}
+
+// Device implements bus.Handler for Size ports. All methods may be called by
+// several goroutines.
+type Device struct {
+	cfg Config
+
+	mu       sync.Mutex
+	running  bool
+	count    uint32
+	fired    bool
+	paused   bool
+	closed   bool
+	deadline time.Time     // while it runs
+	left     time.Duration // while it is paused
+	round    int           // of the timer that counts
+	stop     func()
+}
+
+// New makes a watchdog that doesn't run.
+func New(c Config) *Device {
+	if c.Clock.Now == nil {
+		c.Clock = Clock{time.Now, func(d time.Duration, f func()) func() {
+			t := time.AfterFunc(d, f)
+			return func() { t.Stop() }
+		}}
+	}
+	return &Device{cfg: c, count: defaultCount, fired: c.Expired}
+}
+
+// begin starts the countdown with the time that is left.
+func (d *Device) begin(left time.Duration) {
+	d.end()
+	if d.paused {
+		d.left = left
+		return
+	}
+	d.deadline = d.cfg.Clock.Now().Add(left)
+	d.round++
+	round := d.round
+	d.stop = d.cfg.Clock.AfterFunc(left, func() { d.expire(round) })
+}
+
+func (d *Device) end() {
+	if d.stop != nil {
+		d.stop()
+		d.stop = nil
+	}
+}
+
+func (d *Device) whole() time.Duration { return time.Duration(d.count) * Period }
+
+func (d *Device) expire(round int) {
+	d.mu.Lock()
+	if round != d.round || !d.running || d.paused || d.closed {
+		d.mu.Unlock()
+		return
+	}
+	d.running, d.fired, d.stop = false, true, nil
+	d.mu.Unlock()
+	if d.cfg.OnExpire != nil {
+		d.cfg.OnExpire()
+	}
+}
+
+// Pause holds the countdown, as the machine is held; Resume lets it go on.
+func (d *Device) Pause() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.paused {
+		return
+	}
+	d.left = d.remaining()
+	d.paused = true
+	d.end()
+}
+
+// Resume ends a Pause.
+func (d *Device) Resume() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.paused {
+		return
+	}
+	d.paused = false
+	if d.running {
+		d.begin(d.left)
+	}
+}
+
+// Close ends it; nothing is called any more.
+func (d *Device) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	d.end()
+}
+
+// Fired tells whether it has expired since the guest cleared the status.
+func (d *Device) Fired() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.fired
+}
+
+func (d *Device) remaining() time.Duration {
+	switch {
+	case !d.running:
+		return 0
+	case d.paused:
+		return d.left
+	}
+	return max(0, d.deadline.Sub(d.cfg.Clock.Now()))
+}
+
+// Read implements bus.Handler. Registers are read whole; other accesses find
+// nothing.
+func (d *Device) Read(off uint64, p []byte) {
+	for i := range p {
+		p[i] = 0xFF
+	}
+	if len(p) != 4 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var v uint32
+	switch off {
+	case regControl:
+		v = bit(d.running)
+	case regCount:
+		v = d.count
+	case regLeft:
+		v = uint32((d.remaining() + Period - 1) / Period)
+	case regStatus:
+		v = bit(d.fired)
+	default:
+		return
+	}
+	binary.LittleEndian.PutUint32(p, v)
+}
+
+// Write implements bus.Handler.
+func (d *Device) Write(off uint64, p []byte) {
+	if len(p) != 4 {
+		return
+	}
+	v := binary.LittleEndian.Uint32(p)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return
+	}
+	switch off {
+	case regControl:
+		if run := v&1 != 0; run && !d.running {
+			d.running = true
+			d.begin(d.whole())
+		} else if !run {
+			d.running = false
+			d.end()
+		}
+	case regCount:
+		d.count = min(max(v, MinCount), MaxCount)
+		fallthrough // the time that it had may be over already
+	case regLeft:
+		if d.running {
+			d.begin(d.whole())
+		}
+	case regStatus:
+		if v&1 != 0 {
+			d.fired = false
+		}
+	}
+}
+
+func bit(b bool) uint32 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// StateVersion is the version of State that this code writes and reads.
+const StateVersion = 1
+
+// State is a watchdog between two moments.
+type State struct {
+	Version        int
+	Running, Fired bool
+	Count          uint32
+	Left           time.Duration
+}
+
+// State is that of a paused watchdog.
+func (d *Device) State() State {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return State{StateVersion, d.running, d.fired, d.count, d.remaining()}
+}
+
+// SetState takes a State; the watchdog is paused then, until Resume.
+func (d *Device) SetState(s State) error {
+	switch {
+	case s.Version != StateVersion:
+		return fmt.Errorf("wdat: a saved state of version %d; this program reads version %d", s.Version, StateVersion)
+	case s.Count < MinCount || s.Count > MaxCount || s.Left < 0 || s.Left > MaxCount*Period:
+		return fmt.Errorf("wdat: the saved countdown has %d periods with %v left; there are 1 to %d", s.Count, s.Left, MaxCount)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.end()
+	d.paused = true
+	d.running, d.fired, d.count, d.left = s.Running, s.Fired, s.Count, s.Left
+	return nil
+}
