@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"strconv"
+	"strings"
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
@@ -10,6 +12,7 @@ import (
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
+	"github.com/mayfly-vm/mayfly/virtio/vsock"
 )
 
 // devices is the part of the table that binds the devices' keys to their configurations.
@@ -20,6 +23,7 @@ func (o *runOptions) devices() []option.Flag {
 			Value: option.Choice(&c.Bus, name("auto", mayfly.BusAuto), name("mmio", mayfly.BusMMIO), name("pci", mayfly.BusPCI))},
 		{Name: "disk", Arg: "PATH[,KEY=VALUE…]", Many: true, Help: "a disk: an image file or a block device", Groups: option.ManyOf(&c.Disks, diskKeys)},
 		{Name: "net", Arg: "KIND[,KEY=VALUE…]", Many: true, Help: "a network card: user (a network of its own, without any privilege), tap, or another kind", Groups: option.ManyOf(&c.Nets, netKeys)},
+		{Name: "vsock", Arg: "PATH[,KEY=VALUE…]", Help: "sockets between host and guest: by a Unix socket of the host, or by the host's kernel", Groups: option.OneOf(&c.Vsock, vsockKeys)},
 		{Name: "rng", Arg: "KEY=VALUE…", Optional: true, Help: "entropy from the host", Groups: option.OneOf(&c.RNG, rngKeys)},
 	}
 }
@@ -59,6 +63,7 @@ func netKeys(n *mayfly.Net) *option.Group {
 		{Name: "socket", Arg: "FILE", Help: "the Unix socket of passt, of a stream, or of a mayfly-usernet that runs already", Value: existing(&n.Socket)},
 		{Name: "forward", Arg: "PORTS", Many: true, Help: "lead a port of the host to one of the guest: [udp:][ADDRESS:]HOST:GUEST, such as 8080:80", Value: forwards(&n.Forward)},
 		{Name: "isolated", Help: "a user network without a way out of the host", Value: option.Bool(&n.Isolated)},
+		{Name: "host", Help: "let the guest of a user network reach the host's 127.0.0.1, as host.mayfly.internal", Value: option.Bool(&n.HostAccess)},
 		{Name: "mac", Arg: "MAC", Help: "the card's address (default: made of its name)", Value: mac(&n.MAC)},
 		{Name: "name", Arg: "TEXT", Help: "what errors call the card, and what its address is made of", Value: ascii(&n.Name, 64)},
 		{Name: "mtu", Arg: "BYTES", Default: "1500", Help: "the largest packet; a tap keeps its own by default", Value: option.Number(&n.MTU, tap.MinMTU, vnet.MaxFrameMTU)},
@@ -79,6 +84,30 @@ func netKeys(n *mayfly.Net) *option.Group {
 				return err
 			}
 			return reason(n.Check())
+		},
+	}
+}
+
+func vsockKeys(v *mayfly.Vsock) *option.Group {
+	return &option.Group{
+		Main: "path",
+		Keys: []option.Flag{
+			{Name: "path", Arg: "FILE", Help: "the Unix socket that is made for the host's side: connect, write CONNECT PORT; the guest's connections to port P go to FILE_P", Value: toMake(&v.Path)},
+			{Name: "cid", Arg: "N", Default: strconv.Itoa(vsock.MinCID), Help: "the guest's address; with vhost no two machines may share one", Value: option.Number(&v.CID, vsock.MinCID, vsock.MaxCID)},
+			{Name: "vhost", Help: "by the host's kernel (/dev/vhost-vsock), in place of a path", Value: option.Bool(&v.VHost)},
+			{Name: "mode", Arg: "MODE", Default: "0600", Help: "the socket's permissions, in octal", Value: mode(&v.Mode)},
+			{Name: "max-connections", Arg: "N", Default: "1023", Help: "connections at a time", Value: option.Number(&v.MaxConnections, 1, vsock.MostConnections)},
+			ringKey(&v.Packed),
+		},
+		Check: func() error {
+			c := *v
+			if c.CID == 0 {
+				c.CID = vsock.MinCID
+			}
+			if err := c.Check(); err != nil {
+				return errors.New(strings.TrimPrefix(err.Error(), "vsock: "))
+			}
+			return nil
 		},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -28,6 +29,41 @@ func existing(p *string) option.Value {
 		return nil
 	}
 	return v
+}
+
+// toMake is the name of a file that the machine makes: its folder must be there.
+func toMake(p *string) option.Value {
+	v := option.Path(p)
+	set := v.Set
+	v.Set = func(s string) error {
+		if err := set(s); err != nil {
+			return err
+		}
+		if err := unix.Access(filepath.Dir(s), unix.W_OK|unix.X_OK); err != nil {
+			return &fileError{&fs.PathError{Op: "access", Path: filepath.Dir(s), Err: fmt.Errorf("the folder %s: %w", filepath.Dir(s), err)}}
+		}
+		return nil
+	}
+	return v
+}
+
+// mode is permissions of a file.
+func mode(p *os.FileMode) option.Value {
+	return option.Own("^0?[0-7]{3}$",
+		func(s string) error {
+			n, err := strconv.ParseUint(s, 8, 9)
+			if err != nil {
+				return errors.New("no permissions; write them in octal, such as 0660")
+			}
+			*p = os.FileMode(n)
+			return nil
+		},
+		func() []string {
+			if *p == 0 {
+				return nil
+			}
+			return []string{fmt.Sprintf("%04o", uint32(*p))}
+		})
 }
 
 // fileError is a file that isn't there, or can't be looked at: no mistake in the line, so its exit code is 1.

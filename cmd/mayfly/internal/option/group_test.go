@@ -3,6 +3,7 @@ package option
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -163,7 +164,7 @@ func TestRates(t *testing.T) {
 		n   uint64
 		per time.Duration
 	}{
-		"100M/s": {100 << 20, time.Second}, "1KiB/100ms": {1024, 100 * time.Millisecond}, "5G/1m": {5 << 30, time.Minute},
+		"100M/s": {100 << 20, time.Second}, "1KiB/100ms": {1024, 100 * time.Millisecond}, "5G/1m": {5 << 30, time.Minute}, "1K/500us": {1024, 500 * time.Microsecond}, "1K/1.5s": {1024, 1500 * time.Millisecond},
 	} {
 		n, per, err := ByteRate(s)
 		if err != nil || n != want.n || per != want.per {
@@ -171,6 +172,9 @@ func TestRates(t *testing.T) {
 		}
 		if n2, per2, err := ByteRate(ByteRateText(n, per)); n2 != n || per2 != per || err != nil {
 			t.Errorf("%q is written %q", s, ByteRateText(n, per))
+		}
+		if !regexp.MustCompile(ByteRatePattern).MatchString(ByteRateText(n, per)) || !regexp.MustCompile(ByteRatePattern).MatchString(s) {
+			t.Errorf("the schema's pattern doesn't know %s or %s", s, ByteRateText(n, per))
 		}
 	}
 	for s, want := range map[string]struct {
@@ -185,6 +189,9 @@ func TestRates(t *testing.T) {
 		}
 		if n2, per2, err := OpRate(OpRateText(n, per)); n2 != n || per2 != per || err != nil {
 			t.Errorf("%q is written %q", s, OpRateText(n, per))
+		}
+		if !regexp.MustCompile(OpRatePattern).MatchString(OpRateText(n, per)) || !regexp.MustCompile(OpRatePattern).MatchString(s) {
+			t.Errorf("the schema's pattern doesn't know %s or %s", s, OpRateText(n, per))
 		}
 	}
 	for s, want := range map[string]string{

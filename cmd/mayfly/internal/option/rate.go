@@ -10,9 +10,9 @@ import (
 
 // Patterns of what ByteRate, OpRate and Duration read.
 const (
-	ByteRatePattern = `^[0-9]+[KkMmGgTt]([Ii]?[Bb])?/([0-9]*(ns|us|ms|s|m|h))+$`
-	OpRatePattern   = `^[0-9]+[KkMmGg]?/([0-9]*(ns|us|ms|s|m|h))+$`
-	TimePattern     = `^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$`
+	ByteRatePattern = `^[0-9]+[KkMmGgTt]([Ii]?[Bb])?/([0-9]*([.][0-9]+)?(ns|us|ms|s|m|h))+$`
+	OpRatePattern   = `^[0-9]+[KkMmGg]?/([0-9]*([.][0-9]+)?(ns|us|ms|s|m|h))+$`
+	TimePattern     = `^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$`
 )
 
 // ByteRate reads bytes in a time: 100M/s, or 10M/100ms.
@@ -119,7 +119,7 @@ func Duration(p *time.Duration, least, most time.Duration) Value {
 
 // DurationText writes a time without units that count nothing: 2m, not 2m0s.
 func DurationText(d time.Duration) string {
-	s := d.String()
+	s := strings.ReplaceAll(d.String(), "µs", "us")
 	if strings.HasSuffix(s, "m0s") {
 		s = s[:len(s)-2]
 	}
