@@ -128,13 +128,14 @@ func (e *ConfigError) Error() string { return e.Field + ": " + e.Msg }
 
 // DefaultCmdline is the command line that lets a stock Linux start without
 // waiting for anything: the console on the first serial port, no probing for
-// more of them, a reboot at once after a panic. Where there is no PCI bus it does
-// not look for its devices: pci=off would make it complain that it found no way to
-// look, a line of 120 exits.
+// more of them, a reboot at once after a panic, and no search for PCI devices with
+// quirks before ACPI tells of the bus. Where there is no bus it believes that one could
+// be looked at: pci=off would make it complain that it found no way to, a line of
+// 120 exits.
 func DefaultCmdline(b Bus) string {
-	line := "console=ttyS0 8250.nr_uarts=1 panic=-1"
+	line := "console=ttyS0 8250.nr_uarts=1 panic=-1 pci=noearly"
 	if b != BusPCI {
-		line += " pci=conf1,noearly"
+		line += ",conf1"
 	}
 	return line
 }
