@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -100,17 +99,6 @@ func (w *wire) silent() error {
 		return fmt.Errorf("a frame of %d bytes came (%v)", n, err)
 	}
 	return nil
-}
-
-// ip runs ip(8) in the namespace.
-func (w *wire) ip(arg ...string) {
-	w.t.Helper()
-	w.ns.Do(func() error {
-		if out, err := exec.Command("ip", arg...).CombinedOutput(); err != nil {
-			return fmt.Errorf("ip %v: %v: %s", arg, err, out)
-		}
-		return nil
-	})
 }
 
 // frame is one of n bytes that tells its number.

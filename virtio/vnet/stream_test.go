@@ -171,7 +171,7 @@ func TestStreamReconnects(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i > 0 {
-			d.WaitConfigChanged() // up again
+			linkBecomes(t, d, 1)
 		}
 		d.Queue(0).Add(nil, []int{2000})
 		d.Queue(0).Kick()
@@ -182,11 +182,26 @@ func TestStreamReconnects(t *testing.T) {
 		same(t, readFrame(t, c), frame(90, i))
 		d.Queue(0).Add(nil, []int{2000})
 		d.Queue(0).Kick()
+		downs := dev.Stats().LinkChanges
 		c.Close()
-		d.WaitConfigChanged()
-		if d.ReadConfig(6, 1)[0]&1 != 0 && i == 0 {
-			t.Log("the link is up again already")
+		for end := time.Now().Add(virtiotest.Deadline); dev.Stats().LinkChanges == downs; {
+			if time.Now().After(end) {
+				t.Fatal("the link does not go down")
+			}
+			d.Link().WaitConfig(10 * time.Millisecond)
 		}
+	}
+}
+
+// linkBecomes waits for the link; its changes come as one interrupt if nobody
+// looks in between.
+func linkBecomes(t *testing.T, d *virtiotest.Driver, up byte) {
+	t.Helper()
+	for end := time.Now().Add(virtiotest.Deadline); d.ReadConfig(6, 1)[0]&1 != up; {
+		if time.Now().After(end) {
+			t.Fatalf("the link's state is not %d", up)
+		}
+		d.Link().WaitConfig(10 * time.Millisecond)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mayfly-vm/mayfly/internal/netnstest"
 	"github.com/mayfly-vm/mayfly/ratelimit"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
@@ -250,7 +251,7 @@ func TestTapDeleted(t *testing.T) {
 	d := virtiotest.New(t, dev, virtiotest.Options{})
 	d.Queue(0).Add(nil, []int{2000})
 	d.Queue(0).Kick()
-	w.ip("link", "del", "gone0")
+	w.ns.Do(func() error { return netnstest.Delete("gone0") })
 	d.WaitConfigChanged()
 	if d.ReadConfig(6, 1)[0]&1 != 0 {
 		t.Error("the link is up")
