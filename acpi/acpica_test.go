@@ -25,6 +25,8 @@ func writeTables(t *testing.T, tool string) (dir string, tables map[string][]byt
 	c.Virtio = []acpi.VirtioMMIO{{Addr: 0xFEB0_0000, Size: 0x200, GSI: 6}, {Addr: 0xFEB0_1000, Size: 0x200, GSI: 7}}
 	c.PCI = &acpi.PCI{ECAM: 0xE000_0000, Ports: true,
 		Low: acpi.Range{Base: 0xC000_0000, Size: 0x1000_0000}, High: acpi.Range{Base: 0x40_0000_0000, Size: 1 << 36}}
+	c.VMGenID, c.PVPanic = 0x1_0000_0FF0, 0x610
+	c.Watchdog = acpi.Watchdog{Port: 0x620, Period: 100, Min: 1, Max: 36000}
 	c.CPUs = append(c.CPUs, acpi.CPU{APICID: 300})
 	at, err := acpi.Build(0xE0000, c)
 	if err != nil {
@@ -55,7 +57,7 @@ func run(t *testing.T, dir string, args ...string) string {
 
 func TestCompilerReadsTables(t *testing.T) {
 	dir, tables := writeTables(t, "iasl")
-	for _, name := range []string{"DSDT", "FACP", "APIC", "XSDT", "MCFG"} {
+	for _, name := range []string{"DSDT", "FACP", "APIC", "XSDT", "MCFG", "WDAT"} {
 		t.Run(name, func(t *testing.T) {
 			out := run(t, dir, "iasl", "-d", name+".dat")
 			for _, bad := range []string{"Error", "Warning", "Invalid", "Could not", "Unknown"} {
@@ -90,6 +92,9 @@ func TestInterpreterRunsEventMethod(t *testing.T) {
 		t.Run("status "+tt.status, func(t *testing.T) {
 			t.Parallel() // the tool waits a second at its end
 			out := run(t, dir, "acpiexec", "-r", "-fv", tt.status, "-b", `evaluate \_SB.GED._EVT 5`, "DSDT.dat")
+			if got, want := strings.Contains(out, "Notify on [VGEN]"), tt.status >= "2"; got != want {
+				t.Errorf("event status %s: generation id is notified: %v, want %v\n%s", tt.status, got, want, out)
+			}
 			if strings.Contains(out, notified) != tt.want {
 				t.Errorf("event status %s: button is notified: %v, want %v\n%s", tt.status, !tt.want, tt.want, out)
 			}

@@ -23,6 +23,10 @@ type Config struct {
 	Power  Power
 	Virtio []VirtioMMIO // at most 256
 	PCI    *PCI         // nil: there is none
+
+	VMGenID  uint64 // address of the 16 bytes; 0: there is none
+	PVPanic  uint16 // its port; 0: there is none
+	Watchdog Watchdog
 }
 
 // CPU is a processor; its ACPI processor UID is its place in Config.CPUs.
@@ -46,7 +50,7 @@ type Serial struct {
 //
 //	+0 sleep control, +1 sleep status (section 4.8.3.7)
 //	+2 reset: ResetValue is written to it
-//	+3 event status; reading clears it: EventPowerButton
+//	+3 event status; reading clears it: EventPowerButton, EventGeneration
 type Power struct {
 	Port uint16
 	GSI  uint32
@@ -57,6 +61,7 @@ const (
 	SleepTypeS5      = 5 // SLP_TYP of power off; the guest writes it << 2 | 0x20
 	ResetValue       = 1
 	EventPowerButton = 1 << 0
+	EventGeneration  = 1 << 1 // the generation id (Config.VMGenID) has changed
 )
 
 const (
@@ -84,7 +89,7 @@ func (c *Config) devices() []device {
 	if c.COM1.Port != 0 {
 		ds = append(ds, c.COM1)
 	}
-	ds = append(ds, c.Power)
+	ds = append(ds, powerDevice{c.Power, c.VMGenID != 0})
 	for i, v := range c.Virtio {
 		ds = append(ds, virtioDevice{v, i})
 	}
@@ -132,6 +137,9 @@ func (c *Config) check() error {
 		return bad("%d virtio-mmio devices, expected at most 256", len(c.Virtio))
 	}
 	if err := c.PCI.check(bad); err != nil {
+		return err
+	}
+	if err := c.checkPlain(bad); err != nil {
 		return err
 	}
 	return c.checkDevices(bad)

@@ -9,6 +9,12 @@ func dsdt(c *Config) []byte {
 	if c.PCI != nil {
 		devices = append(devices, c.PCI.aml()...)
 	}
+	if c.VMGenID != 0 {
+		devices = append(devices, vmGenID(c.VMGenID)...)
+	}
+	if c.PVPanic != 0 {
+		devices = append(devices, pvPanic(c.PVPanic)...)
+	}
 	// Revision 2 makes integers 64 bits wide.
 	b := newTable("DSDT", 2)
 	b = append(b, scope(`\_SB_`, devices)...)
@@ -32,10 +38,10 @@ func (s Serial) aml() []byte {
 func (p Power) ports() (uint16, int) { return p.Port, powerPorts }
 func (p Power) gsi() uint32          { return p.GSI }
 
-// aml describes the power button (section 4.8.2.2.1.2) and the generic event
+// describe describes the power button (section 4.8.2.2.1.2) and the generic event
 // device (section 5.6.9) whose interrupt tells of it. _EVT reads the event status, which
-// clears it, once.
-func (p Power) aml() []byte {
+// clears it, once; more is what it does for other events, in Local0.
+func (p Power) describe(more ...[]byte) []byte {
 	button := dev("PWRB",
 		name("_HID", eisaID("PNP0C0C")),
 		name("_UID", integer(0)),
@@ -51,6 +57,7 @@ func (p Power) aml() []byte {
 			ifTrue(and(local0, integer(EventPowerButton)),
 				notify(`\_SB_.PWRB`, 0x80),
 			),
+			concat(more...),
 		),
 	)
 	return append(button, events...)

@@ -47,6 +47,9 @@ func Build(base uint64, c Config) (Tables, error) {
 	if c.PCI != nil {
 		list = append(list, put(mcfg(c.PCI)))
 	}
+	if c.Watchdog.Port != 0 {
+		list = append(list, put(wdat(c.Watchdog)))
+	}
 	xsdtAddr := put(xsdt(list...))
 	copy(b, rsdp(xsdtAddr))
 

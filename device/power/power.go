@@ -7,8 +7,9 @@
 //	+0  sleep control (ACPI 6.5, section 4.8.3.7): bits 2-4 SLP_TYP, bit 5 SLP_EN
 //	+1  sleep status: reads as 0, for no sleep ends here
 //	+2  reset: writing 1 restarts the machine (FADT's RESET_REG and RESET_VALUE)
-//	+3  events: reading returns and clears bit 0, "the button was pressed"; this is
-//	    what _EVT of the Generic Event Device (ACPI 6.5, section 5.6.9) looks at
+//	+3  events: reading returns and clears bit 0, "the button was pressed", and bit 1,
+//	    "the generation id has changed"; this is what _EVT of the Generic Event Device
+//	    (ACPI 6.5, section 5.6.9) looks at
 //	+4  mark: any byte written is a mark on the timeline
 //	+5… nothing
 package power
@@ -34,6 +35,7 @@ const (
 	sleepEnable = 1 << 5
 	resetValue  = 1
 	eventButton = 1 << 0
+	eventRenew  = 1 << 1
 )
 
 // Config says what the switch works on. The functions run on the goroutine of
@@ -63,15 +65,21 @@ func New(c Config) *Device {
 }
 
 // PressButton asks the guest to power off. What comes of it is the guest's
-// affair. Each press is an edge of the line, even if the last one is unread, so
+// affair.
+func (d *Device) PressButton() { d.raise(eventButton) }
+
+// Renewed tells the guest that its generation id has changed (device/vmgenid).
+func (d *Device) Renewed() { d.raise(eventRenew) }
+
+// raise makes each event an edge of the line, even if the last one is unread, so
 // that a second press reaches a guest that wasn't ready for the first.
-func (d *Device) PressButton() {
+func (d *Device) raise(event byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.events != 0 {
 		d.cfg.Line.Set(false)
 	}
-	d.events |= eventButton
+	d.events |= event
 	d.cfg.Line.Set(true)
 }
 

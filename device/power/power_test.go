@@ -76,12 +76,17 @@ func TestButton(t *testing.T) {
 	if e := events(); e != 0 {
 		t.Fatalf("events %#x when read again", e)
 	}
+	d.Renewed()
+	if e := events(); e != 2 {
+		t.Fatalf("events %#x after a new generation, want 2", e)
+	}
 	d.PressButton()
+	d.Renewed()
 	d.Reset()
 	if e := events(); e != 0 {
 		t.Fatalf("events %#x after a reset", e)
 	}
-	if l.String() != "up down up down up down " {
+	if l.String() != "up down up down "+"up down "+"up down up down " {
 		t.Fatalf("line went %q", l.String())
 	}
 }
