@@ -230,11 +230,38 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
+// small is a whole image in 2 KiB: header, L1, L2 and one cluster, of 512 bytes.
+func small(backing string, l2 ...uint64) []byte {
+	be := binary.BigEndian
+	b := make([]byte, 4*512)
+	copy(b, "QFI\xfb")
+	be.PutUint32(b[4:], 3)
+	be.PutUint32(b[20:], 9)
+	be.PutUint64(b[24:], 64*512)
+	be.PutUint32(b[36:], 1)
+	be.PutUint64(b[40:], 512)
+	be.PutUint32(b[100:], 104)
+	if backing != "" {
+		be.PutUint64(b[8:], 256)
+		be.PutUint32(b[16:], uint32(len(backing)))
+		copy(b[256:], backing)
+	}
+	be.PutUint64(b[512:], 1024)
+	for i, v := range l2 {
+		be.PutUint64(b[1024+8*i:], v)
+	}
+	return b
+}
+
 func FuzzOpen(f *testing.F) {
-	f.Add(spec{data: map[int][]byte{1: []byte("x")}}.bytes()[:3*cluster], uint32(0))
-	f.Add(spec{version: 2, compressed: map[int][]byte{0: fill(1, 100)}}.bytes(), uint32(512))
-	f.Add(spec{backing: "image", format: "raw", zero: []int{1}}.bytes(), uint32(cluster))
+	f.Add(small(""), uint32(0))
+	f.Add(small("", 3*512, 1, 1<<62|3*512, 1<<62|1<<61|1536), uint32(512))
+	f.Add(small("base", 0, 3*512), uint32(1024))
+	f.Add(small("image"), uint32(1024))
 	dir := f.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "base"), fill(1, 1000), 0o600); err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, data []byte, off uint32) {
 		path := filepath.Join(dir, fmt.Sprint("image", os.Getpid()))
 		write(t, path, data)
