@@ -126,11 +126,11 @@ func explain(err error, o Options) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return errors.New("no such file; an empty disk is made by: truncate -s 10G " + o.Path)
 	case errors.Is(err, unix.EROFS):
-		return errors.New("lies on a read-only file system; make the disk read-only (readonly=on)")
+		return errors.New("lies on a read-only file system; make the disk read-only (readonly)")
 	case errors.Is(err, unix.EBUSY):
 		return errors.New("is in use by the host (mounted, or part of another device)")
 	case errors.Is(err, fs.ErrPermission) && !o.ReadOnly:
-		return fmt.Errorf("cannot be opened for writing: %w; make the disk read-only (readonly=on) or change the file's permissions", err)
+		return fmt.Errorf("cannot be opened for writing: %w; make the disk read-only (readonly) or change the file's permissions", err)
 	}
 	return err
 }

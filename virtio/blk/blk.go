@@ -78,7 +78,7 @@ func openImage(c *Config) (disk.Image, error) {
 	}
 	if !c.ReadOnly && img.ReadOnly() {
 		img.Close()
-		return nil, fmt.Errorf("disk %s: can only be read; make it read-only (readonly=on)", c.Path)
+		return nil, fmt.Errorf("disk %s: can only be read; make it read-only (readonly)", c.Path)
 	}
 	if c.Engine == IOUring {
 		if img.File() == nil {
