@@ -167,29 +167,35 @@ static int connect(u32 port)
 	return c.open;
 }
 
-static u64 flood(u32 size, u64 stop)
+/* As Linux does: packets as large as the credit allows, and a question when there is none left. */
+static u64 flood(u32 size, u64 stop, u64 *ops)
 {
 	u64 bytes = 0;
 	u32 slot, junk, asked = 0;
 
 	while (!c.closed && rdtsc() < stop) {
-		int some = 0;
+		u32 some = 0, n;
 
-		while (credit() >= size && send(RW, size)) {
-			c.tx_cnt += size;
-			bytes += size;
-			asked = 0;
-			if (++some == 16)
+		while ((n = credit()) && some < 16) {
+			if (n > size)
+				n = size;
+			if (!send(RW, n))
 				break;
+			c.tx_cnt += n;
+			bytes += n;
+			some++;
 		}
-		if (!some && credit() < size && !asked)
-			some = asked = send(CREDIT_REQUEST, 0);
+		*ops += some;
+		if (!credit() && !asked)
+			some |= asked = send(CREDIT_REQUEST, 0);
 		if (some)
 			ring_publish(&tx);
 		for (some = 0; (slot = receive(&junk)); some = 1)
 			done(slot);
-		if (some)
+		if (some) {
 			ring_publish(&rx);
+			asked = 0;
+		}
 	}
 	return bytes;
 }
@@ -270,8 +276,7 @@ void run_vsock(const char *s)
 	start = rdtsc();
 	stop = start + stop * tsc_khz;
 	if (mode == TX) {
-		bytes = flood(size, stop);
-		ops = bytes / size;
+		bytes = flood(size, stop, &ops);
 	} else if (mode == RX) {
 		bytes = sink(stop, &bad);
 	} else {
