@@ -174,7 +174,17 @@ func byKind(kinds map[string]uint64) string {
 	}
 	slices.SortFunc(names, func(a, b string) int { return int(kinds[b]) - int(kinds[a]) })
 	for i, n := range names {
-		names[i] = fmt.Sprintf("%s %d", n, kinds[n])
+		names[i] = fmt.Sprintf("%s %d", exitName(n), kinds[n])
 	}
 	return strings.Join(names[:min(8, len(names))], ", ")
+}
+
+// exitName names an exit that the histogram has as a number: the nest's are
+// AMD's (arch/x86/include/uapi/asm/svm.h).
+func exitName(s string) string {
+	names := map[string]string{"96": "intr", "100": "vintr", "114": "cpuid", "120": "hlt", "123": "io", "124": "msr", "129": "vmmcall", "1024": "npf"}
+	if n, ok := names[s]; ok {
+		return n
+	}
+	return s
 }

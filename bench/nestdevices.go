@@ -22,6 +22,7 @@ import (
 // nestLoad is what bench/inside prints for one order.
 type nestLoad struct {
 	Monitor, Order          string
+	Seconds                 float64 // of a boot: Order is empty then
 	PerSecond, Bytes, Exits float64
 	Kinds                   map[string]uint64
 	Error                   string
@@ -61,6 +62,7 @@ func (b *bench) nestDevices() error {
 	}
 	job.Files["load-initrd"] = initrd
 	delete(job.Files, "debian")
+	b.addQEMU(&job)
 	job.Modules, job.THP = append(job.Modules, "tun"), "always"
 	var orders []string
 	for _, r := range rows {
@@ -78,14 +80,28 @@ func (b *bench) nestDevices() error {
 	return printNestDevices(rows, res.Output, b.paths)
 }
 
+// addQEMU brings QEMU into the nest, with the firmware that its microvm needs.
+func (b *bench) addQEMU(job *lab.Job) {
+	const firmware = "/usr/share/qemu/bios-microvm.bin"
+	if b.paths["qemu"] == "" {
+		return
+	}
+	if _, err := os.Stat(firmware); err != nil {
+		fmt.Printf("(no QEMU in the nest: %v)\n", err)
+		return
+	}
+	job.Files["qemu"], job.Files[firmware] = b.paths["qemu"], firmware
+	job.Args = append(job.Args, "qemu=./qemu")
+	addLibraries(job.Files, b.paths["qemu"])
+}
+
 func printNestDevices(rows []measure, output []byte, paths map[string]string) error {
 	f := newFigures(rows, monitor.Ways(paths))
 	boots, exits := map[string][]time.Duration{}, map[string][]int64{}
 	kinds := map[[2]string]map[string]uint64{}
 	for s := bufio.NewScanner(bytes.NewReader(output)); s.Scan(); {
 		var l nestLoad
-		var r result
-		if json.Unmarshal(s.Bytes(), &l) != nil || json.Unmarshal(s.Bytes(), &r) != nil {
+		if json.Unmarshal(s.Bytes(), &l) != nil {
 			fmt.Fprintln(os.Stderr, s.Text())
 			continue
 		}
@@ -94,8 +110,8 @@ func printNestDevices(rows []measure, output []byte, paths map[string]string) er
 			continue
 		}
 		if l.Order == "" {
-			boots[r.Monitor] = append(boots[r.Monitor], time.Duration(r.Seconds*float64(time.Second)))
-			exits[r.Monitor] = append(exits[r.Monitor], int64(r.Exits))
+			boots[l.Monitor] = append(boots[l.Monitor], time.Duration(l.Seconds*float64(time.Second)))
+			exits[l.Monitor] = append(exits[l.Monitor], int64(l.Exits))
 			continue
 		}
 		for _, row := range rows {
@@ -113,6 +129,10 @@ func printNestDevices(rows []measure, output []byte, paths map[string]string) er
 	t := &table{title: "Boot to the first line of init with disk, net, vsock and rng, on Linux's KVM (a QEMU has no vsock)"}
 	t.add("", "time", "x firecracker", "exits")
 	for _, m := range f.ways {
+		if len(boots[m.Name]) == 0 {
+			t.add(m.Name, "-", "-", "-")
+			continue
+		}
 		t.add(m.Name, fmt.Sprintf("%.2f s", median(boots[m.Name]).Seconds()), ratio(median(boots[m.Name]), median(boots["firecracker, sync"])), fmt.Sprint(median(exits[m.Name])))
 	}
 	t.print()
@@ -128,6 +148,10 @@ func printNestDevices(rows []measure, output []byte, paths map[string]string) er
 		var ours map[string]uint64
 		for _, m := range f.ways {
 			k := [2]string{r.name, m.Name}
+			if len(f.kicks[k]) == 0 {
+				cells = append(cells, "-")
+				continue
+			}
 			cells = append(cells, fmt.Sprintf("%.3f", median(f.kicks[k])))
 			if ours == nil && strings.HasPrefix(m.Name, "mayfly") {
 				ours = kinds[k]

@@ -44,8 +44,8 @@ func devices(out *json.Encoder, paths map[string]string, kernel string, runs int
 		return err
 	}
 	for run := range runs {
-		for _, m := range monitor.Ways(paths) {
-			d := monitor.Devices{Disk: &monitor.Disk{Path: disk}, Tap: "tap0", Vsock: filepath.Join(dir, fmt.Sprintf("v%d-%s", run, m.Name[:2])), RNG: true}
+		for way, m := range monitor.Ways(paths) {
+			d := monitor.Devices{Disk: &monitor.Disk{Path: disk}, Tap: "tap0", Vsock: filepath.Join(dir, fmt.Sprintf("v%d-%d", run, way)), RNG: true}
 			vm := monitor.Machine{Kernel: kernel, Initrd: "initrd", Cmdline: "console=ttyS0 quiet " + m.Linux + " -- stay", MiB: 256, CPUs: 1, Devices: d}
 			r := start(m, vm, 1)
 			r.Monitor, r.Kernel = m.Name, kernel

@@ -14,10 +14,10 @@ import (
 // than a thread a request, and processors are what the guest has least of.
 type iocb struct {
 	data   uint64
-	key    uint32
-	flags  int32
+	_      uint32
+	_      int32
 	op     uint16
-	prio   int16
+	_      int16
 	fd     uint32
 	buf    uint64
 	nbytes uint64
