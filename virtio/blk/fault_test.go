@@ -102,7 +102,7 @@ func TestImageErrors(t *testing.T) {
 	f := &fake{data: pattern(0, 1<<20)}
 	dev := open(t, blk.Config{Path: "fake", Image: f})
 	q := virtiotest.New(t, dev, virtiotest.Options{}).Queue(0)
-	f.fail = unix.EIO
+	f.set(unix.EIO, 0)
 	if _, s := read(q, 0, 512); s != ioErr {
 		t.Errorf("read: %d", s)
 	}
@@ -117,7 +117,7 @@ func TestImageErrors(t *testing.T) {
 	if n := dev.Stats().Errors; n != 5 {
 		t.Errorf("%d errors are counted", n)
 	}
-	f.fail, f.most = nil, 1000
+	f.set(nil, 1000)
 	wantBytes(t, q, 512, pattern(512, 64<<10))
 	if s := write(q, 4096, pattern(0, 20<<10)); s != ok {
 		t.Errorf("write: %d", s)
@@ -155,8 +155,8 @@ func TestStop(t *testing.T) {
 			t.Fatalf("status %d", s)
 		}
 	}
-	if f.calls != 40 {
-		t.Errorf("%d calls for 40 requests", f.calls)
+	if calls, _ := f.count(); calls != 40 {
+		t.Errorf("%d calls for 40 requests", calls)
 	}
 }
 

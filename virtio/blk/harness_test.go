@@ -141,6 +141,21 @@ func (f *fake) enter() (int, error) {
 	return f.most, f.fail
 }
 
+// set makes calls fail or transfer little. The ring, which orders this for the
+// device, is nothing that a race detector sees.
+func (f *fake) set(fail error, most int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fail, f.most = fail, most
+}
+
+// count is how many calls and flushes there were.
+func (f *fake) count() (calls, synced int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.calls, f.synced
+}
+
 func (f *fake) Size() int64    { return int64(len(f.data)) }
 func (f *fake) Refresh() error { return nil }
 func (f *fake) Blocks() disk.Blocks {

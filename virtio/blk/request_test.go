@@ -184,8 +184,9 @@ func TestCache(t *testing.T) {
 		if s := status(q.Do([][]byte{header(flush, 0)}, []int{1})); s != ok {
 			t.Errorf("flush: %d", s)
 		}
-		if want := map[blk.Cache]int{blk.Writeback: 1, blk.Unsafe: 0}[c]; f.synced != want {
-			t.Errorf("cache=%s: a flush reached the image %d times", c, f.synced)
+		_, n := f.count()
+		if want := map[blk.Cache]int{blk.Writeback: 1, blk.Unsafe: 0}[c]; n != want {
+			t.Errorf("cache=%s: a flush reached the image %d times", c, n)
 		}
 	}
 }
