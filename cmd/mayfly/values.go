@@ -40,7 +40,7 @@ func toMake(p *string) option.Value {
 			return err
 		}
 		if err := unix.Access(filepath.Dir(s), unix.W_OK|unix.X_OK); err != nil {
-			return &fileError{&fs.PathError{Op: "access", Path: filepath.Dir(s), Err: fmt.Errorf("the folder %s: %w", filepath.Dir(s), err)}}
+			return &fileError{&fs.PathError{Op: "access", Path: filepath.Dir(s), Err: fmt.Errorf("the folder %q: %w", filepath.Dir(s), err)}}
 		}
 		return nil
 	}

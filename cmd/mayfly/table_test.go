@@ -1,0 +1,129 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/document"
+	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
+	"github.com/mayfly-vm/mayfly/internal/yamljson"
+)
+
+// parsed reads flags with the command's own table.
+func parsed(args ...string) (*runOptions, error) {
+	o := new(runOptions)
+	_, err := (&option.Command{Name: "run", MaxArgs: 1, Flags: o.flags()}).Parse(args)
+	return o, err
+}
+
+// written is the machine as a file; read is what comes of such a file.
+func (o *runOptions) written() string { return option.YAML(o.machine()) }
+
+func read(t *testing.T, yaml string) *runOptions {
+	t.Helper()
+	b, err := yamljson.Convert([]byte(yaml))
+	if err != nil {
+		t.Fatalf("%v in:\n%s", err, yaml)
+	}
+	n, err := document.Parse(b)
+	if err != nil {
+		t.Fatalf("%v in:\n%s", err, yaml)
+	}
+	o := new(runOptions)
+	if err := option.Apply(o.flags(), n); err != nil {
+		t.Fatalf("%v in:\n%s", err, yaml)
+	}
+	return o
+}
+
+// Each key of each device is set once here; what is written must hold it, and say the same when it is read.
+func TestEveryKeyGoesThereAndBack(t *testing.T) {
+	values := map[string]string{ // of keys without a choice, by their names
+		"path": "main.go", "kind": "tap", "serial": "a,b", "queue-size": "64", "tap": "t0", "bridge": "br0", "socket": "main.go", "forward": "udp:[::1]:53:53",
+		"mac": "52:54:00:12:34:56", "name": "n", "mtu": "9000", "mode": "0660", "cid": "9", "max-connections": "5", "queues": "2",
+	}
+	for _, f := range new(runOptions).machine() {
+		if f.Groups == nil {
+			continue
+		}
+		for _, k := range f.Groups.Blank().Keys {
+			value, known := values[k.Name]
+			switch {
+			case known:
+			case k.Name == "fd":
+				continue // needs an open one
+			case k.Values != nil:
+				value = k.Values[len(k.Values)-1]
+			case k.Type == option.Boolean:
+				value = "true"
+				if k.Default == "true" {
+					value = "false"
+				}
+			case strings.HasSuffix(k.Name, "bandwidth"):
+				value = "10M/100ms"
+			case strings.HasSuffix(k.Name, "bandwidth-burst"):
+				value = "1G"
+			case strings.HasSuffix(k.Name, "ops"):
+				value = "1000/s"
+			case strings.HasSuffix(k.Name, "ops-burst"):
+				value = "7"
+			default:
+				t.Errorf("--%s %s: this test has no value for it", f.Name, k.Name)
+				continue
+			}
+			line := k.Name + "=" + strings.ReplaceAll(value, ",", ",,")
+			for _, more := range []string{"", ",path=main.go", ",kind=user", ",kind=tap", ",socket=main.go", ",bandwidth=1M/s", ",ops=1/s", ",rx-bandwidth=1M/s", ",rx-ops=1/s", ",tx-bandwidth=1M/s", ",tx-ops=1/s", ",path=main.go,bandwidth=1M/s", ",path=main.go,ops=1/s"} {
+				o, err := parsed("--" + f.Name + "=" + line + more)
+				if err != nil {
+					continue // the next ones have what it lacks
+				}
+				text := o.written()
+				if !strings.Contains(text, k.Name+":") {
+					t.Errorf("--%s %s%s is not in:\n%s", f.Name, line, more, text)
+				}
+				if back := read(t, text).written(); back != text {
+					t.Errorf("--%s %s%s: written\n%sand back\n%s", f.Name, line, more, text, back)
+				}
+				line = ""
+				break
+			}
+			if line != "" {
+				_, err := parsed("--" + f.Name + "=" + line)
+				t.Errorf("--%s %s: no line with it is right: %v", f.Name, line, err)
+			}
+		}
+	}
+}
+
+func FuzzDevices(f *testing.F) {
+	f.Add("main.go,readonly,bandwidth=10M/100ms,serial=a,,b", "user,forward=8080:80", "v.sock,cid=9,mode=660", "ops=5/s")
+	f.Add("path=main.go,queue-size=64,engine=threads,discard=false", "tap=t0,bridge=br0,mac=52:54:00:12:34:56,tx-ops=1K/s,tx-ops-burst=5", "vhost", "ring=packed")
+	f.Fuzz(func(t *testing.T, disk, net, vsock, rng string) {
+		if !utf8.ValidString(disk + net + vsock + rng) {
+			return // no file can hold it
+		}
+		o, err := parsed("--disk", disk, "--net", net, "--vsock", vsock, "--rng="+rng)
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("more than a line: %q", err)
+			}
+			return
+		}
+		if text := o.written(); text != read(t, text).written() {
+			t.Errorf("written\n%sand back\n%s", text, read(t, text).written())
+		}
+	})
+}
+
+// What the table costs a start that uses no device: the description of the flags, and reading a line.
+func BenchmarkTable(b *testing.B) {
+	line := []string{"vmlinux", "--initrd", "initrd.img", "--cpus", "2", "--memory", "1G", "--quiet"}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := runCommand(time.Time{}).Parse(line); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
