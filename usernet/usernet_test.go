@@ -503,3 +503,22 @@ func TestListen(t *testing.T) {
 		t.Errorf("%v: %s", err, words.String())
 	}
 }
+
+// BenchmarkNew is what a card on the user network costs the process that starts a
+// machine; the program itself comes up beside it.
+func BenchmarkNew(b *testing.B) {
+	dir := b.TempDir()
+	if out, err := exec.Command("go", "build", "-o", dir+"/mayfly-usernet", "github.com/mayfly-vm/mayfly/cmd/mayfly-usernet").CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	b.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	for b.Loop() {
+		dev, err := vnet.New(vnet.Config{Isolated: true})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		dev.Close()
+		b.StartTimer()
+	}
+}

@@ -38,14 +38,16 @@ type vringFile struct {
 
 // vringAddr is struct vhost_vring_addr, 40 bytes: addresses in this process.
 type vringAddr struct {
-	index, flags      uint32
+	index             uint32
+	_                 uint32 // flags
 	desc, used, avail uint64
-	log               uint64
+	_                 uint64 // log_guest_addr
 }
 
 // memRegion is struct vhost_memory_region, 32 bytes.
 type memRegion struct {
-	guest, size, user, flags uint64
+	guest, size, user uint64
+	_                 uint64 // flags
 }
 
 // memHeader is struct vhost_memory without its regions, 8 bytes.

@@ -26,7 +26,14 @@ func (d *Device) linkChanged() {
 		return
 	}
 	d.stats.linkChanges.Add(1)
-	if s := d.notify.Load(); s != nil {
+	d.changed()
+}
+
+// changed tells the driver of a change of the configuration space; one that is
+// stopped hears of it when it goes on.
+func (d *Device) changed() {
+	d.untold.Store(true)
+	if s := d.notify.Load(); s != nil && d.untold.Swap(false) {
 		s.ConfigChanged()
 	}
 }
@@ -57,8 +64,6 @@ func (d *Device) tell(err error) {
 // machine has moved.
 func (d *Device) Announce() {
 	if d.space.setStatus(statusAnnounce, true) {
-		if s := d.notify.Load(); s != nil {
-			s.ConfigChanged()
-		}
+		d.changed()
 	}
 }

@@ -1,7 +1,7 @@
 package vnet
 
 import (
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/mayfly-vm/mayfly/virtio"
@@ -15,6 +15,9 @@ func (d *Device) Start(s *virtio.Session) error {
 		d.pairs, d.offloads = 1, s.Features&guestOffloads
 	}
 	moved := d.restored && s.Features.Has(FeatureAnnounce)
+	if d.session != s && !d.restored {
+		d.untold.Store(false) // it reads the space anyway
+	}
 	d.session, d.restored = s, false
 	if d.tap != nil && d.cable.Load() {
 		if err := d.tap.SetOffload(tapOffloads(d.offloads)); err != nil {
@@ -37,6 +40,9 @@ func (d *Device) Start(s *virtio.Session) error {
 	if moved {
 		d.Announce()
 	}
+	if d.untold.Swap(false) {
+		s.ConfigChanged()
+	}
 	return nil
 }
 
@@ -52,31 +58,32 @@ func (d *Device) known(s *virtio.Session) int {
 }
 
 func (d *Device) startPairs(s *virtio.Session) error {
-	inKernel := len(d.kernel) > 0 && d.cable.Load()
-	if inKernel && s.Features.Has(virtio.FeatureRingPacked) {
-		inKernel = false
-		if d.config.VHost == VHostOn {
-			return errors.New("vhost=on, but the driver uses packed rings")
+	if len(d.kernel) > 0 && d.cable.Load() {
+		err := d.startKernel(s)
+		if err == nil || d.config.VHost == VHostOn {
+			return err
 		}
+		d.takeBack() // nobody has insisted on the kernel
+		d.tell(fmt.Errorf("vhost: %w; this process moves the frames instead", err))
 	}
 	for i := range d.known(s) {
-		rx, tx := s.Queue(2*i), s.Queue(2*i+1)
-		if inKernel {
-			if err := d.handOver(s, i, rx, tx); err != nil {
-				return err
-			}
-			continue
-		}
-		if rx != nil {
+		if rx := s.Queue(2 * i); rx != nil {
 			d.startRX(s, i, rx)
 		}
-		if tx != nil {
+		if tx := s.Queue(2*i + 1); tx != nil {
 			d.startTX(s, i, tx)
 		}
 	}
-	if inKernel {
-		d.watch = startWatch(d)
+	return nil
+}
+
+func (d *Device) startKernel(s *virtio.Session) error {
+	for i := range d.known(s) {
+		if err := d.handOver(s, i, s.Queue(2*i), s.Queue(2*i+1)); err != nil {
+			return err
+		}
 	}
+	d.watch = startWatch(d)
 	return nil
 }
 

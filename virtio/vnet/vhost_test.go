@@ -49,8 +49,13 @@ func TestVHostBothWays(t *testing.T) {
 			}
 			rx.Kick()
 			w.send(frame(n, i+1000))
-			_, got := received(t, rx)
-			same(t, got, frame(n, i+1000))
+			if merge {
+				_, got := received(t, rx)
+				same(t, got, frame(n, i+1000))
+			} else { // kernels before 6.14 leave num_buffers 0 then
+				r := rx.Wait()
+				same(t, r.In()[headerSize:r.Written()], frame(n, i+1000))
+			}
 			if i%20 == 7 { // the rings go from the kernel to us and back
 				d.Instance().Pause()
 				d.Instance().Resume()

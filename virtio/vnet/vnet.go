@@ -42,6 +42,7 @@ type Device struct {
 	cable  atomic.Bool // the far end is there
 	pulled atomic.Bool
 	notify atomic.Pointer[virtio.Session] // whom to tell of changes
+	untold atomic.Bool                    // there was one, and nobody to tell
 
 	tap    *tap.Tap
 	kernel []*vhost.Device // one a pair; none: frames pass this process
