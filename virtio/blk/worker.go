@@ -35,8 +35,7 @@ type worker struct {
 	pool   *pool // nil until something has to wait for a thread
 	noRing bool
 	armed  bool // completions ring the bell
-	idle   time.Time
-	spin   time.Duration
+	look   virtio.Spinner
 	mute   bool // guest memory is not to be touched any more
 
 	pace  pace
@@ -47,7 +46,7 @@ func newWorker(d *Device, s *virtio.Session, q *virtio.Queue) *worker {
 	w := &worker{d: d, session: s, queue: q, image: d.image, file: d.image.File(), cache: d.config.Cache, readOnly: d.config.ReadOnly}
 	w.noRing = d.config.Engine == Threads || w.file == nil
 	if runtime.NumCPU() > 1 {
-		w.spin = virtio.Spin
+		w.look = virtio.NewSpinner(virtio.Spin)
 	}
 	w.alarm.bell = q.Bell().Signal
 	return w
@@ -115,20 +114,16 @@ func (w *worker) work() bool {
 	case held:
 		return w.hold()
 	case busy:
-		w.arm(false)
-		w.idle = time.Time{}
+		if w.armed {
+			w.look.Woke()
+			w.arm(false)
+		}
+		w.look.Worked()
 		return true
 	case w.flight == 0 || w.armed:
 		return false
-	}
-	// The disk is looked at for a while before its completions must ring.
-	if w.spin > 0 {
-		if now := time.Now(); w.idle.IsZero() {
-			w.idle = now
-			return true
-		} else if now.Sub(w.idle) < w.spin {
-			return true
-		}
+	case w.look.More():
+		return true // the disk is looked at for a while before it must ring
 	}
 	w.arm(true)
 	return w.reap()
