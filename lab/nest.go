@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,8 @@ import (
 var (
 	bootLimit   = 3 * time.Minute
 	silentLimit = 2 * time.Minute
+	// nudgeEach is how long a sleep from which nothing else wakes the nest may last.
+	nudgeEach = 200 * time.Millisecond
 	// endLimit is what the nest has beyond the program's time to kill it and
 	// to bring its files back.
 	endLimit = 2 * time.Minute
@@ -62,6 +65,8 @@ func runNest(ctx context.Context, j Job, p Place) (Result, error) {
 	if err != nil {
 		return r, err
 	}
+	monitor := filepath.Join(dir, "monitor")
+	cmd.Args = append(cmd.Args, "-monitor", "unix:"+monitor+",server=on,wait=off")
 	cmd.Stdout, cmd.Stderr = console.stdout(), console.stderr()
 	start := time.Now()
 	if err := cmd.Start(); err != nil {
@@ -75,7 +80,12 @@ func runNest(ctx context.Context, j Job, p Place) (Result, error) {
 	}()
 
 	out := newOutput(j.Stdout, j.Stderr)
-	s := session{job: j, out: out, result: &r, start: start, giveUp: cancel}
+	// What the processor was at belongs to a message about its silence.
+	giveUp := func(err error) {
+		console.stderr().Write(registers(monitor))
+		cancel(err)
+	}
+	s := session{job: j, out: out, result: &r, start: start, giveUp: giveUp}
 	s.watch(bootLimit, "did not come up")
 	end, err := s.talk(listener)
 	s.stop()
@@ -149,6 +159,25 @@ func qemu(ctx context.Context, j Job, k kernels.Kernel, initrd, socket string) (
 	return cmd, nil
 }
 
+// registers asks the emulator's monitor what the processor is at.
+func registers(monitor string) []byte {
+	conn, err := net.Dial("unix", monitor)
+	if err != nil {
+		return fmt.Appendf(nil, "lab: the emulator's monitor: %v\n", err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	io.WriteString(conn, "info registers\ninfo lapic\nquit\n")
+	b, _ := io.ReadAll(io.LimitReader(conn, 64<<10))
+	var keep []byte
+	for line := range bytes.Lines(b) { // not the vector registers
+		if !bytes.Contains(line, []byte("XMM")) && !bytes.Contains(line, []byte("FPR")) {
+			keep = append(keep, line...)
+		}
+	}
+	return keep
+}
+
 // A silence is the cause when the lab gives the nest up.
 type silence struct{ what string }
 
@@ -160,7 +189,7 @@ type session struct {
 	out    *output
 	result *Result
 	start  time.Time
-	giveUp context.CancelCauseFunc
+	giveUp func(error)
 	timer  *time.Timer // the time in which the next thing must come
 	total  *time.Timer // the time in which everything must be over
 }
@@ -187,6 +216,9 @@ func (s *session) talk(l net.Listener) (link.Ending, error) {
 		return end, errors.New("it never opened the line to the lab")
 	}
 	defer conn.Close()
+	ended := make(chan struct{})
+	defer close(ended)
+	go nudge(conn, ended)
 	defer func() {
 		if s.total != nil {
 			s.total.Stop()
@@ -222,6 +254,24 @@ func (s *session) talk(l net.Listener) (link.Ending, error) {
 		}
 		if err != nil {
 			return end, err
+		}
+	}
+}
+
+// nudge sends the nest a byte again and again, which it throws away. Each is an
+// interrupt: the emulated processor loses one now and then, and if that was the
+// timer's, a processor that sleeps without a tick would sleep for ever.
+func nudge(conn io.Writer, ended <-chan struct{}) {
+	t := time.NewTicker(nudgeEach)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			if _, err := conn.Write([]byte{0}); err != nil {
+				return
+			}
+		case <-ended:
+			return
 		}
 	}
 }
