@@ -246,6 +246,18 @@ func TestBlockDevice(t *testing.T) {
 	if err := img.Flush(); err != nil {
 		t.Errorf("flush: %v", err)
 	}
+	if _, err := disk.Open(disk.Options{Path: dev}); err == nil || !strings.Contains(err.Error(), "another disk of this machine") {
+		t.Errorf("a second time: %v", err)
+	}
+	img.Close()
+	claim, err := unix.Open(dev, unix.O_EXCL, 0) // as a mount does
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(claim)
+	if _, err := disk.Open(disk.Options{Path: dev}); err == nil || !strings.Contains(err.Error(), "in use by the host") {
+		t.Errorf("mounted: %v", err)
+	}
 }
 
 // FuzzFormat: any file is opened or refused.

@@ -16,6 +16,7 @@ type File struct {
 	path     string
 	fd       int // for the guest's data; O_DIRECT if direct
 	plain    int // through the page cache: fd itself, or another for what O_DIRECT refuses
+	claim    int // a block device's, opened for this process alone
 	direct   bool
 	readOnly bool
 	device   bool // a block device
@@ -39,7 +40,7 @@ func OpenFile(o Options) (*File, error) {
 	if err := checkType(st.Mode); err != nil {
 		return nil, err
 	}
-	f := &File{path: o.Path, fd: -1, plain: -1, readOnly: o.ReadOnly, direct: o.Direct}
+	f := &File{path: o.Path, fd: -1, plain: -1, claim: -1, readOnly: o.ReadOnly, direct: o.Direct}
 	if err := f.open(o); err != nil {
 		f.Close()
 		return nil, err
@@ -83,6 +84,13 @@ func (f *File) open(o Options) error {
 	f.device = st.Mode&unix.S_IFMT == unix.S_IFBLK
 	if err := f.lock(); err != nil {
 		return err
+	}
+	if f.device && !f.readOnly {
+		// Whoever mounts it or makes it part of another device claims it likewise.
+		if f.claim, err = openRetry(o.Path, unix.O_CLOEXEC|unix.O_RDONLY|unix.O_EXCL); err != nil {
+			f.claim = -1
+			return explain(err, o)
+		}
 	}
 	var vfs unix.Statfs_t
 	if !f.device && unix.Fstatfs(f.plain, &vfs) == nil {
@@ -213,10 +221,13 @@ func (f *File) Close() error {
 	if f.fd >= 0 && f.fd != f.plain {
 		unix.Close(f.fd)
 	}
+	if f.claim >= 0 {
+		unix.Close(f.claim)
+	}
 	if f.plain < 0 {
 		return os.ErrClosed
 	}
 	err := unix.Close(f.plain)
-	f.fd, f.plain = -1, -1
+	f.fd, f.plain, f.claim = -1, -1, -1
 	return err
 }
