@@ -70,6 +70,6 @@ func signalTable() option.Table {
 func environmentTable() option.Table {
 	return option.Table{Title: "Environment", Rows: []option.Row{
 		{Name: "XDG_CACHE_HOME", Meaning: "unpacked kernels are kept in mayfly/kernels below it; unset: below ~/.cache"},
-		{Name: "PATH", Meaning: "“mayfly NAME” runs mayfly-NAME beside this program, or else found here; mayfly-unpack, which unpacks kernels, and mayfly-config, which reads YAML, are found alike"},
+		{Name: "PATH", Meaning: "“mayfly NAME” runs mayfly-NAME beside this program, or else found here; mayfly-unpack, which unpacks kernels, mayfly-config, which reads YAML, and mayfly-usernet, the user network, are found alike"},
 	}}
 }

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
+	vconsole "github.com/mayfly-vm/mayfly/virtio/console"
+)
+
+// consolePort is a port of the virtio console, and whether it leads to this program's own terminal.
+type consolePort struct {
+	vconsole.Port
+	stdio bool
+}
+
+// consoleKeys are where a port leads and what the guest calls it. A port without a name is a terminal.
+func consoleKeys(p *consolePort) *option.Group {
+	return &option.Group{
+		Keys: []option.Flag{
+			{Name: "stdio", Help: "standard input and output, which the serial port then doesn't have", Value: option.Bool(&p.stdio)},
+			{Name: "pty", Arg: "FILE", Help: "a terminal that is made; FILE becomes a link to it", Value: toMake(&p.PTY)},
+			{Name: "socket", Arg: "FILE", Help: "a Unix socket that is made, for one client at a time", Value: toMake(&p.Socket)},
+			{Name: "file", Arg: "FILE", Help: "what the guest writes is appended to this file", Value: toMake(&p.File)},
+			{Name: "name", Arg: "TEXT", Help: "a port of that name, /dev/virtio-ports/TEXT in the guest, in place of a terminal (hvc0 …)", Value: ascii(&p.Name, vconsole.MaxName)},
+			{Name: "terminal", Help: "a terminal although it has a name", Value: option.Bool(&p.Console)},
+		},
+		Check: func() error {
+			ways := 0
+			for _, set := range []bool{p.stdio, p.PTY != "", p.Socket != "", p.File != ""} {
+				if set {
+					ways++
+				}
+			}
+			if ways != 1 {
+				return errors.New("a port leads to one place: stdio, pty=FILE, socket=FILE or file=FILE")
+			}
+			c := vconsole.Config{Ports: []vconsole.Port{p.Port}}
+			c.Ports[0].Console = p.Console || p.Name == ""
+			return reason(reason(c.Check()))
+		},
+	}
+}
