@@ -90,8 +90,10 @@ func (b *bench) addQEMU(job *lab.Job) {
 		fmt.Printf("(no QEMU in the nest: %v)\n", err)
 		return
 	}
-	job.Files["qemu"], job.Files[firmware] = b.paths["qemu"], firmware
-	job.Args = append(job.Args, "qemu=./qemu")
+	// It looks for the firmware beside the place where it lies itself.
+	const program = "/usr/bin/qemu-system-x86_64"
+	job.Files[program], job.Files[firmware] = b.paths["qemu"], firmware
+	job.Args = append(job.Args, "qemu="+program)
 	addLibraries(job.Files, b.paths["qemu"])
 }
 
