@@ -59,7 +59,7 @@ func exitTable() option.Table {
 
 func signalTable() option.Table {
 	return option.Table{Title: "Signals and keys", Rows: []option.Row{
-		{Name: "SIGINT, SIGTERM", Meaning: "the first presses the guest's power button, the second kills the machine"},
+		{Name: "SIGINT, SIGTERM", Meaning: "the first presses the guest's power button, the second kills the machine; while the machine is being started, and on a terminal Ctrl-C then, the first ends it"},
 		{Name: "SIGHUP, SIGQUIT", Meaning: "kill the machine at once"},
 		{Name: "Ctrl-A x", Meaning: "leave: the machine is killed"},
 		{Name: "Ctrl-A h", Meaning: "show the keys"},

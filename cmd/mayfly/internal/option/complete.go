@@ -200,7 +200,11 @@ func (p *Program) zshKeys(b *strings.Builder) {
 				if k.Type == Boolean && k.Default != "" {
 					spec += ":HOW:(true false)"
 				} else if k.Type != Boolean {
-					spec += ":" + k.Arg + ":"
+					arg := k.Arg
+					if arg == "" {
+						arg = "HOW" // nothing there would make the value optional
+					}
+					spec += ":" + arg + ":"
 					if k.Files {
 						spec += "_files"
 					} else if k.Values != nil {

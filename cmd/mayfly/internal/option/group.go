@@ -114,7 +114,7 @@ func (g *Group) part(part string, first bool) (*Flag, string, error) {
 	main := find(g.Keys, g.Main)
 	switch {
 	case f != nil && !has && f.Type != Boolean && !first:
-		return nil, "", fmt.Errorf("%s wants a value: %s=%s", name, name, f.Arg)
+		return nil, "", fmt.Errorf("%s wants a value: %s", name, f.keyHead())
 	case f != nil && (has || f.Type == Boolean):
 		return f, text, nil
 	case first && !has && main != nil:

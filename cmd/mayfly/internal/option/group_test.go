@@ -130,6 +130,7 @@ func TestKeysNameWhatIsWrong(t *testing.T) {
 		"--disk a,cache=unsave":      `run: --disk "a,cache=unsave": cache "unsave": did you mean unsafe? It is one of writeback and unsafe`,
 		"--disk a,queues=0":          `run: --disk "a,queues=0": queues "0": out of range; it is a number from 1 to 64`,
 		"--disk a,queues":            `run: --disk "a,queues": queues wants a value: queues=N`,
+		"--disk a,cache":             `run: --disk "a,cache": cache wants a value: cache=writeback|unsafe`,
 		"--disk a,queues=":           `run: --disk "a,queues=": queues "": no whole number; it is one from 1 to 64`,
 		"--disk a,queues=1,queues=2": `run: --disk "a,queues=1,queues=2": queues is there twice`,
 		"--disk a,readonly=maybe":    `run: --disk "a,readonly=maybe": readonly "maybe": it is true or false; alone it means true`,
