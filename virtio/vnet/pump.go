@@ -29,7 +29,8 @@ type pump struct {
 	stopped atomic.Bool
 	done    chan struct{}
 	wake    atomic.Pointer[os.File] // the cable that it may wait for; nil: none
-	idle    time.Time
+	idle    time.Time               // since when there is nothing to do; zero: there is
+	streak  int                     // frames since the last sleep
 }
 
 func (p *pump) init(d *Device, s *virtio.Session, q *virtio.Queue) { p.d, p.session, p.q = d, s, q }
@@ -58,10 +59,12 @@ func (p *pump) waitsFor(f *os.File) { p.wake.Store(f) }
 
 func (p *pump) join() { <-p.done }
 
-// spin tells whether to look once more before sleeping.
+// spin tells whether to look once more before sleeping: only in a stream of
+// frames. A lone one is a question whose answer comes when somebody else has got
+// the processor.
 func (p *pump) spin() bool {
 	limit := p.d.spin
-	if limit == 0 || p.stopped.Load() {
+	if limit == 0 || p.streak < streaming || p.stopped.Load() {
 		return false
 	}
 	runtime.Gosched() // a processor that came back from its guest may wait for this thread
@@ -73,7 +76,17 @@ func (p *pump) spin() bool {
 	return now.Sub(p.idle) < limit
 }
 
-func (p *pump) busy() { p.idle = time.Time{} }
+// streaming is the number of frames since the last sleep that make a stream.
+const streaming = 8
+
+// busy says that n frames were moved.
+func (p *pump) busy(n int) {
+	p.streak += n
+	p.idle = time.Time{}
+}
+
+// slept begins anew.
+func (p *pump) slept() { p.streak, p.idle = 0, time.Time{} }
 
 // sleep waits until the driver has rung; it may return early.
 func (p *pump) sleep() {
@@ -84,7 +97,7 @@ func (p *pump) sleep() {
 		}
 	}
 	p.q.DisableNotify()
-	p.busy()
+	p.slept()
 }
 
 // nap is sleep for no longer than t, whatever is in the ring.
@@ -93,7 +106,7 @@ func (p *pump) nap(t time.Duration) {
 	if !p.stopped.Load() {
 		_ = p.q.Bell().WaitFor(max(t, 50*time.Microsecond))
 	}
-	p.busy()
+	p.slept()
 }
 
 // rest waits for the bell alone.

@@ -97,9 +97,6 @@ func (t *streamReceiver) serve(l *link) error {
 			if t.frames > 0 {
 				t.flush()
 			}
-			if t.spin() {
-				continue
-			}
 			t.wait = true
 			err = l.conn.Read(t.try)
 			t.q.Stats().Wakeups.Add(1)
@@ -114,7 +111,7 @@ func (t *streamReceiver) serve(l *link) error {
 		case t.n == 0:
 			return errFarEnd
 		}
-		t.busy()
+		t.busy(1)
 		t.to += t.n
 		if err := t.split(); err != nil {
 			return err

@@ -26,6 +26,7 @@ type streamSender struct {
 	length [streamBatch][lengthSize]byte
 	ends   [streamBatch]int // bytes of all frames up to this one
 	n      int              // frames
+	moved  int              // frames of the last batch
 	iov    []unix.Iovec
 	at     int // pieces that are sent
 	sent   int // bytes that are
@@ -45,7 +46,7 @@ func (t *streamSender) run() {
 	t.q.DisableNotify()
 	for !t.stopped.Load() {
 		if t.work() {
-			t.busy()
+			t.busy(max(t.moved, 1))
 			runtime.Gosched()
 			continue
 		}
@@ -60,6 +61,7 @@ func (t *streamSender) run() {
 // work takes a batch and tells whether there was any.
 func (t *streamSender) work() bool {
 	did := t.gather()
+	t.moved = t.n
 	if len(t.iov) == 0 {
 		if did {
 			t.q.Flush()

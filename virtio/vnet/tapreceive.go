@@ -64,10 +64,8 @@ func (t *tapReceiver) run() {
 			if t.frames > 0 {
 				t.flush()
 			}
-			if t.spin() {
-				continue
-			}
-			// The driver's buffers are enough for now: it need not ring.
+			// No look for more before sleeping: here a sleep costs nobody an exit, and the
+			// driver's buffers are enough for now, it need not ring.
 			if err := t.cable.Conn().Read(t.try); err != nil {
 				if t.stopped.Load() {
 					return
@@ -82,7 +80,7 @@ func (t *tapReceiver) run() {
 			}
 			continue
 		}
-		t.busy()
+		t.busy(1)
 		t.arrived()
 	}
 	if t.frames > 0 {

@@ -52,8 +52,8 @@ type tapSender struct {
 func (t *tapSender) run() {
 	t.q.DisableNotify()
 	for !t.stopped.Load() {
-		if t.work() {
-			t.busy()
+		if n := t.work(); n > 0 {
+			t.busy(n)
 			runtime.Gosched()
 			continue
 		}
@@ -65,19 +65,19 @@ func (t *tapSender) run() {
 	t.q.Flush()
 }
 
-// work takes a batch and tells whether there was any.
-func (t *tapSender) work() bool {
+// work takes a batch and tells how many frames that were.
+func (t *tapSender) work() int {
 	bytes := 0
 	for i := range batch {
 		if !t.q.Pop(&t.chain) {
 			if i > 0 {
 				t.q.Flush()
 			}
-			return i > 0
+			return i
 		}
 		n, ok := frameLen(&t.chain)
 		if ok && !t.pass(&t.chain, n) {
-			return true
+			return i + 1
 		}
 		if ok && t.d.linkUp() {
 			ok = t.write()
@@ -96,7 +96,7 @@ func (t *tapSender) work() bool {
 		}
 	}
 	t.q.Flush()
-	return true
+	return batch
 }
 
 func (t *tapSender) write() bool {

@@ -1,0 +1,6 @@
+package vnet
+
+import "time"
+
+// SetSpin sets how long queues are looked at before they sleep, before a Start.
+func (d *Device) SetSpin(t time.Duration) { d.spin = t }
