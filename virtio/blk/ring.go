@@ -24,7 +24,10 @@ func newRing(q *virtio.Queue, fd int) (*ring, error) {
 	for 2*entries < q.Size() {
 		entries *= 2
 	}
-	u, err := uring.New(entries, uring.Options{})
+	// Cooperative: the goroutine that looks for completions is not interrupted to be
+	// told of them. Measured with a driver that polls, at depth 32 past the page
+	// cache: 13% more requests.
+	u, err := uring.New(entries, uring.Options{Cooperative: true})
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +77,12 @@ func (e *ring) submit() bool {
 }
 
 func (e *ring) next() (index uint32, res int32, ok bool) {
+	if e.flight == 0 {
+		return 0, 0, false
+	}
+	if !e.u.Ready() {
+		e.u.Nudge()
+	}
 	var c uring.CQE
 	if !e.u.Pop(&c) {
 		return 0, 0, false
