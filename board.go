@@ -13,6 +13,8 @@ import (
 	"github.com/mayfly-vm/mayfly/device/ioapic"
 	"github.com/mayfly-vm/mayfly/device/power"
 	"github.com/mayfly-vm/mayfly/device/serial"
+	"github.com/mayfly-vm/mayfly/device/vmgenid"
+	"github.com/mayfly-vm/mayfly/device/wdat"
 	"github.com/mayfly-vm/mayfly/memory"
 	"github.com/mayfly-vm/mayfly/pci"
 )
@@ -21,17 +23,19 @@ import (
 // to the next restart. A restart makes a new one, so nothing of the old state is
 // left to be reset.
 type board struct {
-	vm      *VM
-	machine cpu.Machine
-	mem     *memory.Map
-	cpus    []*vcpu
-	ports   bus.Bus
-	mmio    bus.Bus
-	power   *power.Device
-	ioapic  *ioapic.Device
-	pci     *pci.Host
-	seats   []*seat
-	signs   signs
+	vm       *VM
+	machine  cpu.Machine
+	mem      *memory.Map
+	cpus     []*vcpu
+	ports    bus.Bus
+	mmio     bus.Bus
+	power    *power.Device
+	ioapic   *ioapic.Device
+	pci      *pci.Host
+	seats    []*seat
+	genID    *vmgenid.Device
+	watchdog *wdat.Device // nil: none
+	signs    signs
 
 	attached chan struct{} // closed when all RAM is reachable
 
@@ -161,6 +165,9 @@ func (b *board) addDevices() error {
 	if err := b.addPCI(); err != nil {
 		return err
 	}
+	if err := b.addPlatform(); err != nil {
+		return err
+	}
 	return b.addVirtio()
 }
 
@@ -184,19 +191,29 @@ func (b *board) end(o Outcome) { b.endWith(o, nil) }
 func (b *board) fail(err error) { b.endWith(Outcome{Reason: HostError, Detail: err.Error()}, err) }
 
 func (b *board) endWith(o Outcome, err error) {
-	b.endOnce.Do(func() {
-		b.outcome, b.err = o, err
-		b.stop.Store(true)
-		close(b.ended)
-		b.resume()
-		for _, c := range b.cpus {
-			c.proc.Kick()
-		}
-	})
+	b.endOnce.Do(func() { b.finish(o, err) })
+}
+
+func (b *board) finish(o Outcome, err error) {
+	b.outcome, b.err = o, err
+	b.stop.Store(true)
+	close(b.ended)
+	b.resume()
+	for _, c := range b.cpus {
+		c.proc.Kick()
+	}
 }
 
 // reset is what the guest asks for by the reset register.
 func (b *board) reset() { b.end(Outcome{Reason: Rebooted}) }
+
+// endWatchdog is a reset that the next start is told of.
+func (b *board) endWatchdog() {
+	b.endOnce.Do(func() {
+		b.vm.expired = true
+		b.finish(Outcome{Reason: Rebooted, Detail: "by the watchdog"}, nil)
+	})
+}
 
 // start makes the processors' records and the first one's goroutine, which has
 // something to ask of the host while the machine is still being built.
@@ -251,10 +268,16 @@ func (b *board) pause() {
 	for b.inGuest > 0 && !b.stop.Load() {
 		b.gate.Wait()
 	}
+	if b.watchdog != nil {
+		b.watchdog.Pause()
+	}
 }
 
 func (b *board) resume() {
 	b.gateMu.Lock()
+	if b.paused && b.watchdog != nil {
+		b.watchdog.Resume()
+	}
 	b.paused = false
 	b.gateMu.Unlock()
 	b.gate.Broadcast()
@@ -280,6 +303,9 @@ func (b *board) waitAtGate(c *vcpu) {
 func (b *board) dismantle() {
 	b.vm.port.unplug()
 	b.removeVirtio()
+	if b.watchdog != nil {
+		b.watchdog.Close()
+	}
 	for _, c := range b.cpus {
 		if c.proc != nil {
 			c.proc.Close()

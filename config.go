@@ -9,6 +9,7 @@ import (
 	"github.com/mayfly-vm/mayfly/loader"
 	"github.com/mayfly-vm/mayfly/timeline"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
+	vconsole "github.com/mayfly-vm/mayfly/virtio/console"
 	"github.com/mayfly-vm/mayfly/virtio/rng"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
 	"github.com/mayfly-vm/mayfly/virtio/vsock"
@@ -69,6 +70,9 @@ type Net = vnet.Config
 // Vsock is a virtio socket device.
 type Vsock = vsock.Config
 
+// ConsolePort is a port of the virtio console.
+type ConsolePort = vconsole.Port
+
 // RNG is a virtio entropy device.
 type RNG = rng.Config
 
@@ -98,12 +102,15 @@ type Config struct {
 	HugePages bool   // from the host's pool of 2 MiB pages
 	Prealloc  bool   // all memory present before the start
 
-	Bus     Bus
-	Disks   []Disk
-	Nets    []Net
-	Vsock   *Vsock   // nil: none; a CID of 0 is MinCID
-	RNG     *RNG     // nil: none
-	Devices []Device // devices of the embedding program's own
+	Bus      Bus
+	Disks    []Disk
+	Nets     []Net
+	Vsock    *Vsock        // nil: none; a CID of 0 is MinCID
+	RNG      *RNG          // nil: none
+	Consoles []ConsolePort // ports of a virtio console; the first that is a Console is hvc0
+	SMBIOS   *SMBIOS       // nil: no tables
+	Watchdog Watchdog
+	Devices  []Device // devices of the embedding program's own
 	// Report is told what goes wrong with a device while the machine lives on: a
 	// driver's mistakes, a disk that is gone. nil: nobody is. It must not block, and
 	// must not call the machine.
@@ -166,6 +173,8 @@ func (c *Config) check() error {
 		return &ConfigError{"Load", fmt.Sprintf("%d is no way to load: take LoadAuto, LoadMap or LoadCopy", c.Load)}
 	case c.Bus > BusPCI:
 		return &ConfigError{"Bus", fmt.Sprintf("%d is no bus: take BusAuto, BusMMIO or BusPCI", c.Bus)}
+	case c.Watchdog > WatchdogExit:
+		return &ConfigError{"Watchdog", fmt.Sprintf("%d is no watchdog: take NoWatchdog, WatchdogRestart or WatchdogExit", c.Watchdog)}
 	case c.OnReboot > RebootExit:
 		return &ConfigError{"OnReboot", fmt.Sprintf("%d is no answer to a reboot: take RebootRestart or RebootExit", c.OnReboot)}
 	case len(c.Cmdline) > MaxCmdline:

@@ -9,6 +9,7 @@ import (
 	"github.com/mayfly-vm/mayfly/pci"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
+	vconsole "github.com/mayfly-vm/mayfly/virtio/console"
 	"github.com/mayfly-vm/mayfly/virtio/mmio"
 	"github.com/mayfly-vm/mayfly/virtio/rng"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
@@ -145,6 +146,9 @@ func (c *Config) devices() (list []deviceSpec) {
 			v.CID = vsock.MinCID
 		}
 		list = append(list, deviceSpec{"vsock", virtio.TypeVsock, v.Packed, opener(vsock.New, v)})
+	}
+	if len(c.Consoles) > 0 {
+		list = append(list, deviceSpec{"console", virtio.TypeConsole, false, opener(vconsole.New, vconsole.Config{Ports: c.Consoles})})
 	}
 	if c.RNG != nil {
 		list = append(list, deviceSpec{"rng", virtio.TypeEntropy, c.RNG.Packed, opener(rng.New, *c.RNG)})

@@ -11,6 +11,12 @@ import (
 	"github.com/mayfly-vm/mayfly/pvh"
 )
 
+// piece is something to be laid in guest memory.
+type piece struct {
+	addr memory.Addr
+	data []byte
+}
+
 // lay fills guest memory: files, tables, start info.
 func (vm *VM) lay() error {
 	err := vm.plan.layout.Lay(vm.mem)
@@ -20,11 +26,12 @@ func (vm *VM) lay() error {
 	if err != nil {
 		return err
 	}
-	tables, err := acpi.Build(acpiAddr, vm.plan.acpiConfig(vm.cfg.CPUs))
+	machine := vm.acpiConfig()
+	tables, err := acpi.Build(acpiAddr, machine)
 	if err != nil {
 		return err
 	}
-	mp, err := acpi.MPTable(mpTableAddr, vm.plan.acpiConfig(vm.cfg.CPUs))
+	mp, err := acpi.MPTable(mpTableAddr, machine)
 	if err != nil {
 		return err
 	}
@@ -34,9 +41,9 @@ func (vm *VM) lay() error {
 		return err
 	}
 	_, gdt := vm.entryState()
-	type piece struct {
-		addr memory.Addr
-		data []byte
+	identity, err := vm.smbios(len(mp))
+	if err != nil {
+		return err
 	}
 	pieces := []piece{
 		{pvh.GDTAddr, gdt},
@@ -54,7 +61,7 @@ func (vm *VM) lay() error {
 		}
 		pieces = append(pieces, piece{zeroPageAddr, zero}, piece{pageTablesAddr, linuxboot.PageTables(pageTablesAddr)})
 	}
-	for _, p := range pieces {
+	for _, p := range append(pieces, identity...) {
 		if _, err := vm.mem.WriteAt(p.data, int64(p.addr)); err != nil {
 			return fmt.Errorf("laying low memory: %w", err)
 		}

@@ -50,16 +50,17 @@ type VM struct {
 	host    cpu.Host
 	mem     *memory.Map
 
-	mu     sync.Mutex
-	state  state
-	board  *board        // while running, but for its last moments
-	down   *board        // the last that was taken down, or is being
-	pauses int           // Pause calls without their Resume
-	killed bool          // no restart any more
-	done   chan struct{} // closed when the machine has ended
-	result Outcome
-	err    error
-	closed sync.Once
+	mu      sync.Mutex
+	state   state
+	board   *board        // while running, but for its last moments
+	down    *board        // the last that was taken down, or is being
+	pauses  int           // Pause calls without their Resume
+	killed  bool          // no restart any more
+	expired bool          // the watchdog's doing is the next start
+	done    chan struct{} // closed when the machine has ended
+	result  Outcome
+	err     error
+	closed  sync.Once
 
 	port    *port
 	console *console

@@ -15,10 +15,11 @@ const (
 	ImageChanged                // a file of the guest was changed in place: under it, or before a restart
 	Killed                      // Kill, Close, or the end of Start's context
 	HostError                   // the host failed; Wait's error says how
+	Hung                        // the guest fell silent, under WatchdogExit
 )
 
 var reasons = [...]string{"powered off", "halted", "rebooted", "kernel panic", "triple fault", "KVM internal error",
-	"failed entry", "image changed", "killed", "host error"}
+	"failed entry", "image changed", "killed", "host error", "hung"}
 
 // String is the reason in words.
 func (r Reason) String() string {

@@ -70,15 +70,20 @@ func (p *port) heard(word int) {
 	case 0:
 		b.vm.cfg.Timeline.Guest(timeline.Init)
 	case 1:
-		b.signs.panicked.Store(true)
-		select {
-		case b.signs.panicSeen <- struct{}{}:
-		default:
-		}
+		b.panicked()
 	case 2:
 		b.end(Outcome{Reason: Halted, Detail: "the guest said so on its console"})
 	case 3:
 		b.signs.restarting.Store(true)
+	}
+}
+
+// panicked is told when the guest says that it has panicked.
+func (b *board) panicked() {
+	b.signs.panicked.Store(true)
+	select {
+	case b.signs.panicSeen <- struct{}{}:
+	default:
 	}
 }
 

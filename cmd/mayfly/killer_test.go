@@ -88,7 +88,7 @@ func TestEveryEndHasItsDocumentedCode(t *testing.T) {
 		documented[r.Name] = true
 	}
 	for r, want := range map[mayfly.Reason]int{
-		mayfly.PowerOff: 0, mayfly.Halted: 0, mayfly.Rebooted: 0, mayfly.Panicked: 3, mayfly.TripleFault: 4, mayfly.InternalError: 5,
+		mayfly.PowerOff: 0, mayfly.Halted: 0, mayfly.Rebooted: 0, mayfly.Panicked: 3, mayfly.TripleFault: 4, mayfly.Hung: 4, mayfly.InternalError: 5,
 		mayfly.FailedEntry: 5, mayfly.ImageChanged: 6, mayfly.Killed: 130, mayfly.HostError: 1,
 	} {
 		code, text := ending(r, exitInt)

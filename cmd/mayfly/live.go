@@ -23,6 +23,7 @@ func (o *runOptions) live() int {
 	con := newConsole()
 	o.cfg.Report = func(err error) { con.Say(programName + ": " + err.Error()) }
 	o.cfg.Console = mayfly.Console{In: con, Out: os.Stdout}
+	o.ports(con)
 	vm, err := mayfly.New(o.cfg)
 	if err != nil {
 		return fail(err, "run")
@@ -136,6 +137,8 @@ func ending(r mayfly.Reason, killed int) (code int, text string) {
 		return exitPanic, "the guest's kernel panicked"
 	case mayfly.TripleFault:
 		return exitCrash, "the guest crashed"
+	case mayfly.Hung:
+		return exitCrash, "the guest hung"
 	case mayfly.InternalError, mayfly.FailedEntry:
 		return exitKVM, "KVM could not run the guest"
 	case mayfly.ImageChanged:

@@ -47,7 +47,7 @@ func exitTable() option.Table {
 		{Name: "1", Meaning: "an error, told on standard error; of check and doctor: something is not as it must be"},
 		{Name: "2", Meaning: "the command line, or a file named by --config, makes no sense"},
 		{Name: "3", Meaning: "the guest's kernel panicked"},
-		{Name: "4", Meaning: "the guest crashed (triple fault)"},
+		{Name: "4", Meaning: "the guest crashed (triple fault), or hung (watchdog)"},
 		{Name: "5", Meaning: "KVM could not run the guest (internal error, failed entry)"},
 		{Name: "6", Meaning: "a kernel or initrd file was changed under the running machine"},
 		{Name: "129", Meaning: "killed by SIGHUP"},
