@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,9 @@ type FD struct {
 	fd   int
 	file *os.File
 	buf  [8]byte // Wait's
+
+	mu     sync.RWMutex // Close waits for who writes: the descriptor's number is another file's soon
+	closed bool
 }
 
 var one = binary.NativeEndian.AppendUint64(nil, 1)
@@ -33,12 +37,23 @@ func New() (*FD, error) {
 // FD is the descriptor, for KVM, vhost and io_uring. It stays the FD's own.
 func (e *FD) FD() int { return e.fd }
 
-// Signal adds one to the count and wakes who waits. It never blocks. Not after
-// Close.
-func (e *FD) Signal() { _, _ = unix.Write(e.fd, one) }
+// Signal adds one to the count and wakes who waits. It never blocks. After Close
+// it does nothing.
+func (e *FD) Signal() {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if !e.closed {
+		_, _ = unix.Write(e.fd, one)
+	}
+}
 
 // Clear sets the count to 0 and tells whether it was more.
 func (e *FD) Clear() bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.closed {
+		return false
+	}
 	var b [8]byte
 	n, err := unix.Read(e.fd, b[:])
 	return err == nil && n == len(b)
@@ -62,4 +77,9 @@ func (e *FD) WaitFor(d time.Duration) error {
 }
 
 // Close ends a Wait with os.ErrClosed.
-func (e *FD) Close() error { return e.file.Close() }
+func (e *FD) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	return e.file.Close()
+}
