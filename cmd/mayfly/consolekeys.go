@@ -2,7 +2,9 @@ package main
 
 import (
 	"errors"
+	"os"
 
+	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
 	vconsole "github.com/mayfly-vm/mayfly/virtio/console"
 )
@@ -17,7 +19,7 @@ type consolePort struct {
 func consoleKeys(p *consolePort) *option.Group {
 	return &option.Group{
 		Keys: []option.Flag{
-			{Name: "stdio", Help: "standard input and output, which the serial port then doesn't have", Value: option.Bool(&p.stdio)},
+			{Name: "stdio", Help: "standard input and output, which the serial port then doesn't have; add console=hvc0 to the command line", Value: option.Bool(&p.stdio)},
 			{Name: "pty", Arg: "FILE", Help: "a terminal that is made; FILE becomes a link to it", Value: toMake(&p.PTY)},
 			{Name: "socket", Arg: "FILE", Help: "a Unix socket that is made, for one client at a time", Value: toMake(&p.Socket)},
 			{Name: "file", Arg: "FILE", Help: "what the guest writes is appended to this file", Value: toMake(&p.File)},
@@ -39,4 +41,30 @@ func consoleKeys(p *consolePort) *option.Group {
 			return reason(reason(c.Check()))
 		},
 	}
+}
+
+// ports are the ports for the machine; con is this program's terminal. Given to one of them, the serial port hasn't it.
+func (o *runOptions) ports(con *console) {
+	for _, p := range o.consoles {
+		if p.stdio {
+			p.In, p.Out = con, os.Stdout
+			o.cfg.Console = mayfly.Console{}
+		}
+		p.Console = p.Console || p.Name == ""
+		o.cfg.Consoles = append(o.cfg.Consoles, p.Port)
+	}
+}
+
+// checkConsoles finds two ports with one terminal.
+func (o *runOptions) checkConsoles() error {
+	n := 0
+	for _, p := range o.consoles {
+		if p.stdio {
+			n++
+		}
+	}
+	if n > 1 {
+		return &option.UsageError{Command: "run", Msg: "--console stdio is there twice: standard input and output lead to one port"}
+	}
+	return nil
 }

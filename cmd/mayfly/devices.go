@@ -24,7 +24,10 @@ func (o *runOptions) devices() []option.Flag {
 		{Name: "disk", Arg: "PATH[,KEY=VALUE…]", Many: true, Help: "a disk: an image file or a block device", Groups: option.ManyOf(&c.Disks, diskKeys)},
 		{Name: "net", Arg: "KIND[,KEY=VALUE…]", Many: true, Help: "a network card: user (a network of its own, without any privilege), tap, or another kind", Groups: option.ManyOf(&c.Nets, netKeys)},
 		{Name: "vsock", Arg: "PATH[,KEY=VALUE…]", Help: "sockets between host and guest: by a Unix socket of the host, or by the host's kernel", Groups: option.OneOf(&c.Vsock, vsockKeys)},
+		{Name: "console", Arg: "KEY[=VALUE…]", Many: true, Help: "a port of a virtio console: a terminal (hvc0 …) or a named one", Groups: option.ManyOf(&o.consoles, consoleKeys)},
 		{Name: "rng", Arg: "KEY=VALUE…", Optional: true, Help: "entropy from the host", Groups: option.OneOf(&c.RNG, rngKeys)},
+		{Name: "watchdog", Arg: "WHAT", Default: "off", Optional: true, Help: "a watchdog timer, and what it does to a guest that is silent for too long: restart (also with nothing said) or exit", Value: watchdog(&c.Watchdog)},
+		{Name: "smbios", Arg: "KEY=VALUE…", Help: "what the machine says of itself: serial number, UUID, credentials for systemd …", Groups: option.OneOf(&c.SMBIOS, smbiosKeys)},
 	}
 }
 
@@ -110,6 +113,19 @@ func vsockKeys(v *mayfly.Vsock) *option.Group {
 			return nil
 		},
 	}
+}
+
+// watchdog is what happens to a silent guest; the flag alone means a restart.
+func watchdog(p *mayfly.Watchdog) option.Value {
+	v := option.Choice(p, name("off", mayfly.NoWatchdog), name("restart", mayfly.WatchdogRestart), name("exit", mayfly.WatchdogExit))
+	set := v.Set
+	v.Set = func(s string) error {
+		if s == "" {
+			s = "restart"
+		}
+		return set(s)
+	}
+	return v
 }
 
 func rngKeys(r *mayfly.RNG) *option.Group {

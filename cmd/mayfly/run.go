@@ -18,6 +18,7 @@ type runOptions struct {
 
 	cfg      mayfly.Config
 	cmdline  cmdline
+	consoles []consolePort
 	config   string // the file that was read
 	timeline string
 	dryRun   bool
@@ -80,6 +81,9 @@ func (o *runOptions) run(operands []string) int {
 			o.cfg.Timeline.MarkAt("process and Go runtime up", o.begun)
 		}
 		o.cfg.Timeline.Mark("command line read")
+	}
+	if err := o.checkConsoles(); err != nil {
+		return usage(err, "run")
 	}
 	if err := o.complete(operands); err != nil {
 		say(err.Error())

@@ -97,7 +97,7 @@ func (f *Flag) set(value string) error {
 	if f.Groups != nil {
 		return f.Groups.Add().Set(value)
 	}
-	if f.Values != nil {
+	if f.Values != nil && (value != "" || !f.Optional) {
 		for _, v := range f.Values {
 			if v == value {
 				return f.Set(value)
