@@ -144,7 +144,7 @@ func TestPorts(t *testing.T) {
 			}
 			g.say(0, 3, 1)
 			g.expect(0, 4, 1, "")
-			g.expect(0, 5, 1, "\x19\x00\x50\x00") // rows first: as Linux reads it
+			g.expect(0, 5, 1, "\x50\x00\x19\x00") // columns first
 			g.expect(0, 6, 1, "")
 			g.say(1, 3, 1)
 			g.expect(1, 7, 1, "org.agent.0")
@@ -184,7 +184,7 @@ func TestPorts(t *testing.T) {
 			c.Close()
 			g.expect(2, 6, 0, "")
 			dev.Resize(0, 100, 50)
-			g.expect(0, 5, 1, "\x32\x00\x64\x00")
+			g.expect(0, 5, 1, "\x64\x00\x32\x00")
 		})
 	}
 }
@@ -257,7 +257,7 @@ func TestSaveRestoreInMidWork(t *testing.T) {
 			}
 			g.say(1, 3, 1)
 			g.expect(1, 4, 1, "")
-			g.expect(1, 5, 1, "\x1e\x00\x5a\x00")
+			g.expect(1, 5, 1, "\x5a\x00\x1e\x00")
 		})
 	}
 }

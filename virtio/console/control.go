@@ -152,9 +152,9 @@ func (d *Device) next() []byte {
 		case doName:
 			event, tail = eventName, []byte(p.cfg.Name)
 		case doSize:
-			// The specification has columns first. Linux reads the rows first, and is who
-			// listens.
-			event, tail = eventResize, le.AppendUint16(le.AppendUint16(nil, p.rows), p.cols)
+			// Columns first, as the specification has it. Some versions of Linux have read
+			// the rows first.
+			event, tail = eventResize, le.AppendUint16(le.AppendUint16(nil, p.cols), p.rows)
 		case doOpen:
 			event = eventOpen
 			if !p.hostOpen {
