@@ -3,6 +3,7 @@ package kvmcpu
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -67,6 +68,9 @@ type message struct {
 	msi    bus.MSI
 	routed bool // msi is in the table
 	open   bool // the irqfd is there
+
+	alive  sync.RWMutex // Close waits for who signals: fd's number is another file's soon
+	closed bool
 }
 
 // NewMessage implements bus.Fabric.
@@ -96,8 +100,15 @@ func (mc *machine) NewMessage() (bus.Message, error) {
 
 var one = []byte{1, 0, 0, 0, 0, 0, 0, 0}
 
-// Signal implements bus.Message.
-func (m *message) Signal() { _, _ = unix.Write(m.fd, one) }
+// Signal implements bus.Message. After Close it does nothing: a device's owner may
+// tell of a change while the machine is restarted.
+func (m *message) Signal() {
+	m.alive.RLock()
+	defer m.alive.RUnlock()
+	if !m.closed {
+		_, _ = unix.Write(m.fd, one)
+	}
+}
 
 // FD implements bus.Message.
 func (m *message) FD() int { return m.fd }
@@ -106,11 +117,14 @@ func (m *message) FD() int { return m.fd }
 func (m *message) Route(msi bus.MSI) error {
 	m.f.mu.Lock()
 	defer m.f.mu.Unlock()
+	if m.closed {
+		return os.ErrClosed
+	}
 	if !m.routed || m.msi != msi {
 		m.msi, m.routed = msi, true
 		if err := m.f.install(); err != nil {
 			m.routed = false
-			return err
+			return errors.Join(err, m.mask()) // KVM keeps the old table: nothing is to go there
 		}
 	}
 	if m.open {
@@ -127,6 +141,9 @@ func (m *message) Route(msi bus.MSI) error {
 func (m *message) Mask() error {
 	m.f.mu.Lock()
 	defer m.f.mu.Unlock()
+	if m.closed {
+		return nil
+	}
 	return m.mask()
 }
 
@@ -142,7 +159,7 @@ func (m *message) mask() error {
 func (m *message) Pending() bool {
 	m.f.mu.Lock()
 	defer m.f.mu.Unlock()
-	if m.open {
+	if m.open || m.closed {
 		return false // KVM takes signals at once
 	}
 	p := []unix.PollFd{{Fd: int32(m.fd), Events: unix.POLLIN}}
@@ -155,11 +172,14 @@ func (m *message) Pending() bool {
 func (m *message) Close() error {
 	m.f.mu.Lock()
 	defer m.f.mu.Unlock()
-	if m.f.messages[m.gsi-uint32(m.f.pins)] != m {
+	if m.closed {
 		return nil
 	}
 	err := m.mask()
 	m.f.messages[m.gsi-uint32(m.f.pins)] = nil
+	m.alive.Lock()
+	m.closed = true
+	m.alive.Unlock()
 	unix.Close(m.fd)
 	return err
 }

@@ -1,11 +1,15 @@
 package kvmcpu
 
 import (
+	"os"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/bus"
 	"github.com/mayfly-vm/mayfly/cpu"
 	"github.com/mayfly-vm/mayfly/eventfd"
+	"github.com/mayfly-vm/mayfly/kvm"
 )
 
 // A doorbell's write signals its eventfd and leaves no exit; unbound, it exits.
@@ -71,5 +75,64 @@ func TestMessageMask(t *testing.T) {
 	}
 	if again, err := mc.NewMessage(); err != nil || again.Pending() {
 		t.Fatalf("a new message in the old one's place: %v", err)
+	}
+}
+
+// Whoever comes after a message's end finds nobody: its descriptor's number is
+// another file's by then.
+func TestMessageAfterClose(t *testing.T) {
+	mc, _ := spinning(t)
+	m, err := mc.NewMessage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := m.FD()
+	if m.Close() != nil || m.Close() != nil {
+		t.Error("the message was not closed, or not twice")
+	}
+	f, err := os.Create(t.TempDir() + "/disk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if int(f.Fd()) != number { // the file may have the number anyway
+		if err := unix.Dup3(int(f.Fd()), number, unix.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(number)
+	}
+	m.Signal()
+	if s, err := f.Stat(); err != nil || s.Size() != 0 {
+		t.Errorf("%d bytes were written to another file, %v", s.Size(), err)
+	}
+	if m.Pending() || m.Mask() != nil || m.Route(bus.MSI{Addr: 0xFEE0_0000, Data: 0x41}) == nil {
+		t.Error("a closed message still does something")
+	}
+}
+
+// A route that KVM refuses masks: else signals would go on to the old place, or be
+// lost there when the table is installed for another message.
+func TestMessageRefused(t *testing.T) {
+	mc, _ := spinning(t)
+	const use32BitIDs = 1 // KVM then looks at the address's upper half
+	if err := mc.(*machine).vm.EnableCap(kvm.CapX2APICAPI, use32BitIDs); err != nil {
+		t.Skip(err)
+	}
+	m, err := mc.NewMessage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := bus.MSI{Addr: 0xFEE0_0000, Data: 0x41}
+	if err := m.Route(good); err != nil {
+		t.Fatal(err)
+	}
+	if m.Route(bus.MSI{Addr: 0x1_FEE0_0000, Data: 0x41}) == nil {
+		t.Skip("this KVM takes every address")
+	}
+	if m.Signal(); !m.Pending() {
+		t.Error("a signal was delivered by a route that is no more")
+	}
+	if err := m.Route(good); err != nil || m.Pending() {
+		t.Errorf("the signal is not delivered by the next good route: %v", err)
 	}
 }
