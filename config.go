@@ -113,7 +113,7 @@ type Config struct {
 	Devices  []Device // devices of the embedding program's own
 	// Report is told what goes wrong with a device while the machine lives on: a
 	// driver's mistakes, a disk that is gone. nil: nobody is. It must not block, and
-	// must not call the machine.
+	// must not call the machine. A device that has much to report is cut short.
 	Report func(error)
 
 	OnReboot Reboot
@@ -122,6 +122,8 @@ type Config struct {
 	KVM      string             // the device; "": /dev/kvm
 	CacheDir string             // of unpacked kernels; "": in the user's cache directory
 	Timeline *timeline.Recorder // nil: nothing is recorded
+
+	reports *reports // Report, within limits
 }
 
 // ConfigError is a field of a Config with a value that cannot be.
@@ -153,6 +155,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Memory == 0 {
 		c.Memory = DefaultMemory
+	}
+	if c.Report != nil {
+		c.reports = &reports{to: c.Report}
 	}
 	return c
 }

@@ -198,12 +198,3 @@ func opener[C any, D virtio.Device](open func(C) (D, error), c C) func() (virtio
 		return d, nil
 	}
 }
-
-// reporter tells the program of a device's trouble, under the device's name.
-func (c *Config) reporter(name string) func(error) {
-	report := c.Report
-	if report == nil {
-		return nil
-	}
-	return func(err error) { report(fmt.Errorf("%s: %w", name, err)) }
-}
