@@ -81,6 +81,7 @@ const (
 func New(c Config) (*VM, error) {
 	vm := &VM{cfg: c.withDefaults(), done: make(chan struct{})}
 	if err := vm.cfg.check(); err != nil {
+		vm.release()
 		return nil, err
 	}
 	if err := vm.open(); err != nil {
