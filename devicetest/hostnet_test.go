@@ -1,9 +1,7 @@
 package devicetest
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -88,12 +86,12 @@ type halfCloser interface {
 // talk is the host's half of the guest's mode=both: it sends n bytes of the
 // pattern seed+1 and wants n bytes of the pattern seed, at the same time, both to
 // their ends.
-func talk(t testing.TB, conn net.Conn, seed uint64, n int) {
+func talk(t testing.TB, conn halfCloser, seed uint64, n int) {
 	t.Helper()
 	conn.SetDeadline(time.Now().Add(patience))
 	var sent error
 	var w sync.WaitGroup
-	w.Go(func() { sent = send(conn.(halfCloser), seed+1, n) })
+	w.Go(func() { sent = send(conn, seed+1, n) })
 	got, err := receive(conn, seed)
 	w.Wait()
 	if err := errors.Join(err, sent); err != nil || got != n {
@@ -154,7 +152,7 @@ func bothWays(t testing.TB, g *guest, host, guestAddr string, n int) {
 			return
 		}
 		defer c.Close()
-		talk(t, c, 10, n)
+		talk(t, c.(halfCloser), 10, n)
 	})
 	w.Go(func() {
 		c, err := net.DialTimeout("tcp", net.JoinHostPort(guestAddr, "7"), patience)
@@ -163,7 +161,7 @@ func bothWays(t testing.TB, g *guest, host, guestAddr string, n int) {
 			return
 		}
 		defer c.Close()
-		talk(t, c, 20, n)
+		talk(t, c.(halfCloser), 20, n)
 	})
 	w.Wait()
 	for seed, q := range map[uint64]question{11: out, 21: in} {
@@ -213,12 +211,6 @@ func pingGuest(t testing.TB, addr string, size, count int) {
 			}
 		}
 	}
-}
-
-// hash is the SHA-256 of some bytes.
-func hash(p []byte) string {
-	s := sha256.Sum256(p)
-	return hex.EncodeToString(s[:])
 }
 
 // quoted is for messages.

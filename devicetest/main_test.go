@@ -22,6 +22,13 @@ func TestMain(m *testing.M) {
 		fmt.Println("devicetest: skipped by -short: starts machines")
 		os.Exit(0)
 	}
+	if lab.Inside() != "" { // where the user network's program is looked for
+		dir, err := os.Getwd()
+		if err != nil {
+			panic(err)
+		}
+		os.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	}
 	lab.Main(m, prepare)
 }
 
@@ -32,6 +39,7 @@ const (
 	smallInitrd  = "small/initrd"   // devinit
 	debianInitrd = "debian/initrd"  // devinit and the modules
 	programBin   = "mayfly"
+	userProgram  = "mayfly-usernet"
 	diskImage    = "debian.img" // a whole Debian; a block device in the nest
 	diskKernel   = "image/vmlinuz"
 	diskInitrd   = "image/initrd"
@@ -75,9 +83,10 @@ func prepare(ctx context.Context) (lab.Job, error) {
 	if err != nil {
 		return j, err
 	}
-	program, err := lab.Build(ctx, "github.com/mayfly-vm/mayfly/cmd/mayfly")
-	if err != nil {
-		return j, err
+	for _, name := range []string{programBin, userProgram} {
+		if j.Files[name], err = lab.Build(ctx, "github.com/mayfly-vm/mayfly/cmd/"+name); err != nil {
+			return j, err
+		}
 	}
 	modules, err := debian.Modules(guestModules...)
 	if err != nil {
@@ -109,7 +118,7 @@ func prepare(ctx context.Context) (lab.Job, error) {
 	}
 	for name, host := range map[string]string{
 		smallKernel: small.Vmlinux(), smallInitrd: plain, debianKernel: debian.Vmlinux(), debianInitrd: loaded,
-		programBin: program, diskKernel: image.Kernel(), diskInitrd: image.Initrd(), fsck: static,
+		diskKernel: image.Kernel(), diskInitrd: image.Initrd(), fsck: static,
 	} {
 		j.Files[name] = host
 	}

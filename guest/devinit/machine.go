@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,6 +64,12 @@ func write(_ context.Context, a args) (values, error) {
 		return nil, err
 	}
 	return nil, os.WriteFile(a["path"], b, 0o644)
+}
+
+// glob lists the files that match.
+func glob(_ context.Context, a args) (values, error) {
+	found, err := filepath.Glob(a["path"])
+	return values{"paths": strings.Join(found, " ")}, err
 }
 
 // exists waits until a file is there, or with "not" until it is gone.
@@ -124,6 +131,13 @@ func reboot(context.Context, args) (values, error) {
 func panicNow(context.Context, args) (values, error) {
 	drain()
 	return nil, os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
+}
+
+// sleep lets time pass on the guest's clock.
+func sleep(_ context.Context, a args) (values, error) {
+	ms, err := a.number("ms", 0)
+	time.Sleep(time.Duration(ms) * time.Millisecond)
+	return nil, err
 }
 
 // dmi tells of the SMBIOS tables: the identity's fields, and the strings of the

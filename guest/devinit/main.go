@@ -31,13 +31,13 @@ var verbs map[string]func(context.Context, args) (values, error)
 
 func init() {
 	verbs = map[string]func(context.Context, args) (values, error){
-		"devices": devices, "cat": cat, "write": write, "log": kernelLog, "exists": exists,
-		"poweroff": powerOff, "reboot": reboot, "panic": panicNow,
+		"devices": devices, "cat": cat, "write": write, "log": kernelLog, "exists": exists, "glob": glob,
+		"poweroff": powerOff, "reboot": reboot, "panic": panicNow, "sleep": sleep,
 		"fill": fill, "check": check, "disk": disk, "resized": resized, "discard": discard, "zero": zero, "records": records,
 		"mount": mount, "unmount": unmount, "sync": syncAll,
-		"net": netSet, "netinfo": netInfo, "ping": ping, "carrier": carrier, "resolve": resolve,
+		"net": netSet, "netinfo": netInfo, "ping": ping, "carrier": carrier, "resolve": resolve, "flood": flood,
 		"serve": serve, "dial": dial,
-		"random": random, "port": port, "winsize": winsize, "watchdog": watchdog, "dmi": dmi,
+		"random": random, "port": port, "winsize": winsize, "hold": hold, "watchdog": watchdog, "dmi": dmi,
 	}
 }
 

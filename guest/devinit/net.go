@@ -221,6 +221,40 @@ func echoRequest(seq uint16, size int) []byte {
 	return m
 }
 
+// flood sends len bytes of datagrams to a broadcast address, whether anybody
+// listens or not. It does not wait for a card whose queue is full.
+func flood(_ context.Context, a args) (values, error) {
+	s, err := a.span()
+	if err != nil {
+		return nil, err
+	}
+	to, err := netip.ParseAddrPort(a["addr"])
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
+		return nil, err
+	}
+	p := make([]byte, 1400)
+	sent, full := 0, 0
+	for at := uint64(0); at < s.len; at += uint64(len(p)) {
+		switch err := unix.Sendto(fd, p, unix.MSG_DONTWAIT, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}); err {
+		case nil:
+			sent++
+		case unix.EAGAIN, unix.ENOBUFS:
+			full++
+		default:
+			return nil, err
+		}
+	}
+	return values{"sent": strconv.Itoa(sent), "full": strconv.Itoa(full)}, nil
+}
+
 // resolve asks a name server for a name.
 func resolve(ctx context.Context, a args) (values, error) {
 	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {

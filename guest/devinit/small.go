@@ -119,5 +119,15 @@ func watchdog(_ context.Context, a args) (values, error) {
 	return v, nil
 }
 
+// hold opens a port or terminal, makes the latter raw, and leaves it open, so that
+// what comes early is neither echoed nor cut into lines.
+func hold(_ context.Context, a args) (values, error) {
+	f, err := openFile(a["path"])
+	if err == nil {
+		open = append(open, f.File)
+	}
+	return nil, err
+}
+
 // open keeps files from being closed by the garbage collector.
 var open []*os.File

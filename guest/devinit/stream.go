@@ -168,17 +168,17 @@ type fileStream struct{ *os.File }
 func (fileStream) CloseWrite() error { return nil }
 
 // openFile opens a port of a virtio console, or a terminal, which is made raw.
-func openFile(path string) (stream, error) {
+func openFile(path string) (fileStream, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		return nil, err
+		return fileStream{}, err
 	}
 	if t, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err == nil {
 		t.Iflag, t.Oflag, t.Lflag = 0, 0, 0
 		t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
 		if err := unix.IoctlSetTermios(int(f.Fd()), unix.TCSETS, t); err != nil {
 			f.Close()
-			return nil, err
+			return fileStream{}, err
 		}
 	}
 	return fileStream{f}, nil
