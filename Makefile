@@ -23,6 +23,7 @@ help: ## list the targets
 
 build: ## the programs, static and stripped, into bin/
 	$(GO) build -trimpath -ldflags='$(LDFLAGS)' -o $(BIN)/ $(addprefix ./cmd/,$(PROGRAMS))
+	$(GO) build -tags=qcow2 -trimpath -ldflags='$(LDFLAGS)' -o $(BIN)/mayfly-qcow2 ./cmd/mayfly
 
 install-deps: ## what tests and demo need from the distribution (apt-get, as root or by sudo)
 	./scripts/install-deps.sh

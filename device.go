@@ -198,3 +198,19 @@ func opener[C any, D virtio.Device](open func(C) (D, error), c C) func() (virtio
 		return d, nil
 	}
 }
+
+// ResizeConsole tells the guest the size of the window of Config.Consoles[port].
+func (vm *VM) ResizeConsole(port int, cols, rows uint16) error {
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	if vm.state == stateClosed {
+		return ErrClosed
+	}
+	for _, d := range vm.devices {
+		if c, ok := d.Device.(*vconsole.Device); ok && port >= 0 && port < len(vm.cfg.Consoles) {
+			c.Resize(port, cols, rows)
+			return nil
+		}
+	}
+	return &ConfigError{"Consoles", fmt.Sprintf("there is no port %d", port)}
+}

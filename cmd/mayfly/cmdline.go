@@ -56,14 +56,14 @@ func (c *cmdline) whole() option.Value {
 			if !c.only {
 				return nil
 			}
-			return []string{c.String(mayfly.BusAuto)} // no defaults are in it
+			return []string{c.String(mayfly.BusAuto, "")} // no defaults are in it
 		},
 	}
 }
 
-// String is the whole command line of a guest with that bus.
-func (c *cmdline) String(b mayfly.Bus) string {
-	first := mayfly.DefaultCmdline(b)
+// String is the whole command line of a guest with that bus and console.
+func (c *cmdline) String(b mayfly.Bus, console string) string {
+	first := strings.Replace(mayfly.DefaultCmdline(b), "console=ttyS0", "console="+console, 1)
 	if c.only {
 		first = c.text
 	}

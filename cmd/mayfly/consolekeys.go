@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"strconv"
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
@@ -19,7 +20,7 @@ type consolePort struct {
 func consoleKeys(p *consolePort) *option.Group {
 	return &option.Group{
 		Keys: []option.Flag{
-			{Name: "stdio", Help: "standard input and output, which the serial port then doesn't have; add console=hvc0 to the command line", Value: option.Bool(&p.stdio)},
+			{Name: "stdio", Help: "standard input and output, which the serial port then doesn't have: the default command line says console=hvc0", Value: option.Bool(&p.stdio)},
 			{Name: "pty", Arg: "FILE", Help: "a terminal that is made; FILE becomes a link to it", Value: toMake(&p.PTY)},
 			{Name: "socket", Arg: "FILE", Help: "a Unix socket that is made, for one client at a time", Value: toMake(&p.Socket)},
 			{Name: "file", Arg: "FILE", Help: "what the guest writes is appended to this file", Value: toMake(&p.File)},
@@ -53,6 +54,30 @@ func (o *runOptions) ports(con *console) {
 		p.Console = p.Console || p.Name == ""
 		o.cfg.Consoles = append(o.cfg.Consoles, p.Port)
 	}
+}
+
+// terminalPort is the port that has this program's terminal; -1: none.
+func (o *runOptions) terminalPort() int {
+	for i, p := range o.consoles {
+		if p.stdio {
+			return i
+		}
+	}
+	return -1
+}
+
+// terminalName is what the guest calls what leads to this program's terminal.
+func (o *runOptions) terminalName() string {
+	n := 0 // terminals before
+	for _, p := range o.consoles {
+		if p.stdio {
+			return "hvc" + strconv.Itoa(n)
+		}
+		if p.Console || p.Name == "" {
+			n++
+		}
+	}
+	return "ttyS0"
 }
 
 // checkConsoles finds two ports with one terminal.

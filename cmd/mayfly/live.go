@@ -85,6 +85,10 @@ func (o *runOptions) live() int {
 		// that has work would wait for the scheduler's watchman, up to 10 ms.
 		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), max(o.cfg.CPUs, 1)+2))
 	}
+	if port := o.terminalPort(); port >= 0 && tty {
+		sizes := followSize(vm, port)
+		defer signal.Stop(sizes)
+	}
 	if tty {
 		con.term.TakeKeys()
 	} else {

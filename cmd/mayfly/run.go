@@ -92,6 +92,7 @@ func (o *runOptions) run(operands []string) int {
 	if o.dryRun {
 		return o.show()
 	}
+	o.withQCOW2()
 	return o.live()
 }
 
@@ -108,7 +109,7 @@ func (o *runOptions) complete(operands []string) (err error) {
 			say("booting " + o.cfg.Kernel)
 		}
 	}
-	o.cfg.Cmdline = o.cmdline.String(o.cfg.Bus)
+	o.cfg.Cmdline = o.cmdline.String(o.cfg.Bus, o.terminalName())
 	return nil
 }
 
