@@ -335,6 +335,8 @@ func (in *Instance) Restore(s State) error {
 		return fmt.Errorf("virtio: the saved state has %d queues, the device %d", len(s.Queues), len(in.queues))
 	case s.Accepted&^in.offered != 0:
 		return fmt.Errorf("virtio: the saved driver uses features %#x that the device does not offer", s.Accepted&^in.offered)
+	case s.Status&StatusFeaturesOK != 0 && !s.Accepted.Has(FeatureVersion1), s.Status&(StatusDriverOK|StatusFeaturesOK) == StatusDriverOK:
+		return fmt.Errorf("virtio: the saved status %#x with features %#x: no driver comes to that", s.Status, s.Accepted)
 	case in.session != nil:
 		return errors.New("virtio: the device runs; restore into a new one")
 	}

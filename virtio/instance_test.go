@@ -299,13 +299,15 @@ func TestRestoreChecks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, edit := range map[string]func(*virtio.State){
-		"version":  func(s *virtio.State) { s.Version = 9 },
-		"type":     func(s *virtio.State) { s.Type = virtio.TypeNet },
-		"queues":   func(s *virtio.State) { s.Queues = nil },
-		"features": func(s *virtio.State) { s.Accepted |= 1 << 60 },
-		"size":     func(s *virtio.State) { s.Queues[0].Size = 4096 },
-		"address":  func(s *virtio.State) { s.Queues[0].Desc = 1 << 40 },
-		"device":   func(s *virtio.State) { s.Device = 5 },
+		"version":         func(s *virtio.State) { s.Version = 9 },
+		"type":            func(s *virtio.State) { s.Type = virtio.TypeNet },
+		"queues":          func(s *virtio.State) { s.Queues = nil },
+		"features":        func(s *virtio.State) { s.Accepted |= 1 << 60 },
+		"size":            func(s *virtio.State) { s.Queues[0].Size = 4096 },
+		"address":         func(s *virtio.State) { s.Queues[0].Desc = 1 << 40 },
+		"device":          func(s *virtio.State) { s.Device = 5 },
+		"a legacy driver": func(s *virtio.State) { s.Accepted &^= virtio.FeatureVersion1 },
+		"a step skipped":  func(s *virtio.State) { s.Status &^= features },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := good
