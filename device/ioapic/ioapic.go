@@ -47,7 +47,6 @@ type Device struct {
 
 	mu       sync.Mutex
 	onRoutes func([]Route)
-	failed   func(error)
 	sel      uint8
 	id       uint32
 	pins     []pin
@@ -55,10 +54,11 @@ type Device struct {
 
 // pin is an input and its redirection entry.
 type pin struct {
-	entry entry
-	high  bool
-	msg   bus.Message // drives the pin instead of a Line; see Attach
-	held  bool        // an edge came while the entry was masked, and the line is still high
+	entry  entry
+	high   bool
+	msg    bus.Message // drives the pin instead of a Line; see Attach
+	failed func(error) // likewise
+	held   bool        // an edge came while the entry was masked, and the line is still high
 }
 
 // New makes an I/O APIC of 1 to MaxPins pins (others are brought into this

@@ -5,12 +5,13 @@ import "github.com/mayfly-vm/mayfly/bus"
 // Attach puts a Message behind a pin: who signals its eventfd raises the pin's
 // interrupt, with nothing of this device on the way, and the entry's mask is the
 // Message's. Such a pin knows edges only: what software says of levels is not
-// heard. failed is told when a Message can't be routed.
+// heard. failed is told when this pin's Message can't be routed.
 func (d *Device) Attach(pin int, m bus.Message, failed func(error)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.pins[pin].msg, d.failed = m, failed
-	d.routeMessage(&d.pins[pin])
+	p := &d.pins[pin]
+	p.msg, p.failed = m, failed
+	d.routeMessage(p)
 }
 
 // routeMessage makes a pin's Message do as its entry says.
@@ -25,7 +26,7 @@ func (d *Device) routeMessage(p *pin) {
 		e := p.entry &^ entryLevel
 		err = p.msg.Route(e.msi())
 	}
-	if err != nil && d.failed != nil {
-		d.failed(err)
+	if err != nil && p.failed != nil {
+		p.failed(err)
 	}
 }

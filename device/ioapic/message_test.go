@@ -51,4 +51,9 @@ func TestMessageFollowsItsPin(t *testing.T) {
 	if !errors.Is(got, m.err) {
 		t.Fatal("a failure of the host is not told")
 	}
+	c.Attach(7, &message{}, func(error) { t.Error("told of another pin's failure") })
+	got = nil
+	if c.entry(6, 0x52); !errors.Is(got, m.err) {
+		t.Error("the failure is not told where it belongs")
+	}
 }
