@@ -66,8 +66,8 @@ type Interrupt interface {
 // Index is the queue's number in its device.
 func (q *Queue) Index() int { return q.index }
 
-// Size is the number of descriptors of the ring; no more chains than that can be
-// under way.
+// Size is the number of descriptors of the ring. An honest driver has no more
+// chains under way; one that lies can, so a device that keeps chains counts them.
 func (q *Queue) Size() int { return int(q.size) }
 
 // Bell is the eventfd that the driver rings. The goroutine of Session.Serve waits
@@ -97,7 +97,9 @@ func (q *Queue) Pop(c *Chain) bool {
 }
 
 // Unpop puts back the chain that the last Pop took, as if it had not: for a
-// device that finds that it can't serve it now. Nothing was popped since.
+// device that finds that it can't serve it now. Several go back in turn, the last
+// one first, if none that was popped behind them was pushed; else the driver gets
+// one chain twice and another never.
 func (q *Queue) Unpop(c *Chain) {
 	q.ring.unpop(c)
 	q.stats.Chains.Add(^uint64(0))

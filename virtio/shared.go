@@ -7,9 +7,10 @@ import (
 
 // Words that device and driver both write. On x86 an aligned load or store of 16
 // bits is atomic, loads stay in their order and so do stores; only a load behind
-// a store wants a fence. An address from a driver may be unaligned only where
-// instance.go has not refused it. The functions are not inlined, so that the
-// compiler neither repeats nor moves an access.
+// a store wants a fence. Rings are aligned, or refused (area in queue.go); an
+// indirect table need not be, and what is torn there is checked as anything else.
+// The functions are not inlined, so that the compiler neither repeats nor moves
+// an access.
 
 //go:noinline
 func load16(p unsafe.Pointer) uint16 { return *(*uint16)(p) }
