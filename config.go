@@ -142,11 +142,10 @@ func (e *ConfigError) Error() string { return e.Field + ": " + e.Msg }
 // be looked at: pci=off would make it complain that it found no way to, a line of
 // 120 exits.
 func DefaultCmdline(b Bus) string {
-	line := "console=ttyS0 8250.nr_uarts=1 panic=-1 pci=noearly"
-	if b != BusPCI {
-		line += ",conf1"
+	if b == BusPCI {
+		return "console=ttyS0 8250.nr_uarts=1 panic=-1 pci=noearly"
 	}
-	return line
+	return "console=ttyS0 8250.nr_uarts=1 panic=-1 pci=conf1,noearly" // the other way round conf1 forgets noearly
 }
 
 func (c Config) withDefaults() Config {
