@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"unsafe"
 
@@ -53,6 +56,25 @@ func (w *network) close() {
 	if w.fd >= 0 {
 		unix.Close(w.fd)
 	}
+}
+
+// arrived is how many frames came out of tap0 so far.
+func (w *network) arrived() (frames uint64, err error) {
+	err = monitor.Inside(w.fd, func() error {
+		b, err := os.ReadFile("/proc/thread-self/net/dev")
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(b)) {
+			// name: bytes packets …, received ones first
+			if name, rest, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "tap0" {
+				_, err = fmt.Sscan(rest, new(uint64), &frames)
+				return err
+			}
+		}
+		return errors.New("there is no tap0")
+	})
+	return frames, err
 }
 
 // flood sends frames of size bytes to the guest on tap0, as fast as the tap
