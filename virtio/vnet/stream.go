@@ -29,8 +29,9 @@ type stream struct {
 	mu  sync.Mutex
 	now *link // nil: there is none
 	end bool
-	// rest is what a Stop kept from being sent, the end of a frame.
-	rest []byte
+	// rest is what a Stop kept from being sent, the end of a frame; unread is what it
+	// kept from being delivered, the beginning of one that has come in part.
+	rest, unread []byte
 }
 
 // link is one connection.
@@ -125,7 +126,7 @@ func (s *stream) lost(l *link, err error) {
 		s.mu.Unlock()
 		return
 	}
-	s.now, s.rest = nil, nil
+	s.now, s.rest, s.unread = nil, nil, nil
 	s.mu.Unlock()
 	l.file.Close()
 	why := "was closed by its far end"

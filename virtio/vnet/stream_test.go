@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -218,5 +219,68 @@ func TestStreamOfNonsense(t *testing.T) {
 	}
 	if s := d.Instance().Status(); s&virtio.StatusNeedsReset != 0 {
 		t.Error("the device needs a reset")
+	}
+}
+
+// TestStreamStopsWithinAFrame: a reset while a frame from the far end has come in
+// part does not lose that part, which would make nonsense of all that follows.
+func TestStreamStopsWithinAFrame(t *testing.T) {
+	said := make(chan error, 4)
+	dev, far := openStream(t, vnet.Config{Report: func(err error) { said <- err }})
+	d := virtiotest.New(t, dev, virtiotest.Options{})
+	for i, cut := range []int{1, 4, 40} {
+		whole := frame(200, i)
+		raw := append(binary.BigEndian.AppendUint32(nil, uint32(len(whole))), whole...)
+		d.Queue(0).Add(nil, []int{2000})
+		d.Queue(0).Add(nil, []int{2000})
+		d.Queue(0).Kick()
+		// The frame before tells that the card has read so far.
+		writeFrame(t, far, frame(100, i))
+		if _, err := far.Write(raw[:cut]); err != nil {
+			t.Fatal(err)
+		}
+		_, got := received(t, d.Queue(0))
+		same(t, got, frame(100, i))
+		waitUnread(t, far)
+		if i == 1 {
+			d.Instance().Pause()
+			d.Instance().Resume()
+		} else {
+			d.Reset()
+			d.Queue(0).Add(nil, []int{2000})
+			d.Queue(0).Kick()
+		}
+		if _, err := far.Write(raw[cut:]); err != nil {
+			t.Fatal(err)
+		}
+		_, got = received(t, d.Queue(0))
+		same(t, got, whole)
+	}
+	select {
+	case err := <-said:
+		t.Error(err)
+	default:
+	}
+}
+
+// waitUnread waits until the other end has read all that was written.
+func waitUnread(t *testing.T, c *os.File) {
+	t.Helper()
+	conn, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(virtiotest.Deadline); ; runtime.Gosched() {
+		n := -1
+		_ = conn.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes are not read", n)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package vnet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -51,6 +52,8 @@ func (t *streamReceiver) read(fd uintptr) bool {
 func (t *streamReceiver) run() {
 	defer t.win.restore()
 	t.buf = make([]byte, streamBuffer)
+	t.to = copy(t.buf, t.s.takeUnread())
+	defer func() { t.s.keepUnread(t.buf[t.from:t.to]) }()
 	t.q.DisableNotify()
 	delay := retryFirst
 	for !t.stopped.Load() {
@@ -149,4 +152,22 @@ func (t *streamReceiver) split() error {
 		t.from = 0
 	}
 	return nil
+}
+
+// takeUnread and keepUnread carry the part of a frame from one session to the
+// next: without it, the middle of that frame would be read as a length.
+func (s *stream) takeUnread() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.unread
+	s.unread = nil
+	return p
+}
+
+func (s *stream) keepUnread(p []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now != nil && len(p) > 0 {
+		s.unread = bytes.Clone(p)
+	}
 }
