@@ -38,7 +38,7 @@ const firstLine = "init\r\n"
 func main() {
 	runs := flag.Int("runs", 5, "starts of each")
 	loads := flag.String("load", "auto", "Mayfly's ways to load, separated by commas")
-	cmdline := flag.String("cmdline", "console=ttyS0 pci=off quiet -- stay", "the guests' command line")
+	cmdline := flag.String("cmdline", "console=ttyS0 pci=conf1,noearly quiet -- stay", "the guests' command line")
 	crowd := flag.Int("crowd", 1, "machines at once")
 	orders := flag.String("devices", "", "orders for guest/loadinit, separated by blanks: measure devices, not starts alone")
 	flag.Parse()
