@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/mayfly-vm/mayfly/lab"
+	"github.com/mayfly-vm/mayfly/lab/images"
 	"github.com/mayfly-vm/mayfly/lab/kernels"
 )
 
@@ -42,7 +43,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) (int, error) {
-	j := lab.Job{Files: map[string]string{}, Stdout: os.Stdout, Stderr: os.Stderr}
+	j := lab.Job{Files: map[string]string{}, Disks: map[string]string{}, Stdout: os.Stdout, Stderr: os.Stderr}
 	var kernelNames, collect []string
 	initrds := map[string]string{}
 	fs := flag.NewFlagSet("lab", flag.ContinueOnError)
@@ -65,6 +66,19 @@ func run(ctx context.Context, args []string) (int, error) {
 	fs.Func("initrd", "give it an initramfs under `NAME[:INIT]`; INIT is smallest (the default) or testinit (repeat)", func(v string) error {
 		name, init, _ := strings.Cut(v, ":")
 		initrds[name] = init
+		return nil
+	})
+	fs.Func("disk", "`NAME:FILE`: give the program the disk image FILE as NAME, a block device in the nest; writes are lost (repeat)", func(v string) error {
+		name, host, ok := strings.Cut(v, ":")
+		if !ok {
+			host, name = v, filepath.Base(v)
+		}
+		j.Disks[name] = host
+		return nil
+	})
+	debian := fs.Bool("debian", false, "give it the cache's Debian as debian.img, debian/vmlinuz and debian/initrd")
+	fs.Func("module", "load the kernel module `NAME` in the nest, such as tun (repeat)", func(v string) error {
+		j.Modules = append(j.Modules, v)
 		return nil
 	})
 	fs.Func("get", "bring the file `NAME` back into the current directory (repeat)", func(v string) error {
@@ -99,6 +113,13 @@ func run(ctx context.Context, args []string) (int, error) {
 			return exitLab, err
 		}
 		j.Files[name+"/vmlinuz"], j.Files[name+"/vmlinux"] = k.Vmlinuz(), k.Vmlinux()
+	}
+	if *debian {
+		i, err := images.Get(ctx, os.Stderr)
+		if err != nil {
+			return exitLab, err
+		}
+		j.Disks["debian.img"], j.Files["debian/vmlinuz"], j.Files["debian/initrd"] = i.Disk(), i.Kernel(), i.Initrd()
 	}
 	for name, init := range initrds {
 		file, err := writeInitrd(ctx, init)
