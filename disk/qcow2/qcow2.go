@@ -97,14 +97,16 @@ func guard(err *error) {
 	*err = fmt.Errorf("the image is damaged: %v", r)
 }
 
-// Readv reads what the library finds.
+// Readv reads what the library finds. An error behind some bytes is left to the
+// next Readv, as with readv(2): the library gives one also with the last bytes of a
+// compressed cluster, where there is nothing wrong.
 func (img *Image) Readv(v []unix.Iovec, off int64) (n int, err error) {
 	defer guard(&err)
 	for i := range v {
 		p := unsafe.Slice(v[i].Base, v[i].Len)
 		m, err := img.reader.ReadAt(p, off+int64(n))
 		if n += m; m < len(p) {
-			if err == io.EOF {
+			if err == io.EOF || n > 0 {
 				err = nil
 			}
 			return n, err

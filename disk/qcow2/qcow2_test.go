@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unsafe"
@@ -280,4 +281,34 @@ func FuzzOpen(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestSmallCompressedClusters: the decompressor tells the end together with the
+// last bytes of a cluster; the clusters behind it are read all the same.
+func TestSmallCompressedClusters(t *testing.T) {
+	b := small("", 1<<62|3*512, 1<<62|4*512, 0, 1<<62|3*512)
+	for i, at := range []int{3 * 512, 4 * 512} {
+		var z bytes.Buffer
+		w, _ := flate.NewWriter(&z, 9)
+		w.Write(fill(byte(i+1), 512))
+		w.Close()
+		b = append(b[:at], append(z.Bytes(), make([]byte, 512-z.Len())...)...)
+	}
+	img, err := open(write(t, filepath.Join(t.TempDir(), "x"), b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer img.Close()
+	want := slices.Concat(fill(1, 512), fill(2, 512), make([]byte, 512), fill(1, 512))
+	p := make([]byte, len(want))
+	for off := 0; off < len(p); {
+		n, err := img.Readv([]unix.Iovec{{Base: &p[off], Len: uint64(len(p) - off)}}, int64(off))
+		if err != nil || n == 0 {
+			t.Fatalf("at %d: %d bytes, %v", off, n, err)
+		}
+		off += n
+	}
+	if !bytes.Equal(p, want) {
+		t.Error("other contents")
+	}
 }
