@@ -21,10 +21,12 @@ const startGrace = time.Second
 // live starts the machine and stays until its end.
 func (o *runOptions) live() int {
 	con := newConsole()
-	o.cfg.Report = func(err error) { con.Say(programName + ": " + err.Error()) }
+	reports := newReports(con.Say)
+	o.cfg.Report = reports.report
 	o.cfg.Console = mayfly.Console{In: con, Out: os.Stdout}
 	o.ports(con)
 	vm, err := mayfly.New(o.cfg)
+	reports.flush(time.Second) // before anything else is said, or the terminal is touched
 	if err != nil {
 		return fail(err, "run")
 	}
@@ -73,6 +75,7 @@ func (o *runOptions) live() int {
 	if err != nil {
 		close(k.over)
 		killed := <-k.code
+		reports.flush(time.Second)
 		con.Restore()
 		if ctx.Err() != nil {
 			say("the machine was killed while it started")
@@ -97,6 +100,7 @@ func (o *runOptions) live() int {
 	outcome, err := vm.Wait(context.Background())
 	close(k.over)
 	killed := <-k.code
+	reports.flush(time.Second)
 	con.Restore()
 	return o.writeTimeline(vm, o.tell(outcome, err, killed))
 }
