@@ -87,8 +87,10 @@ func TestMessageAfterClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	number := m.FD()
-	if m.Close() != nil || m.Close() != nil {
-		t.Error("the message was not closed, or not twice")
+	for range 2 {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	f, err := os.Create(t.TempDir() + "/disk")
 	if err != nil {
