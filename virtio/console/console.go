@@ -132,6 +132,9 @@ func New(c Config) (*Device, error) {
 	for i := range c.Ports {
 		p, err := newPort(d, i, c.Ports[i])
 		if err != nil {
+			for _, p := range d.ports {
+				close(p.out.done) // nobody writes yet whom Close would wait for
+			}
 			d.Close()
 			return nil, fmt.Errorf("console: port %d: %w", i, err)
 		}

@@ -413,3 +413,16 @@ func BenchmarkOutput(b *testing.B) {
 		d.Queue(1).Wait()
 	}
 }
+
+// TestNewFailsAtOnce: a later port's mistake does not wait for the output of those
+// before it, of which there is none.
+func TestNewFailsAtOnce(t *testing.T) {
+	begin := time.Now()
+	_, err := console.New(console.Config{Ports: []console.Port{{Console: true}, {Name: "log", File: filepath.Join(t.TempDir(), "none", "log")}}})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
