@@ -426,3 +426,56 @@ func TestNewFailsAtOnce(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 }
+
+// TestClientFloodsAndLeaves: a client whose input the guest does not read, and who
+// is gone, keeps nobody else away.
+func TestClientFloodsAndLeaves(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	dev := open(t, console.Port{Name: "agent", Socket: path})
+	d := virtiotest.New(t, dev, virtiotest.Options{})
+	first, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+	if n, err := first.Write(make([]byte, 4<<20)); err == nil {
+		t.Fatalf("%d bytes were taken", n)
+	}
+	first.Close()
+	second, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	waitFor(t, "output for the next client", func() bool {
+		d.Queue(1).Do([][]byte{[]byte("hello")}, nil) // the first ones may go to who has left
+		var b [5]byte
+		second.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		n, err := second.Read(b[:])
+		return err == nil && string(b[:n]) == "hello"
+	})
+}
+
+// TestClientWritesAndLeaves: what a client wrote reaches a guest that reads later.
+func TestClientWritesAndLeaves(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	g := guest{t, virtiotest.New(t, open(t, console.Port{Name: "agent", Socket: path}), virtiotest.Options{})}
+	g.say(0, 0, 1)
+	g.expect(0, 1, 1, "")
+	g.say(0, 3, 1)
+	g.expect(0, 7, 1, "agent")
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.expect(0, 6, 1, "")
+	io.WriteString(c, "shut down")
+	c.Close()
+	g.expect(0, 6, 0, "")
+	g.d.Queue(0).Add(nil, []int{20})
+	g.d.Queue(0).Kick()
+	g.say(0, 6, 1)
+	if r := g.d.Queue(0).Wait(); string(r.In()[:r.Written()]) != "shut down" {
+		t.Errorf("the guest read %q", r.In()[:r.Written()])
+	}
+}

@@ -59,7 +59,7 @@ func (p *port) begin() {
 		return
 	}
 	if p.cfg.In != nil {
-		go p.pump(p.cfg.In)
+		go p.pump(p.cfg.In, nil)
 	}
 }
 
@@ -101,26 +101,26 @@ func (p *port) attach(rx, tx *virtio.Queue, opened bool) {
 	p.out.attach(tx)
 }
 
-// pump reads input until its end.
-func (p *port) pump(r io.Reader) {
+// pump reads input until its end. left, if not nil, tells whether who sent it has
+// gone since.
+func (p *port) pump(r io.Reader, left func() bool) {
 	buf := make([]byte, 4096)
 	for {
 		n, err := r.Read(buf)
-		if n < 0 || n > len(buf) || !p.deliver(buf[:n]) || err != nil {
+		if n < 0 || n > len(buf) || !p.deliver(buf[:n], left) || err != nil {
 			return
 		}
 	}
 }
 
-// deliver waits until the guest has taken b; false: the device is closed.
-func (p *port) deliver(b []byte) bool {
+// deliver waits until the guest has taken b; false: the device is closed, or the
+// guest takes nothing and there is nobody left whom that would hold up.
+func (p *port) deliver(b []byte, left func() bool) bool {
 	for {
 		if b = b[p.in.Receive(b):]; len(b) == 0 {
 			break
 		}
-		select {
-		case <-p.in.Space():
-		case <-p.stopping:
+		if !p.waitForSpace(left) {
 			return false
 		}
 	}
@@ -129,6 +129,27 @@ func (p *port) deliver(b []byte) bool {
 		return false
 	default:
 		return true
+	}
+}
+
+func (p *port) waitForSpace(left func() bool) bool {
+	var stalled <-chan time.Time
+	if left != nil {
+		t := time.NewTicker(stallLimit)
+		defer t.Stop()
+		stalled = t.C
+	}
+	for {
+		select {
+		case <-p.in.Space():
+			return true
+		case <-stalled:
+			if left() {
+				return false
+			}
+		case <-p.stopping:
+			return false
+		}
 	}
 }
 

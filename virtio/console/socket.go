@@ -75,11 +75,27 @@ func (p *port) client(f *os.File) {
 		}
 		f.Close()
 	}()
+	p.in.forget()
 	p.out.connect(f)
 	p.setHostOpen(true)
-	p.pump(f)
+	p.pump(f, func() bool { return hungUp(f) })
 	p.setHostOpen(false)
 	p.out.connect(nil)
-	p.in.forget()
 	close(gone)
+}
+
+// hungUp tells whether the other end is closed, not only for writing.
+func hungUp(f *os.File) bool {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return true
+	}
+	p, n := []unix.PollFd{{}}, 0
+	if conn.Control(func(fd uintptr) {
+		p[0].Fd = int32(fd)
+		n, err = unix.Poll(p, 0)
+	}) != nil {
+		return true
+	}
+	return err == nil && n > 0 && p[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0
 }
