@@ -180,12 +180,15 @@ func (q *Queue) SetPosition(s QueueState) error {
 	return q.attach()
 }
 
-// attach finds the ring in guest memory.
-func (q *Queue) attach() (err error) {
+// attach finds the ring in guest memory. If that fails, the queue stays what it was.
+func (q *Queue) attach() error {
+	open := newSplit
 	if q.features.Has(FeatureRingPacked) {
-		q.ring, err = newPacked(q.mem, &q.setup, q.features)
-	} else {
-		q.ring, err = newSplit(q.mem, &q.setup, q.features)
+		open = newPacked
+	}
+	r, err := open(q.mem, &q.setup, q.features)
+	if err == nil {
+		q.ring = r
 	}
 	return err
 }

@@ -102,6 +102,19 @@ func TestPositionsAreHandedOver(t *testing.T) {
 	})
 }
 
+func TestWrongPositionsAreRefused(t *testing.T) {
+	d, q := serve(t, virtiotest.Options{Packed: true}, 8)
+	s := q.State()
+	s.Avail = 8
+	if err := q.SetPosition(s); err == nil {
+		t.Fatal("a position outside the ring")
+	}
+	d.Queue(0).Add(nil, []int{1})
+	if !q.Available() || !q.Pop(new(virtio.Chain)) {
+		t.Error("the queue is gone")
+	}
+}
+
 func TestNotificationsAreAskedFor(t *testing.T) {
 	eachFormat(t, func(t *testing.T, o virtiotest.Options) {
 		for _, o.NoEventIndex = range []bool{false, true} {
