@@ -64,8 +64,12 @@ func flagOf(field string) string {
 	switch field {
 	case "Kernel":
 		return "KERNEL"
-	case "CPUs", "Memory", "Cmdline", "Boot", "Load":
+	case "CPUs", "Memory", "Cmdline", "Boot", "Load", "Bus", "Watchdog", "SMBIOS":
 		return "--" + lower(field)
+	case "OnReboot":
+		return "--on-reboot"
+	case "Consoles":
+		return "--console"
 	}
 	return field
 }

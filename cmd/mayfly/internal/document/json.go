@@ -11,8 +11,8 @@ import (
 
 // Parse reads JSON (RFC 8259). Errors are *[Error], without the file.
 //
-// The standard library's decoder would make the program 0.3 MB larger and each of its starts 0.06 ms longer, also those
-// that read no file; and it takes what isn't UTF-8, and names that are there twice.
+// The standard library's decoder would make the program 0.1 MB larger; and it takes what isn't UTF-8, and names that are
+// there twice, and doesn't tell lines.
 func Parse(b []byte) (n *Node, err error) {
 	p := &parser{text: b, line: 1}
 	if at := invalidUTF8(b); at >= 0 {
