@@ -234,7 +234,7 @@ func (in *Instance) stop() {
 		return
 	}
 	if s.started && !in.paused {
-		in.dev.Stop()
+		s.Guard(in.dev.Stop)
 	}
 	s.close()
 	in.session, in.paused = nil, false
@@ -276,7 +276,7 @@ func (in *Instance) Pause() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if s := in.session; s != nil && s.started && !in.paused {
-		in.dev.Stop()
+		s.Guard(in.dev.Stop) // it may look at its rings once more
 		in.paused = true
 	}
 }

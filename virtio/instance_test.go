@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mayfly-vm/mayfly/eventfd"
 	"github.com/mayfly-vm/mayfly/memory"
 	"github.com/mayfly-vm/mayfly/virtio"
@@ -248,6 +250,29 @@ func TestGuard(t *testing.T) {
 	b.dev.session.Guard(func() { panic("index out of range") })
 	if len(b.reports) != 1 || !strings.Contains(b.reports[0].Error(), "a defect of the monitor: index out of range") {
 		t.Errorf("reports %v", b.reports)
+	}
+}
+
+// A device may look at its rings when it stops, and their memory may be lost by
+// then: a driver can lay them over the pages of a file that somebody cuts short.
+func TestMemoryIsLostAtTheStop(t *testing.T) {
+	lost, err := unix.Mmap(-1, 0, 4096, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(lost)
+	var sum byte
+	b := newBench(t, &manual{onStop: func() { sum += lost[0] }}, virtio.Options{})
+	b.negotiate()
+	b.setQueue(0, goodQueue)
+	b.SetStatus(ready | ok)
+	b.Pause()
+	if len(b.reports) != 1 || !strings.Contains(b.reports[0].Error(), "could not be reached") || b.Status()&needs == 0 {
+		t.Errorf("status %#x, reports %v", b.Status(), b.reports)
+	}
+	b.dev.onStop = nil
+	if b.SetStatus(0); b.Status() != 0 || b.board.bound != b.board.unbound {
+		t.Errorf("status %#x after the reset, %d of %d bells", b.Status(), b.board.unbound, b.board.bound)
 	}
 }
 

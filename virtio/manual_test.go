@@ -15,6 +15,7 @@ type manual struct {
 	starts   int
 	stops    int
 	startErr error
+	onStop   func()
 }
 
 func (m *manual) Type() virtio.Type         { return virtio.TypeBlock }
@@ -36,7 +37,12 @@ func (m *manual) Start(s *virtio.Session) error {
 	m.session = s
 	return nil
 }
-func (m *manual) Stop()      { m.stops++ }
+func (m *manual) Stop() {
+	m.stops++
+	if m.onStop != nil {
+		m.onStop()
+	}
+}
 func (m *manual) State() any { return nil }
 func (m *manual) SetState(s any) error {
 	if s != nil {
