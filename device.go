@@ -98,9 +98,11 @@ func (p *Plan) placeDevices(c *Config) error {
 }
 
 // announce tells a guest that will not look at ACPI where its devices are.
+// By its numbers of interrupts, which are those of the MP table.
 func (p *Plan) announce() {
+	c := p.acpiConfig(1)
 	for _, d := range p.Devices {
-		p.Cmdline += fmt.Sprintf(" virtio_mmio.device=%d@%#x:%d", mmio.Size, d.Addr, d.GSI)
+		p.Cmdline += fmt.Sprintf(" virtio_mmio.device=%d@%#x:%d", mmio.Size, d.Addr, c.ISA(uint32(d.GSI)))
 	}
 }
 
