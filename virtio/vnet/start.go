@@ -19,15 +19,11 @@ func (d *Device) Start(s *virtio.Session) error {
 		d.untold.Store(false) // it reads the space anyway
 	}
 	d.session, d.restored = s, false
-	if d.tap != nil && d.cable.Load() {
-		if err := d.tap.SetOffload(tapOffloads(d.offloads)); err != nil {
-			return err
-		}
-		if err := d.tap.SetActive(d.pairs); err != nil {
-			return err
-		}
+	err := d.startTap()
+	if err == nil {
+		err = d.startPairs(s)
 	}
-	if err := d.startPairs(s); err != nil {
+	if err != nil {
 		d.halt()
 		return err
 	}
@@ -44,6 +40,23 @@ func (d *Device) Start(s *virtio.Session) error {
 		s.ConfigChanged()
 	}
 	return nil
+}
+
+// startTap makes the tap give what the driver takes. One that was deleted while no
+// driver ran is a cable that is out.
+func (d *Device) startTap() error {
+	if d.tap == nil || !d.cable.Load() {
+		return nil
+	}
+	err := d.tap.SetOffload(tapOffloads(d.offloads))
+	if err == nil {
+		err = d.tap.SetActive(d.pairs)
+	}
+	if err != nil && d.tap.Gone() {
+		d.cableGone(err)
+		return nil
+	}
+	return err
 }
 
 // controlIndex is the control queue's number: behind the pairs that the driver

@@ -3,6 +3,7 @@ package vnet_test
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -357,4 +358,20 @@ func TestOffloadHeader(t *testing.T) {
 	if got := w.recv(); len(got) != 100 {
 		t.Fatalf("%d bytes", len(got))
 	}
+}
+
+// TestTapGoneBeforeStart: a tap that was deleted while no driver ran is a link that
+// is down, as one that goes later, and no device that doesn't start.
+func TestTapGoneBeforeStart(t *testing.T) {
+	said := make(chan error, 4)
+	dev, w := openTap(t, vnet.Config{Report: func(err error) { said <- err }})
+	d := virtiotest.New(t, dev, virtiotest.Options{})
+	d.Link().SetStatus(0)
+	w.ns.Do(func() error { return netnstest.Delete(w.name) })
+	d.Reset()
+	linkBecomes(t, d, 0)
+	if err := <-said; !strings.Contains(err.Error(), "was deleted") {
+		t.Error(err)
+	}
+	d.Queue(1).Do([][]byte{withHeader(frame(100, 1))}, nil)
 }
