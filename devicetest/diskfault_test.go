@@ -1,6 +1,7 @@
 package devicetest
 
 import (
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,7 +158,8 @@ func TestDiskLimits(t *testing.T) {
 }
 
 // TestDiskSurvivesRebootAndPause restarts the guest's kernel, which finds the disk
-// as it left it, and stops the machine in the middle of writes.
+// as it left it, lets the driver go and come back, and stops the machine in the
+// middle of writes.
 func TestDiskSurvivesRebootAndPause(t *testing.T) {
 	for _, v := range []variant{{smallKernel, mayfly.BusMMIO, true, 2}, {smallKernel, mayfly.BusPCI, false, 2}} {
 		t.Run(v.String(), func(t *testing.T) {
@@ -169,6 +171,12 @@ func TestDiskSurvivesRebootAndPause(t *testing.T) {
 			g.begin("reboot")
 			g.ready()
 			g.asks("check", "path=/dev/vda", "seed=1")
+			for range 3 {
+				for _, what := range []string{"unbind", "bind"} {
+					g.asks("write", "path=/sys/bus/virtio/drivers/virtio_blk/"+what, "base64="+base64.StdEncoding.EncodeToString([]byte("virtio0")))
+				}
+				g.asks("check", "path=/dev/vda", "seed=1", "direct")
+			}
 			q := g.begin("fill", "path=/dev/vda", "seed=2", "len=8388608", "direct", "jobs=8")
 			for range 5 {
 				if err := g.vm.Pause(); err != nil {
