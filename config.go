@@ -3,6 +3,7 @@ package mayfly
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/mayfly-vm/mayfly/kernel"
@@ -177,6 +178,8 @@ func (c *Config) check() error {
 		return &ConfigError{"Load", fmt.Sprintf("%d is no way to load: take LoadAuto, LoadMap or LoadCopy", c.Load)}
 	case c.Bus > BusPCI:
 		return &ConfigError{"Bus", fmt.Sprintf("%d is no bus: take BusAuto, BusMMIO or BusPCI", c.Bus)}
+	case slices.ContainsFunc(c.Devices, func(d Device) bool { return d.Device == nil }):
+		return &ConfigError{"Devices", "one of them is nil"}
 	case c.Watchdog > WatchdogExit:
 		return &ConfigError{"Watchdog", fmt.Sprintf("%d is no watchdog: take NoWatchdog, WatchdogRestart or WatchdogExit", c.Watchdog)}
 	case c.OnReboot > RebootExit:

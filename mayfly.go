@@ -291,13 +291,13 @@ func (vm *VM) release() {
 	if vm.port != nil {
 		vm.port.serial.Close() // after a Start that failed
 	}
+	vm.closeDevices() // before the memory that they know
 	if vm.mem != nil {
 		vm.mem.Close()
 	}
 	if vm.host != nil {
 		vm.host.Close()
 	}
-	vm.closeDevices()
 	for i := range vm.initrds {
 		vm.initrds[i].Close()
 	}

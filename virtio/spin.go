@@ -40,13 +40,13 @@ func (s *Spinner) More() bool {
 	return now.Sub(s.since) < s.window
 }
 
-// Woke learns from a sleep.
+// Woke learns from a sleep. It is followed by looking again only if there was work:
+// a driver that rings for nothing keeps nobody busy.
 func (s *Spinner) Woke() {
 	if s.most == 0 {
 		return
 	}
-	now := time.Now()
-	switch idle := now.Sub(s.since); {
+	switch idle := time.Since(s.since); {
 	case idle <= s.most:
 		s.window = min(max(2*s.window, leastSpin), s.most)
 	case idle > 4*s.most:
@@ -54,5 +54,4 @@ func (s *Spinner) Woke() {
 			s.window = 0
 		}
 	}
-	s.since = now
 }
