@@ -68,11 +68,11 @@ func (e *ring) submit() bool {
 	if e.staged == 0 {
 		return false
 	}
-	e.staged = 0
 	if err := e.u.Submit(0); err != nil {
 		// Only a defect of ours or a kernel out of its mind leads here.
 		panic(err)
 	}
+	e.staged = e.u.Pending() // what a host short of memory did not take yet
 	return true
 }
 
@@ -94,10 +94,10 @@ func (e *ring) next() (index uint32, res int32, ok bool) {
 func (e *ring) arm(on bool) { e.u.Quiet(!on) }
 
 func (e *ring) wait() {
-	e.staged = 0
 	if err := e.u.Submit(1); err != nil {
 		panic(err)
 	}
+	e.staged = e.u.Pending()
 }
 
 func (e *ring) close() { e.u.Close() }

@@ -177,9 +177,9 @@ func (w *worker) toPool(r *request) {
 func (w *worker) complete(r *request, n int, err error, ring bool) {
 	transfer := r.kind == typeIn || r.kind == typeOut
 	switch {
-	case ring && transfer && (err == syscall.EINVAL || err == syscall.EAGAIN || err == syscall.EINTR || err == syscall.ECANCELED):
+	case ring && (err == syscall.EINVAL || err == syscall.EAGAIN || err == syscall.EINTR || err == syscall.ECANCELED):
 		// Threads know a way around O_DIRECT's alignment; and the kernel cancels what
-		// a thread of this process left behind when it ended.
+		// a thread of this process left behind when it ended, flushes too.
 		w.toPool(r)
 	case err != nil:
 		w.trouble(r, err)
