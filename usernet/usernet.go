@@ -37,6 +37,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
+	"github.com/mayfly-vm/mayfly/ratelimit"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
 
@@ -205,10 +206,20 @@ func (n *Network) routeOut(host bool) {
 		return mayLeave(id, host) && streams.HandlePacket(id, p)
 	})
 	datagrams := forwarder.UDP(n.stack, nat, &mu, false)
+	limit := ratelimit.New(ratelimit.Config{Ops: &ratelimit.Bucket{Size: udpFlows, Refill: forwarder.UDPConnTrackTimeout}})
 	n.stack.SetTransportProtocolHandler(udp.ProtocolNumber, func(id stack.TransportEndpointID, p *stack.PacketBuffer) bool {
-		return mayLeave(id, host) && datagrams.HandlePacket(id, p)
+		if !mayLeave(id, host) {
+			return false
+		}
+		// Only the first packet between two ports comes here.
+		return !limit.Take(0) || datagrams.HandlePacket(id, p)
 	})
 }
+
+// udpFlows is how many pairs of UDP ports may begin to talk within the time for
+// which the library keeps one, with 128 KiB and a socket of the host; at most twice
+// as many are there at a time. The first packet of others is lost.
+const udpFlows = 2048
 
 // mayLeave tells whether a packet may become one of the host's. To Linux some
 // addresses are the host itself: they are no way past Config.Host.
