@@ -140,7 +140,7 @@ func (b *board) build() (err error) {
 func (b *board) addDevices() error {
 	b.ioapic = ioapic.New(b.vm.plan.pins(), b.machine)
 	b.ioapic.OnRoutes(b.routeLevel)
-	com := b.vm.port.plug(b, b.ioapic.Line(gsiSerial))
+	com := b.vm.port.plug(b, b.ioapic.Line(b.vm.plan.serialGSI))
 	b.power = power.New(power.Config{
 		Line:     b.ioapic.Line(gsiPower),
 		PowerOff: func() { b.end(Outcome{Reason: PowerOff}) },

@@ -65,7 +65,7 @@ func (p *Plan) pciConfig(mmio *bus.Bus) pci.Config {
 
 // pins is how many pins the I/O APIC has: as few as there are interrupts.
 func (p *Plan) pins() int {
-	n := ioapicPins
+	n := p.serialGSI + 1
 	for _, d := range p.Devices {
 		n = max(n, d.GSI+1)
 	}
@@ -82,27 +82,31 @@ func (p *Plan) placeDevices(c *Config) error {
 	if len(specs) > most {
 		return &ConfigError{"Bus", fmt.Sprintf("%d virtio devices: at most %d have a place there", len(specs), most)}
 	}
+	// A guest that doesn't read ACPI believes that COM1 is where it was on an AT.
+	bare := hasWord(p.Cmdline, "acpi=off")
+	p.serialGSI = gsiSerial
+	if bare {
+		p.serialGSI = gsiSerialAT
+	}
 	for i, d := range specs {
 		at := PlannedDevice{Name: d.name, Type: d.kind}
 		if c.Bus == BusPCI {
 			at.Slot = i + 1 // 0 is the host bridge
 		} else {
-			at.Addr, at.GSI = mmioAddr+uint64(i)*mmioStride, gsiVirtio+i
+			at.Addr, at.GSI = mmioAddr+uint64(i)*mmioStride, p.serialGSI+1+i
 		}
 		p.Devices = append(p.Devices, at)
 	}
-	if c.Bus != BusPCI && hasWord(p.Cmdline, "acpi=off") {
+	if bare && c.Bus != BusPCI {
 		p.announce()
 	}
 	return nil
 }
 
 // announce tells a guest that will not look at ACPI where its devices are.
-// By its numbers of interrupts, which are those of the MP table.
 func (p *Plan) announce() {
-	c := p.acpiConfig(1)
 	for _, d := range p.Devices {
-		p.Cmdline += fmt.Sprintf(" virtio_mmio.device=%d@%#x:%d", mmio.Size, d.Addr, c.ISA(uint32(d.GSI)))
+		p.Cmdline += fmt.Sprintf(" virtio_mmio.device=%d@%#x:%d", mmio.Size, d.Addr, d.GSI)
 	}
 }
 

@@ -31,10 +31,10 @@ const (
 // Global system interrupts of the devices, and how many pins the I/O APIC has:
 // a guest reads, masks and rewrites each of them at its start.
 const (
-	gsiPower   = 1 // not 0, which Linux takes for no interrupt
-	gsiSerial  = 3 // nor 2, which its serial driver takes for 9, as on an AT
-	gsiVirtio  = 4 // the first virtio-mmio device's
-	ioapicPins = gsiVirtio
+	gsiPower    = 1 // not 0, which Linux takes for no interrupt
+	gsiSerial   = 3 // nor 2, which its serial driver takes for 9, as on an AT
+	gsiSerialAT = 4 // where ATs had it
+	// From the next on: virtio-mmio devices.
 )
 
 // Ports of the devices.
@@ -56,11 +56,12 @@ type Plan struct {
 
 	Devices []PlannedDevice
 
-	bus    Bus
-	ram    []memory.Range
-	eager  uint64 // how much low RAM the guest needs from its first instruction on
-	layout loader.Layout
-	toCopy uint64 // bytes
+	bus       Bus
+	serialGSI int // that of COM1
+	ram       []memory.Range
+	eager     uint64 // how much low RAM the guest needs from its first instruction on
+	layout    loader.Layout
+	toCopy    uint64 // bytes
 }
 
 func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error) {
@@ -154,7 +155,7 @@ func (p *Plan) mapMemory() (err error) {
 func (p *Plan) acpiConfig(cpus int) acpi.Config {
 	c := acpi.Config{
 		IOAPIC: acpi.IOAPIC{Addr: ioapicAddr, Pins: p.pins()},
-		COM1:   acpi.Serial{Port: portSerial, GSI: gsiSerial},
+		COM1:   acpi.Serial{Port: portSerial, GSI: uint32(p.serialGSI)},
 		Power:  acpi.Power{Port: portPower, GSI: gsiPower},
 	}
 	if p.bus == BusPCI {

@@ -105,20 +105,6 @@ func (c *Config) override() (irq int, gsi uint32, moved bool) {
 	return comIRQ, c.COM1.GSI, c.COM1.Port != 0 && c.COM1.GSI != comIRQ
 }
 
-// ISA is the global system interrupt of an ISA interrupt, and the other way round:
-// COM1's has changed places with the one whose pin it has, all others are the same.
-// A guest without ACPI knows interrupts by their ISA numbers.
-func (c *Config) ISA(n uint32) uint32 {
-	irq, gsi, moved := c.override()
-	switch {
-	case moved && n == uint32(irq):
-		return gsi
-	case moved && n == gsi:
-		return uint32(irq)
-	}
-	return n
-}
-
 // check reports what can't be described. Errors match ErrConfig.
 func (c *Config) check() error {
 	bad := func(format string, args ...any) error {

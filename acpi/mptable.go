@@ -38,7 +38,8 @@ const (
 // MPTable returns the floating pointer of the MP specification 1.4 for address
 // base, a multiple of 16, with the configuration table behind it. It describes
 // processors, one ISA bus, and ISA interrupts 0 to 15 and those of virtio devices on
-// the I/O APIC's pins: those of the same number, but for COM1's (Config.ISA).
+// the I/O APIC's pins of the same number. (Linux without legacy PIC goes by the
+// pins' numbers alone.)
 //
 // Guests look for the pointer in the last KiB below 640 KiB and from 0xF0000 to
 // 0xFFFFF. A table that begins below 640 KiB must end there, which leaves room
@@ -109,18 +110,23 @@ func mpConfig(c *Config) []byte {
 	const isa = 0
 	add([]byte{mpBus, isa, 'I', 'S', 'A', ' ', ' ', ' '})
 	add(le.AppendUint32([]byte{mpIOAPIC, c.IOAPIC.ID, mpIOAPICVersion, mpIOAPICEnabled}, c.IOAPIC.Addr))
-	irqs := make([]uint32, isaIRQs)
+	irqs := make([]int, isaIRQs)
 	for i := range irqs {
-		irqs[i] = uint32(i)
+		irqs[i] = i
 	}
 	for _, v := range c.Virtio { // no ISA bus had more, and Linux knows no such bound
 		if v.GSI >= isaIRQs {
-			irqs = append(irqs, v.GSI)
+			irqs = append(irqs, int(v.GSI))
 		}
 	}
 	for _, irq := range irqs {
-		pin := c.ISA(irq)
-		if int(pin) >= c.IOAPIC.Pins {
+		pin := irq
+		if from, to, moved := c.override(); moved && irq == from {
+			pin = int(to)
+		} else if moved && irq == int(to) {
+			continue
+		}
+		if pin >= c.IOAPIC.Pins {
 			continue
 		}
 		// Flags of 0: as the bus has it, for ISA edge-triggered and active high.
