@@ -89,11 +89,11 @@ func (w *worker) drain() {
 // work takes what the driver has made available and what the engines have done.
 func (w *worker) work() bool {
 	busy := w.reap()
-	held := false
+	held, full := false, false
 	for range batch {
 		r := w.take()
 		if r == nil {
-			held = true
+			full = true
 			break
 		}
 		if !w.queue.Pop(&r.chain) {
@@ -111,9 +111,9 @@ func (w *worker) work() bool {
 	w.queue.Flush()
 	w.d.stats.add(&w.tally)
 	switch {
-	case held:
+	case held, full && len(w.free) == 0:
 		return w.hold()
-	case busy:
+	case busy, full: // what filled it may be done by now: then nothing would ring
 		if w.armed {
 			w.look.Woke()
 			w.arm(false)
