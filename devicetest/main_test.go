@@ -61,7 +61,7 @@ var hostModules = []string{"tun", "vhost_net", "vhost_vsock", "loop", "bridge", 
 func prepare(ctx context.Context) (lab.Job, error) {
 	j := lab.Job{
 		Files: map[string]string{}, Disks: map[string]string{}, Modules: hostModules,
-		Timeout: 20 * time.Minute, Memory: 6 << 10,
+		Timeout: 20 * time.Minute,
 	}
 	cache, err := kernels.CacheDir()
 	if err != nil {

@@ -59,7 +59,7 @@ func TestNet(t *testing.T) {
 				}
 				g.asks("ping", "addr="+host, "size="+strconv.Itoa(ping))
 				pingGuest(t, at, ping, 3)
-				bothWays(t, g, host, at, 8*mib)
+				bothWays(t, g, host, at, 4*mib)
 				if got := g.asks("netinfo", "if="+card); got["rx_errors"] != "0" || got["tx_errors"] != "0" {
 					t.Errorf("%s: errors: %s", card, quoted(got))
 				}
