@@ -10,8 +10,8 @@ import (
 
 var errShort = errors.New("the image ends before the disk does: was it truncated?")
 
-// begin serves a request as far as that goes without waiting. False: the limits
-// don't let it through yet, and it is back in its ring.
+// begin serves a request as far as that goes without waiting. False: the limits,
+// or others under way, don't let it through yet, and it is back in its ring.
 func (w *worker) begin(r *request) bool {
 	if err := r.parse(); err != nil {
 		w.queue.Fail(err)
@@ -22,6 +22,12 @@ func (w *worker) begin(r *request) bool {
 	bytes := 0
 	if r.kind == typeIn || r.kind == typeOut {
 		bytes = r.left
+	}
+	if bytes > long && w.flight > 0 {
+		w.queue.Unpop(&r.chain)
+		w.give(r)
+		w.behind = true
+		return false
 	}
 	if r.kind != typeGetID && !w.d.limiter.Take(uint64(bytes)) {
 		w.queue.Unpop(&r.chain)

@@ -3,6 +3,7 @@ package blk
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -13,6 +14,12 @@ import (
 // batch is the most requests that are taken before the driver is told of those
 // that are done.
 const batch = 64
+
+// long is how many bytes of a transfer are more than any driver asks for at once:
+// Linux has 4 MiB at most. Such a request is begun when no other is under way. A
+// guest may point thousands of buffers to one place, and a ring full of requests
+// of 4 GiB each would keep a reset waiting for minutes.
+const long = 4 << 20
 
 // worker serves one queue. All but ring bell belongs to the queue's goroutine.
 type worker struct {
@@ -37,6 +44,9 @@ type worker struct {
 	armed  bool // completions ring the bell
 	look   virtio.Spinner
 	mute   bool // guest memory is not to be touched any more
+	behind bool // the next request is long, and waits for those under way
+
+	halting atomic.Bool // nothing more is to be begun
 
 	pace  pace
 	alarm alarm
@@ -56,6 +66,7 @@ func (w *worker) serve() { w.serving = w.session.Serve(w.queue, w.work) }
 
 // stop ends the goroutine and finishes what is under way.
 func (w *worker) stop() {
+	w.halting.Store(true)
 	w.serving.Stop()
 	w.alarm.close()
 	w.session.Guard(w.drain)
@@ -89,8 +100,12 @@ func (w *worker) drain() {
 // work takes what the driver has made available and what the engines have done.
 func (w *worker) work() bool {
 	busy := w.reap()
+	w.behind = false
 	held, full := false, false
 	for range batch {
+		if w.halting.Load() {
+			break
+		}
 		r := w.take()
 		if r == nil {
 			full = true
@@ -111,6 +126,8 @@ func (w *worker) work() bool {
 	w.queue.Flush()
 	w.d.stats.add(&w.tally)
 	switch {
+	case w.behind && w.flight == 0:
+		return true
 	case held, full && len(w.free) == 0:
 		return w.hold()
 	case busy, full: // what filled it may be done by now: then nothing would ring
