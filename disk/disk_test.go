@@ -282,3 +282,23 @@ func FuzzFormat(f *testing.F) {
 		img.Close()
 	})
 }
+
+// TestRawNamedQCOW2: what a name promises and a guest could write later is not
+// taken for raw.
+func TestRawNamedQCOW2(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "root.qcow2")
+	if err := os.WriteFile(path, make([]byte, 4096), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if img, err := disk.Open(disk.Options{Path: path}); err == nil || !strings.Contains(err.Error(), "format=raw") {
+		if err == nil {
+			img.Close()
+		}
+		t.Errorf("got %v", err)
+	}
+	img, err := disk.Open(disk.Options{Path: path, Format: disk.Raw})
+	if err != nil {
+		t.Fatal(err)
+	}
+	img.Close()
+}

@@ -42,10 +42,16 @@ func (f *File) Format(want Format, path string) (Format, error) {
 	case want == QCOW2:
 		return QCOW2, nil
 	}
-	if qcow {
-		if ext := strings.ToLower(filepath.Ext(path)); ext == ".qcow2" || ext == ".qcow" {
-			return QCOW2, nil
-		}
+	ext := strings.ToLower(filepath.Ext(path))
+	named := ext == ".qcow2" || ext == ".qcow"
+	switch {
+	case qcow && named:
+		return QCOW2, nil
+	case named:
+		// Taken for raw, its guest could make a qcow2 image of it, with any file of the
+		// host behind it, for the next start.
+		return "", fmt.Errorf("is named like a qcow2 image and begins with %q; say format=raw if it is a raw image", start[:min(4, n)])
+	case qcow:
 		return "", fmt.Errorf("begins like a qcow2 image; say format=qcow2 if it is one, or format=raw if a guest wrote that")
 	}
 	for _, x := range foreign {
