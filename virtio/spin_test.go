@@ -5,37 +5,49 @@ import (
 	"time"
 )
 
-// Long sleeps end the looking, short ones bring it back.
+// Looking in vain ends the looking, but for a try now and then; one that finds
+// work brings it back.
 func TestSpinnerLearns(t *testing.T) {
 	s := NewSpinner(time.Hour)
-	s.Worked()
-	for range 2 {
-		if !s.More() {
-			t.Fatal("a new one does not look")
+	looks := func(found bool) (looked bool) {
+		looked = s.More()
+		if !found {
+			s.since = s.since.Add(-2 * time.Hour)
+			for range 3 {
+				if s.More() {
+					t.Fatal("looks for longer than its time")
+				}
+			}
+		}
+		s.Worked()
+		return looked
+	}
+	if !looks(true) || s.window != time.Hour {
+		t.Fatalf("looks for %v after it found work", s.window)
+	}
+	for range 64 {
+		looks(false)
+	}
+	if s.window != 0 {
+		t.Fatalf("looks for %v after it never found work", s.window)
+	}
+	tries := 0
+	for range 10 * spinAgain {
+		if looks(false) {
+			tries++
 		}
 	}
-	for range 40 {
-		s.Worked()
-		s.More()
-		s.since = s.since.Add(-5 * time.Hour)
-		s.Woke()
+	if tries != 10 {
+		t.Fatalf("%d tries, want one in %d sleeps", tries, spinAgain)
 	}
-	s.Worked()
-	if s.window != 0 || s.More() {
-		t.Fatalf("looks for %v after sleeps that were all long", s.window)
-	}
-	for range 60 {
-		s.Worked()
-		s.More()
-		s.Woke()
+	for range 10 * spinAgain {
+		looks(true)
 	}
 	if s.window != s.most {
-		t.Fatalf("looks for %v after sleeps that were all short", s.window)
+		t.Fatalf("looks for %v after it found work again and again", s.window)
 	}
-	off := NewSpinner(0)
-	for range 2 {
-		if off.More() {
-			t.Fatal("looks where it shall not")
-		}
+	s = NewSpinner(0)
+	if looks(true) {
+		t.Fatal("looks where it shall not")
 	}
 }

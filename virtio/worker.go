@@ -60,7 +60,6 @@ func (w *Worker) run() {
 			return
 		}
 		q.stats.Wakeups.Add(1)
-		w.spin.Woke()
 		q.DisableNotify()
 	}
 }

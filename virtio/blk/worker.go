@@ -131,10 +131,7 @@ func (w *worker) work() bool {
 	case held, full && len(w.free) == 0:
 		return w.hold()
 	case busy, full: // what filled it may be done by now: then nothing would ring
-		if w.armed {
-			w.look.Woke()
-			w.arm(false)
-		}
+		w.arm(false)
 		w.look.Worked()
 		return true
 	case w.flight == 0 || w.armed:
