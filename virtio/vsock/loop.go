@@ -34,6 +34,7 @@ type loop struct {
 	halt    atomic.Bool
 	tick    atomic.Bool
 	timer   *time.Timer
+	ticking bool       // it runs, or tick is set
 	timerMu sync.Mutex // the timer rings wake only before close
 	closed  bool
 
@@ -181,9 +182,6 @@ func (l *loop) sleep() bool {
 		more = true
 	}
 	if !more && !l.halt.Load() {
-		if l.timed > 0 || l.full {
-			l.timer.Reset(tickTime)
-		}
 		if err := l.poll.Read(l.wait); errors.Is(err, os.ErrClosed) {
 			return false
 		}
@@ -204,6 +202,7 @@ func (l *loop) work() bool {
 	}
 	l.found = 0
 	if l.tick.Swap(false) {
+		l.ticking = false
 		l.expire()
 	}
 	if l.acceptable {
@@ -214,6 +213,10 @@ func (l *loop) work() bool {
 	}
 	if l.receive() {
 		did = true
+	}
+	if !l.ticking && (l.timed > 0 || l.full) { // here, since a busy guest lets nobody sleep
+		l.ticking = true
+		l.timer.Reset(tickTime)
 	}
 	return did
 }

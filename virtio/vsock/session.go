@@ -53,6 +53,7 @@ func (l *loop) stop() {
 	<-l.done
 	l.done = nil
 	l.timer.Stop()
+	l.ticking = false
 	l.unwatch()
 	for ; l.nspare > 0; l.nspare-- {
 		l.rx.Unpop(&l.spares[(l.spare+l.nspare-1)%spareChains])
