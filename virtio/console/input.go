@@ -94,7 +94,10 @@ func (in *Input) fill(q *virtio.Queue, c *virtio.Chain) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	did := false
-	for in.opened && in.ring.n > 0 && q.Pop(c) {
+	for range portQueue { // a driver whose buffers have no bytes must not keep the lock
+		if !in.opened || in.ring.n == 0 || !q.Pop(c) {
+			break
+		}
 		n := 0
 		for in.ring.n > 0 {
 			m := c.In.CopyIn(in.ring.piece(), n)
