@@ -93,12 +93,31 @@ func newPipes(t testing.TB) (p pipes) {
 // exchange moves n bytes each way, at the same time.
 func (p pipes) exchange(t testing.TB, g *guest, path string, n int) {
 	t.Helper()
+	overConn(t, g, path, struct {
+		io.Reader
+		io.Writer
+	}{p.arrived, p.keys}, n)
+}
+
+// overConn moves n bytes each way between a port of the guest and its other end, at
+// the same time.
+func overConn(t testing.TB, g *guest, path string, end io.ReadWriter, n int) {
+	t.Helper()
 	q := g.begin("dial", "net=file", "addr="+path, "mode=both", "seed=30", fmt.Sprintf("len=%d", n))
-	go io.Copy(p.keys, bytes.NewReader(ask.Pattern(31, 0, n)))
-	p.arrived.SetReadDeadline(time.Now().Add(patience))
+	go io.Copy(end, bytes.NewReader(ask.Pattern(31, 0, n)))
 	got := make([]byte, n)
-	if m, err := io.ReadFull(p.arrived, got); err != nil {
-		t.Errorf("%s: %d of %d bytes came: %v. %s", path, m, n, err, g.ear)
+	read := make(chan error, 1)
+	go func() {
+		_, err := io.ReadFull(end, got)
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		if err != nil {
+			t.Errorf("%s: %v. %s", path, err, g.ear)
+		}
+	case <-time.After(patience):
+		t.Fatalf("%s: less than %d bytes came. %s", path, n, g.ear)
 	}
 	if at := ask.Mismatch(got, 30, 0); at >= 0 {
 		t.Errorf("%s: byte %d is not what the guest sent", path, at)
