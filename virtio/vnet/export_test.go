@@ -4,3 +4,6 @@ import "time"
 
 // SetSpin sets how long queues are looked at before they sleep, before a Start.
 func (d *Device) SetSpin(t time.Duration) { d.spin = t }
+
+// CableUp is cableUp: what the far end's coming and going does.
+func (d *Device) CableUp(up bool) bool { return d.cableUp(up) }

@@ -20,9 +20,13 @@ func (d *Device) linkUp() bool { return d.cable.Load() && !d.pulled.Load() }
 // Link tells whether the guest sees a link.
 func (d *Device) Link() bool { return d.space.status()&statusLinkUp != 0 }
 
-// linkChanged tells the driver if anything changed.
+// linkChanged tells the driver if anything changed. Two who call it at once show
+// what the later of them found.
 func (d *Device) linkChanged() {
-	if !d.space.setStatus(statusLinkUp, d.linkUp()) {
+	d.linkMu.Lock()
+	changed := d.space.setStatus(statusLinkUp, d.linkUp())
+	d.linkMu.Unlock()
+	if !changed {
 		return
 	}
 	d.stats.linkChanges.Add(1)

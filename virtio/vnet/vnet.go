@@ -48,6 +48,7 @@ type Device struct {
 
 	cable  atomic.Bool // the far end is there
 	pulled atomic.Bool
+	linkMu sync.Mutex                     // of linkChanged
 	notify atomic.Pointer[virtio.Session] // whom to tell of changes
 	untold atomic.Bool                    // there was one, and nobody to tell
 
