@@ -86,7 +86,8 @@ func (o *runOptions) live() int {
 	if len(vm.Plan().Devices) > 0 {
 		// Each processor in the guest holds one of Go's; with no other left, a device
 		// that has work would wait for the scheduler's watchman, up to 10 ms.
-		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), max(o.cfg.CPUs, 1)+2))
+		// No more than one: Go would wake threads to look for work that others have done.
+		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), max(o.cfg.CPUs, 1)+1))
 	}
 	if port := o.terminalPort(); port >= 0 && tty {
 		sizes := followSize(vm, port)
