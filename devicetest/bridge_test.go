@@ -27,7 +27,7 @@ func newBridge(t testing.TB, name string) {
 		t.Fatal(err)
 	}
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCBRADDBR, uintptr(unsafe.Pointer(p))); errno != 0 {
-		t.Fatalf("bridge %s: %v (the tests run as root)", name, errno)
+		t.Fatalf("bridge %s: %v", name, errno)
 	}
 	t.Cleanup(func() {
 		if _, err := net.InterfaceByName(name); err == nil {

@@ -74,7 +74,7 @@ func tmpfs(t testing.TB, size string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Fatalf("mount: %v (the tests run as root in the nest)", err)
+		t.Fatalf("mount: %v", err)
 	}
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 	return dir
@@ -82,9 +82,6 @@ func tmpfs(t testing.TB, size string) string {
 
 // TestDiskGone takes a block device away from the host: its driver lets go of it.
 func TestDiskGone(t *testing.T) {
-	if insideNative() {
-		t.Skip("needs the nest: takes a disk away")
-	}
 	_, d := diskOf(t, blk.Config{Path: goneDisk})
 	g := boot(t, small, mayfly.Config{Devices: []mayfly.Device{d}})
 	g.asks("fill", "path=/dev/vda", "direct", "seed=3")

@@ -1,6 +1,7 @@
 // Package devicetest lets Linux's own drivers use Mayfly's devices, and breaks what
-// stands behind them. Its tests run in the lab (package lab), on a KVM that can run
-// Linux, one after the other in one nest.
+// stands behind them. Its tests run in the lab's nest (package lab), one after the
+// other, also where this machine's own KVM would do: they make and delete interfaces,
+// mount file systems and take disks away.
 //
 //	go test ./devicetest                     # all
 //	go test ./devicetest -run TestDisk -v

@@ -11,7 +11,6 @@ import (
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/devinit/ask"
 	"github.com/mayfly-vm/mayfly/internal/screen"
-	"github.com/mayfly-vm/mayfly/lab"
 )
 
 // patience is how long a guest may take to do what is waited for; a second is
@@ -63,11 +62,9 @@ var small = variants[0]
 
 // cmdline is the command line of a guest: the kernel's messages stay in its log.
 func cmdline(bus mayfly.Bus, words ...string) string {
-	all := append([]string{mayfly.DefaultCmdline(bus), "quiet"}, words...)
-	if lab.Inside() == "nest" {
-		// See linuxtest: QEMU's SVM may lose the interrupt that wakes an idle processor.
-		all = append(all, "nohz=off")
-	}
+	// nohz=off: QEMU's SVM may lose the interrupt that wakes an idle processor; see
+	// linuxtest.
+	all := append([]string{mayfly.DefaultCmdline(bus), "quiet", "nohz=off"}, words...)
 	return strings.Join(all, " ")
 }
 

@@ -41,7 +41,7 @@ func ifconfig(t testing.TB, name, prefix string) {
 			q.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
 		}
 		if err := unix.IoctlIfreq(fd, r.request, q); err != nil {
-			t.Fatalf("%s %s: %v (the tests run as root)", name, prefix, err)
+			t.Fatalf("%s %s: %v", name, prefix, err)
 		}
 	}
 }

@@ -40,11 +40,11 @@ const (
 	debianInitrd = "debian/initrd"  // devinit and the modules
 	programBin   = "mayfly"
 	userProgram  = "mayfly-usernet"
-	diskImage    = "debian.img" // a whole Debian; a block device in the nest
+	diskImage    = "debian.img" // a whole Debian; a block device
 	diskKernel   = "image/vmlinuz"
 	diskInitrd   = "image/initrd"
-	rootImage    = "root.img" // devinit alone, ext4; a block device in the nest
-	goneDisk     = "gone.img" // a block device in the nest, empty
+	rootImage    = "root.img" // devinit alone, ext4; a block device
+	goneDisk     = "gone.img" // a block device, empty
 	fsck         = "e2fsck"
 )
 
@@ -60,6 +60,7 @@ var hostModules = []string{"tun", "vhost_net", "vhost_vsock", "loop", "bridge", 
 // prepare brings kernels, images and programs together, outside of the lab.
 func prepare(ctx context.Context) (lab.Job, error) {
 	j := lab.Job{
+		Nest:  true, // for the sake of this machine's interfaces, mounts and disks
 		Files: map[string]string{}, Disks: map[string]string{}, Modules: hostModules,
 		Timeout: 20 * time.Minute,
 	}

@@ -7,11 +7,8 @@ import (
 	"testing"
 
 	"github.com/mayfly-vm/mayfly"
-	"github.com/mayfly-vm/mayfly/lab"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 )
-
-func insideNative() bool { return lab.Inside() == "native" }
 
 // clean wants a file system without a fault.
 func clean(t testing.TB, image string) {
