@@ -22,7 +22,12 @@
 // What the emulation gets wrong, with QEMU 7.2: a guest's XSETBV does not reach
 // KVM, so every L2 Linux warns of an "XSAVE consistency problem" and goes on
 // without XSAVE, whichever monitor started it. With two processors the nest
-// hangs now and then, so it has one; L2 guests may have more.
+// hangs now and then, so it has one; L2 guests may have more. An interrupt may be
+// lost; the line to the lab carries a byte five times a second, whose interrupt wakes
+// a processor that sleeps for ever without.
+//
+// What is too large for the nest's memory comes as a disk ([Job.Disks]); lab/images
+// makes a whole Debian.
 //
 // A Go test package goes into the lab as a whole with [Main].
 //
