@@ -75,7 +75,8 @@ type Config struct {
 	// Socket is the path of the Unix socket of Passt or Stream; with User, that of a
 	// mayfly-usernet that runs already.
 	Socket string
-	// MAC is the guest's Ethernet address; empty: made of Name.
+	// MAC is the guest's Ethernet address; empty: made of Name, and of the tap's and
+	// the host's where there is one.
 	MAC string
 	// MTU in bytes; 0 leaves a tap's own, and is 1500 elsewhere.
 	MTU int

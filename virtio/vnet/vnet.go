@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mayfly-vm/mayfly/ratelimit"
 	"github.com/mayfly-vm/mayfly/tap"
 	"github.com/mayfly-vm/mayfly/vhost"
@@ -161,7 +163,12 @@ func (d *Device) address() MAC {
 		mac, _ := ParseMAC(d.config.MAC) // Check has read it
 		return mac
 	}
-	return GenerateMAC(d.config.Name + "\x00" + d.tapName())
+	seed := d.config.Name + "\x00" + d.tapName()
+	var host unix.Utsname
+	if d.tap != nil && unix.Uname(&host) == nil {
+		seed += "\x00" + unix.ByteSliceToString(host.Nodename[:]) // two hosts may share the tap's network
+	}
+	return GenerateMAC(seed)
 }
 
 const defaultMTU = 1500
