@@ -31,7 +31,7 @@ var verbs map[string]func(context.Context, args) (values, error)
 
 func init() {
 	verbs = map[string]func(context.Context, args) (values, error){
-		"devices": devices, "cat": cat, "write": write, "log": kernelLog, "exists": exists, "glob": glob,
+		"devices": devices, "cat": cat, "write": write, "log": kernelLog, "exists": exists, "glob": glob, "scribble": scribble,
 		"poweroff": powerOff, "reboot": reboot, "panic": panicNow, "sleep": sleep,
 		"fill": fill, "check": check, "disk": disk, "resized": resized, "discard": discard, "zero": zero, "records": records,
 		"mount": mount, "unmount": unmount, "sync": syncAll,
