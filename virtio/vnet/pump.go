@@ -29,11 +29,12 @@ type pump struct {
 	stopped atomic.Bool
 	done    chan struct{}
 	wake    atomic.Pointer[os.File] // the cable that it may wait for; nil: none
-	idle    time.Time               // since when there is nothing to do; zero: there is
-	streak  int                     // frames since the last sleep
+	look    virtio.Spinner
 }
 
-func (p *pump) init(d *Device, s *virtio.Session, q *virtio.Queue) { p.d, p.session, p.q = d, s, q }
+func (p *pump) init(d *Device, s *virtio.Session, q *virtio.Queue) {
+	p.d, p.session, p.q, p.look = d, s, q, virtio.NewSpinner(d.spin)
+}
 
 func (p *pump) start(run func()) {
 	p.done = make(chan struct{})
@@ -59,34 +60,21 @@ func (p *pump) waitsFor(f *os.File) { p.wake.Store(f) }
 
 func (p *pump) join() { <-p.done }
 
-// spin tells whether to look once more before sleeping: only in a stream of
-// frames. A lone one is a question whose answer comes when somebody else has got
-// the processor.
+// spin tells whether to look once more before sleeping.
 func (p *pump) spin() bool {
-	limit := p.d.spin
-	if limit == 0 || p.streak < streaming || p.stopped.Load() {
+	if p.stopped.Load() {
 		return false
 	}
 	runtime.Gosched() // a processor that came back from its guest may wait for this thread
-	now := time.Now()
-	if p.idle.IsZero() {
-		p.idle = now
-		return true
-	}
-	return now.Sub(p.idle) < limit
+	return p.look.More()
 }
-
-// streaming is the number of frames since the last sleep that make a stream.
-const streaming = 8
 
 // busy says that n frames were moved.
 func (p *pump) busy(n int) {
-	p.streak += n
-	p.idle = time.Time{}
+	if n > 0 {
+		p.look.Worked()
+	}
 }
-
-// slept begins anew.
-func (p *pump) slept() { p.streak, p.idle = 0, time.Time{} }
 
 // sleep waits until the driver has rung; it may return early.
 func (p *pump) sleep() {
@@ -97,7 +85,6 @@ func (p *pump) sleep() {
 		}
 	}
 	p.q.DisableNotify()
-	p.slept()
 }
 
 // nap is sleep for no longer than t, whatever is in the ring.
@@ -106,7 +93,6 @@ func (p *pump) nap(t time.Duration) {
 	if !p.stopped.Load() {
 		_ = p.q.Bell().WaitFor(max(t, 50*time.Microsecond))
 	}
-	p.slept()
 }
 
 // rest waits for the bell alone.

@@ -29,12 +29,9 @@ import (
 // controlSize is the size of the control queue.
 const controlSize = 64
 
-// spin is how long a queue with a stream of frames is looked at for more before
-// its driver is asked to ring, which costs the guest an exit. It is short: a driver
-// that is busy gives the next frame within a few microseconds, and longer looks
-// take the processor from whoever has it. On two busy processors a frame to the
-// host and its answer took 8 us without any, 120 us with virtio.Spin.
-const spin = 10 * time.Microsecond
+// spin is how long at most a queue is looked at for more before its driver is asked
+// to ring, which costs the guest an exit.
+const spin = 30 * time.Microsecond
 
 // Device is a network card. It implements virtio.Device.
 type Device struct {

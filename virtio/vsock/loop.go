@@ -151,25 +151,16 @@ func (l *loop) close() error {
 func (l *loop) run() {
 	l.tx.DisableNotify()
 	l.rx.DisableNotify()
-	spin := virtio.Spin
+	spin := virtio.NewSpinner(virtio.Spin)
 	if runtime.NumCPU() == 1 {
-		spin = 0
+		spin = virtio.NewSpinner(0)
 	}
-	var idle time.Time
 	for !l.halt.Load() {
-		if l.work() {
-			idle = time.Time{}
-			continue
-		}
-		if spin > 0 {
-			if now := time.Now(); idle.IsZero() {
-				idle = now
-				continue
-			} else if now.Sub(idle) < spin {
-				continue
-			}
-		}
-		if !l.sleep() {
+		switch {
+		case l.work():
+			spin.Worked()
+		case spin.More():
+		case !l.sleep():
 			return
 		}
 	}
