@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -81,7 +83,13 @@ func runNest(ctx context.Context, j Job, p Place) (Result, error) {
 
 	out := newOutput(j.Stdout, j.Stderr)
 	// What the processor was at belongs to a message about its silence.
+	// Asking for it ends the emulator, which must not look like the cause.
+	var gaveUp atomic.Pointer[error]
+	var asking sync.WaitGroup
 	giveUp := func(err error) {
+		asking.Add(1)
+		defer asking.Done()
+		gaveUp.Store(&err)
 		console.stderr().Write(registers(monitor))
 		cancel(err)
 	}
@@ -90,6 +98,10 @@ func runNest(ctx context.Context, j Job, p Place) (Result, error) {
 	end, err := s.talk(listener)
 	s.stop()
 	cause := context.Cause(ctx)
+	if e := gaveUp.Load(); e != nil && cause == nil && err != nil {
+		asking.Wait()
+		cause = *e
+	}
 	if err == nil || cause != nil {
 		cmd.Process.Kill()
 	} else {
