@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
@@ -59,29 +60,38 @@ func main() {
 		}
 		return
 	}
+	starts := startsOf(paths, kernels, strings.Split(*loads, ","))
 	for range *runs {
-		for _, k := range kernels {
-			for _, m := range monitor.All(paths) {
-				vm := monitor.Machine{Kernel: k, Initrd: "initrd", Cmdline: *cmdline, MiB: 256, CPUs: 1}
-				for _, l := range loadsOf(m, *loads) {
-					vm.Load = l
-					r := start(m, vm, *crowd)
-					if r.Monitor = m.Name; l != "" {
-						r.Monitor += " --load=" + l
-					}
-					r.Kernel = k
-					out.Encode(r)
-				}
-			}
+		for _, i := range rand.Perm(len(starts)) { // no one always comes after the same other
+			s := starts[i]
+			s.vm.Initrd, s.vm.Cmdline, s.vm.MiB, s.vm.CPUs = "initrd", *cmdline, 256, 1
+			r := start(s.m, s.vm, *crowd)
+			r.Monitor, r.Kernel = s.name, s.vm.Kernel
+			out.Encode(r)
 		}
 	}
 }
 
-func loadsOf(m monitor.Monitor, loads string) []string {
-	if m.Name != "mayfly" {
-		return []string{""}
+// contender is a monitor with what it is asked to start.
+type contender struct {
+	name string
+	m    monitor.Monitor
+	vm   monitor.Machine
+}
+
+func startsOf(paths map[string]string, kernels, loads []string) (list []contender) {
+	for _, k := range kernels {
+		for _, m := range monitor.All(paths) {
+			if m.Name != "mayfly" {
+				list = append(list, contender{m.Name, m, monitor.Machine{Kernel: k}})
+				continue
+			}
+			for _, l := range loads {
+				list = append(list, contender{m.Name + " --load=" + l, m, monitor.Machine{Kernel: k, Load: l}})
+			}
+		}
 	}
-	return strings.Split(loads, ",")
+	return list
 }
 
 func start(m monitor.Monitor, vm monitor.Machine, crowd int) (r Result) {
