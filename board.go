@@ -140,9 +140,9 @@ func (b *board) build() (err error) {
 func (b *board) addDevices() error {
 	b.ioapic = ioapic.New(b.vm.plan.pins(), b.machine)
 	b.ioapic.OnRoutes(b.routeLevel)
-	com := b.vm.port.plug(b, b.ioapic.Line(b.vm.plan.serialGSI))
+	com := b.vm.port.plug(b, b.ioapic.Line(b.vm.plan.pin(gsiSerial)))
 	b.power = power.New(power.Config{
-		Line:     b.ioapic.Line(gsiPower),
+		Line:     b.ioapic.Line(b.vm.plan.pin(gsiPower)),
 		PowerOff: func() { b.end(Outcome{Reason: PowerOff}) },
 		Reset:    b.reset,
 		Mark:     b.vm.cfg.Timeline.GuestCode,

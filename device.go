@@ -63,13 +63,16 @@ func (p *Plan) pciConfig(mmio *bus.Bus) pci.Config {
 	return c
 }
 
-// pins is how many pins the I/O APIC has: as few as there are interrupts.
+// pin is the pin of the I/O APIC for an interrupt.
+func (p *Plan) pin(gsi int) int { return gsi - p.firstGSI }
+
+// pins is how many there are: as few as possible.
 func (p *Plan) pins() int {
-	n := p.serialGSI + 1
+	last := gsiSerial
 	for _, d := range p.Devices {
-		n = max(n, d.GSI+1)
+		last = max(last, d.GSI)
 	}
-	return n
+	return p.pin(last) + 1
 }
 
 // placeDevices gives each device its place on the bus.
@@ -82,18 +85,17 @@ func (p *Plan) placeDevices(c *Config) error {
 	if len(specs) > most {
 		return &ConfigError{"Bus", fmt.Sprintf("%d virtio devices: at most %d have a place there", len(specs), most)}
 	}
-	// A guest that doesn't read ACPI believes that COM1 is where it was on an AT.
+	// A Linux that doesn't read ACPI takes the pins' numbers for the interrupts'.
 	bare := hasWord(p.Cmdline, "acpi=off")
-	p.serialGSI = gsiSerial
-	if bare {
-		p.serialGSI = gsiSerialAT
+	if !bare {
+		p.firstGSI = gsiPower
 	}
 	for i, d := range specs {
 		at := PlannedDevice{Name: d.name, Type: d.kind}
 		if c.Bus == BusPCI {
 			at.Slot = i + 1 // 0 is the host bridge
 		} else {
-			at.Addr, at.GSI = mmioAddr+uint64(i)*mmioStride, p.serialGSI+1+i
+			at.Addr, at.GSI = mmioAddr+uint64(i)*mmioStride, gsiVirtio+i
 		}
 		p.Devices = append(p.Devices, at)
 	}

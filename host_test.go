@@ -195,7 +195,7 @@ func TestDevicesDoNotKnowTheirProcessor(t *testing.T) {
 	h := &script{exits: [][]cpu.Exit{{
 		out(portSerial, []byte("hello")...), // one string instruction
 		// COM1's pin to vector 0x31 of the processor with id 0, then an interrupt.
-		write32(ioapicAddr, 0x10+2*gsiSerial), write32(high, 0x31),
+		write32(ioapicAddr, 0x10+2*(gsiSerial-gsiPower)), write32(high, 0x31),
 		out(portSerial+1, 2),
 		in(portSerial + 2), // IIR: the transmitter is empty
 		in(0x1234),         // nobody

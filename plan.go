@@ -28,13 +28,12 @@ const (
 	ioapicSize     = 0x1000
 )
 
-// Global system interrupts of the devices, and how many pins the I/O APIC has:
-// a guest reads, masks and rewrites each of them at its start.
+// Global system interrupts of the devices. The I/O APIC has pins for these and no
+// others: a guest reads, masks and rewrites each pin at its start.
 const (
-	gsiPower    = 1 // not 0, which Linux takes for no interrupt
-	gsiSerial   = 3 // nor 2, which its serial driver takes for 9, as on an AT
-	gsiSerialAT = 4 // where ATs had it
-	// From the next on: virtio-mmio devices.
+	gsiPower  = 3
+	gsiSerial = 4 // as on an AT
+	gsiVirtio = 5 // the first of the virtio-mmio devices
 )
 
 // Ports of the devices.
@@ -56,12 +55,12 @@ type Plan struct {
 
 	Devices []PlannedDevice
 
-	bus       Bus
-	serialGSI int // that of COM1
-	ram       []memory.Range
-	eager     uint64 // how much low RAM the guest needs from its first instruction on
-	layout    loader.Layout
-	toCopy    uint64 // bytes
+	bus      Bus
+	firstGSI int // that of the I/O APIC's first pin
+	ram      []memory.Range
+	eager    uint64 // how much low RAM the guest needs from its first instruction on
+	layout   loader.Layout
+	toCopy   uint64 // bytes
 }
 
 func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error) {
@@ -154,8 +153,8 @@ func (p *Plan) mapMemory() (err error) {
 
 func (p *Plan) acpiConfig(cpus int) acpi.Config {
 	c := acpi.Config{
-		IOAPIC: acpi.IOAPIC{Addr: ioapicAddr, Pins: p.pins()},
-		COM1:   acpi.Serial{Port: portSerial, GSI: uint32(p.serialGSI)},
+		IOAPIC: acpi.IOAPIC{Addr: ioapicAddr, First: uint32(p.firstGSI), Pins: p.pins()},
+		COM1:   acpi.Serial{Port: portSerial, GSI: gsiSerial},
 		Power:  acpi.Power{Port: portPower, GSI: gsiPower},
 	}
 	if p.bus == BusPCI {

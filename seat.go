@@ -47,7 +47,7 @@ func (b *board) overMMIO(s *seat, at PlannedDevice) (err error) {
 	if err != nil {
 		return err
 	}
-	b.ioapic.Attach(at.GSI, s.message, func(err error) { b.fail(fmt.Errorf("interrupt %d: %w", at.GSI, err)) })
+	b.ioapic.Attach(b.vm.plan.pin(at.GSI), s.message, func(err error) { b.fail(fmt.Errorf("interrupt %d: %w", at.GSI, err)) })
 	return b.mmio.Add(at.Name, at.Addr, mmio.Size, t)
 }
 

@@ -32,11 +32,20 @@ type Config struct {
 // CPU is a processor; its ACPI processor UID is its place in Config.CPUs.
 type CPU struct{ APICID uint32 }
 
-// IOAPIC is the machine's only I/O APIC; its pins are the GSIs from 0 on.
+// IOAPIC is the machine's only I/O APIC; its pins are the GSIs from First on.
 type IOAPIC struct {
-	ID   uint8
-	Addr uint32
-	Pins int
+	ID    uint8
+	Addr  uint32
+	First uint32
+	Pins  int
+}
+
+// pin is the pin of a GSI; false: that GSI has none.
+func (a *IOAPIC) pin(gsi uint32) (int, bool) {
+	if gsi < a.First || gsi-a.First >= uint32(a.Pins) {
+		return 0, false
+	}
+	return int(gsi - a.First), true
 }
 
 // Serial is a 16550A with 8 ports and an edge-triggered interrupt.
@@ -152,8 +161,8 @@ func (c *Config) checkDevices(bad func(string, ...any) error) error {
 		if int(port)+n > 1<<16 {
 			return bad("%d ports from %#x on: there are no more than 65536", n, port)
 		}
-		if d.gsi() >= uint32(c.IOAPIC.Pins) {
-			return bad("GSI %d of the device at port %#x: the I/O APIC has %d pins", d.gsi(), port, c.IOAPIC.Pins)
+		if _, ok := c.IOAPIC.pin(d.gsi()); !ok {
+			return bad("GSI %d of the device at port %#x: the I/O APIC has %d pins from GSI %d on", d.gsi(), port, c.IOAPIC.Pins, c.IOAPIC.First)
 		}
 		for _, e := range ds[:i] {
 			p, m := e.ports()

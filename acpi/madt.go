@@ -33,7 +33,7 @@ func madt(c *Config) []byte {
 	}
 	b = append(b, madtIOAPIC, 12, c.IOAPIC.ID, 0)
 	b = le.AppendUint32(b, c.IOAPIC.Addr)
-	b = le.AppendUint32(b, 0) // its first GSI
+	b = le.AppendUint32(b, c.IOAPIC.First)
 	if irq, gsi, moved := c.override(); moved {
 		const activeHighEdge = 0x5
 		b = append(b, madtISA, 10, 0, byte(irq))

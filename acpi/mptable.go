@@ -37,9 +37,9 @@ const (
 
 // MPTable returns the floating pointer of the MP specification 1.4 for address
 // base, a multiple of 16, with the configuration table behind it. It describes
-// processors, one ISA bus, and ISA interrupts 0 to 15 and those of virtio devices on
-// the I/O APIC's pins of the same number. (Linux without legacy PIC goes by the
-// pins' numbers alone.)
+// processors, one ISA bus, and on the I/O APIC's pins those of the ISA interrupts 0
+// to 15 whose GSI of the same number has one, and those of virtio devices. (Linux
+// without legacy PIC goes by the pins' numbers alone: it wants GSIs from 0 on.)
 //
 // Guests look for the pointer in the last KiB below 640 KiB and from 0xF0000 to
 // 0xFFFFF. A table that begins below 640 KiB must end there, which leaves room
@@ -120,13 +120,14 @@ func mpConfig(c *Config) []byte {
 		}
 	}
 	for _, irq := range irqs {
-		pin := irq
+		gsi := uint32(irq)
 		if from, to, moved := c.override(); moved && irq == from {
-			pin = int(to)
-		} else if moved && irq == int(to) {
+			gsi = to
+		} else if moved && gsi == to {
 			continue
 		}
-		if pin >= c.IOAPIC.Pins {
+		pin, ok := c.IOAPIC.pin(gsi)
+		if !ok {
 			continue
 		}
 		// Flags of 0: as the bus has it, for ISA edge-triggered and active high.

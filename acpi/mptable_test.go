@@ -1,6 +1,7 @@
 package acpi_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"testing"
@@ -157,13 +158,48 @@ func TestMPTableTellsOfVirtioInterrupts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pins := mpPins(b)
+	for _, irq := range []byte{3, 4, 6, 15, 21} {
+		if pin, ok := pins[irq]; !ok || pin != irq {
+			t.Errorf("interrupt %d has pin %d (%t)", irq, pin, ok)
+		}
+	}
+}
+
+// mpPins are the pins of the interrupts in a table of one processor.
+func mpPins(b []byte) map[byte]byte {
 	pins := map[byte]byte{}
 	for p := b[16+44+20+8+8:]; p[0] == 3; p = p[8:] {
 		pins[p[5]] = p[7]
 	}
-	for _, irq := range []byte{3, 4, 6, 15, 21} {
-		if pin, ok := pins[irq]; !ok || pin != irq {
-			t.Errorf("interrupt %d has pin %d (%t)", irq, pin, ok)
+	return pins
+}
+
+// TestFirstGSI: the pins are those of the GSIs from there on, and no others.
+func TestFirstGSI(t *testing.T) {
+	c := machine(1)
+	c.Power.GSI, c.COM1.GSI = 3, 4
+	c.IOAPIC.First, c.IOAPIC.Pins = 3, 3
+	c.Virtio = []acpi.VirtioMMIO{{Addr: 0xFEB00000, Size: 0x1000, GSI: 5}}
+	b, err := acpi.MPTable(0xF0000, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(map[byte]byte{3: 0, 4: 1, 5: 2}, mpPins(b)); d != "" {
+		t.Errorf("pins by interrupt (-want +got):\n%s", d)
+	}
+	tables, err := acpi.Build(0xE0000, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := []byte{1, 12, c.IOAPIC.ID, 0, 0, 0, 0xC0, 0xFE, 3, 0, 0, 0} // section 5.2.12.3
+	if !bytes.Contains(tables.Bytes, entry) {
+		t.Errorf("the MADT has no entry % x", entry)
+	}
+	for _, gsi := range []uint32{2, 6} {
+		c.Virtio[0].GSI = gsi
+		if _, err := acpi.Build(0xE0000, c); !errors.Is(err, acpi.ErrConfig) {
+			t.Errorf("GSI %d of pins for 3 to 5: error %v", gsi, err)
 		}
 	}
 }
