@@ -3,6 +3,7 @@ package usernet_test
 import (
 	"context"
 	"encoding/binary"
+	"io"
 	"net"
 	"runtime"
 	"strings"
@@ -99,5 +100,51 @@ func TestManyFlows(t *testing.T) {
 		t.Errorf("%d goroutines", n)
 	} else {
 		t.Log(n, "goroutines")
+	}
+}
+
+// TestManyConnections: each costs a socket of the host and up to 1 MiB, so one too
+// many is refused, and there is room again when others have ended.
+func TestManyConnections(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { io.Copy(io.Discard, c); c.Close() }()
+		}
+	}()
+	port := uint16(l.Addr().(*net.TCPAddr).Port)
+	g := start(t, usernet.Config{Host: true})
+	var open []net.Conn
+	for len(open) < 2000 {
+		c, err := g.dial(usernet.Host, port)
+		if err != nil {
+			break
+		}
+		defer c.Close()
+		open = append(open, c)
+	}
+	if len(open) < 1024 || len(open) > 1024+10 { // as many as may be under way beside
+		t.Fatalf("%d connections were taken", len(open))
+	}
+	for _, c := range open[:10] {
+		c.Close()
+	}
+	for end := time.Now().Add(20 * time.Second); ; {
+		c, err := g.dial(usernet.Host, port)
+		if err == nil {
+			c.Close()
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
 	}
 }

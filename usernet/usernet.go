@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 
 	"github.com/containers/gvisor-tap-vsock/pkg/services/dhcp"
 	"github.com/containers/gvisor-tap-vsock/pkg/services/dns"
@@ -37,7 +36,6 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
-	"github.com/mayfly-vm/mayfly/ratelimit"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
 
@@ -136,6 +134,9 @@ func newStack(link stack.LinkEndpoint, subnet *net.IPNet) (*stack.Stack, error) 
 	if err := s.AddProtocolAddress(1, address, stack.AddressProperties{}); err != nil {
 		return nil, errors.New(err.String())
 	}
+	if err := boundBuffers(s); err != nil {
+		return nil, err
+	}
 	// The stack answers for the whole world.
 	s.SetSpoofing(1, true)
 	s.SetPromiscuousMode(1, true)
@@ -192,48 +193,6 @@ func (n *Network) serveDNS(conf *types.Configuration) error {
 	go func() { _ = server.Serve() }()
 	go func() { _ = server.ServeTCP() }()
 	return nil
-}
-
-// routeOut lets connections and datagrams out, from the host's own sockets.
-func (n *Network) routeOut(host bool) {
-	var mu sync.Mutex
-	nat := map[tcpip.Address]tcpip.Address{}
-	if host {
-		nat[addr(Host)] = addr("127.0.0.1")
-	}
-	streams := forwarder.TCP(n.stack, nat, &mu, false)
-	n.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, func(id stack.TransportEndpointID, p *stack.PacketBuffer) bool {
-		return mayLeave(id, host) && streams.HandlePacket(id, p)
-	})
-	datagrams := forwarder.UDP(n.stack, nat, &mu, false)
-	limit := ratelimit.New(ratelimit.Config{Ops: &ratelimit.Bucket{Size: udpFlows, Refill: forwarder.UDPConnTrackTimeout}})
-	n.stack.SetTransportProtocolHandler(udp.ProtocolNumber, func(id stack.TransportEndpointID, p *stack.PacketBuffer) bool {
-		if !mayLeave(id, host) {
-			return false
-		}
-		// Only the first packet between two ports comes here.
-		return !limit.Take(0) || datagrams.HandlePacket(id, p)
-	})
-}
-
-// udpFlows is how many pairs of UDP ports may begin to talk within the time for
-// which the library keeps one, with 128 KiB and a socket of the host; at most twice
-// as many are there at a time. The first packet of others is lost.
-const udpFlows = 2048
-
-// mayLeave tells whether a packet may become one of the host's. To Linux some
-// addresses are the host itself: they are no way past Config.Host.
-func mayLeave(id stack.TransportEndpointID, host bool) bool {
-	ip := net.IP(id.LocalAddress.AsSlice())
-	switch {
-	case ip.Equal(net.ParseIP(Host)):
-		return host
-	case ip[0] == 0 || ip.IsLoopback() || ip.IsMulticast() || ip.Equal(net.IPv4bcast):
-		return false
-	case ip.Equal(net.ParseIP(Gateway)):
-		return false // what the router does not serve itself
-	}
-	return true
 }
 
 // Serve moves frames between the machine at conn and the network until conn ends.
