@@ -31,6 +31,22 @@ func existing(p *string) option.Value {
 	return v
 }
 
+// folder is the name of a folder that is there.
+func folder(p *string) option.Value {
+	v := existing(p)
+	set := v.Set
+	v.Set = func(s string) error {
+		if err := set(s); err != nil {
+			return err
+		}
+		if st, err := os.Stat(s); err == nil && !st.IsDir() {
+			return &fileError{&fs.PathError{Op: "stat", Path: s, Err: unix.ENOTDIR}}
+		}
+		return nil
+	}
+	return v
+}
+
 // toMake is the name of a file that the machine makes: its folder must be there.
 func toMake(p *string) option.Value {
 	v := option.Path(p)

@@ -41,7 +41,7 @@ func Open(f *disk.File, o disk.Options) (disk.Image, error) {
 	if o.Direct {
 		return nil, errors.New("direct: raw images only; leave it out")
 	}
-	layers, err := chain(f)
+	layers, err := chain(f, o.Backing)
 	if err != nil {
 		return nil, err
 	}

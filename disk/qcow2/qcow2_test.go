@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -149,7 +150,17 @@ func TestRead(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	be := binary.BigEndian
-	dir := t.TempDir()
+	top := t.TempDir()
+	dir, outside := filepath.Join(top, "images"), filepath.Join(top, "outside")
+	for _, d := range []string{dir, outside} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(outside, "secret"), fill(7, cluster))
+	if err := errors.Join(os.Symlink("../outside/secret", filepath.Join(dir, "link")), os.Symlink(outside, filepath.Join(dir, "folder"))); err != nil {
+		t.Fatal(err)
+	}
 	write(t, filepath.Join(dir, "self.qcow2"), spec{backing: "self.qcow2", format: "qcow2"}.bytes())
 	write(t, filepath.Join(dir, "a.qcow2"), spec{backing: "b.qcow2", format: "qcow2"}.bytes())
 	write(t, filepath.Join(dir, "b.qcow2"), spec{backing: "a.qcow2", format: "qcow2"}.bytes())
@@ -169,6 +180,10 @@ func TestErrors(t *testing.T) {
 		{"fifo-backing", spec{backing: "fifo"}, "is a pipe"},
 		{"url", spec{backing: "nbd://host/x"}, "only local files"},
 		{"json", spec{backing: `json:{"driver":"file"}`}, "only local files"},
+		{"absolute", spec{backing: "/etc/passwd", format: "raw"}, "it lies in /etc, outside of " + dir},
+		{"upwards", spec{backing: "../outside/secret", format: "raw"}, "backing=" + outside},
+		{"link", spec{backing: "link", format: "raw"}, "backing=" + outside},
+		{"linked-folder", spec{backing: "folder/secret", format: "raw"}, "backing=" + outside},
 		{"format", spec{backing: "a.qcow2", format: "vdi"}, `"vdi" is unknown`},
 		{"version", spec{version: 4}, "version 4"},
 		{"bits", spec{change: func(b []byte) { be.PutUint32(b[20:], 31) }}, "clusters of 2^31"},
@@ -209,6 +224,36 @@ func TestErrors(t *testing.T) {
 	if want := "qemu-img convert -O raw " + path + " " + strings.TrimSuffix(path, ".qcow2") + ".raw"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("writable: %v", err)
 	}
+}
+
+// TestBackingFolder: where the files may lie is its user's to say, not the image's.
+func TestBackingFolder(t *testing.T) {
+	top := t.TempDir()
+	bases := filepath.Join(top, "bases")
+	if err := os.MkdirAll(filepath.Join(bases, "deep"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(bases, "deep", "base.raw"), fill(9, cluster))
+	write(t, filepath.Join(bases, "middle.qcow2"), spec{backing: "deep/base.raw", format: "raw"}.bytes())
+	path := write(t, filepath.Join(top, "top.qcow2"), spec{backing: filepath.Join(bases, "middle.qcow2"), format: "qcow2"}.bytes())
+	for folder, ok := range map[string]bool{"": true, bases: true, "/": true, top: true, filepath.Join(bases, "deep"): false, "/none": false} {
+		img, err := disk.Open(disk.Options{Path: path, ReadOnly: true, Backing: folder})
+		if err == nil {
+			if got, rerr := read(img, 0, 512); rerr != nil || !bytes.Equal(got, fill(9, 512)) {
+				t.Errorf("backing=%s: read %v, %v", folder, got[:min(8, len(got))], rerr)
+			}
+			img.Close()
+		}
+		if (err == nil) != ok {
+			t.Errorf("backing=%s: %v", folder, err)
+		}
+	}
+	t.Chdir(top) // names count from here
+	img, err := disk.Open(disk.Options{Path: "top.qcow2", ReadOnly: true, Backing: "bases"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	img.Close()
 }
 
 // TestDamaged: tables that point nowhere give errors when they are used.

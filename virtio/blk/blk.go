@@ -71,7 +71,7 @@ func New(c Config) (*Device, error) {
 func openImage(c *Config) (disk.Image, error) {
 	img, err := c.Image, error(nil)
 	if img == nil {
-		img, err = disk.Open(disk.Options{Path: c.Path, Format: c.Format, ReadOnly: c.ReadOnly, Direct: c.Direct})
+		img, err = disk.Open(disk.Options{Path: c.Path, Format: c.Format, ReadOnly: c.ReadOnly, Direct: c.Direct, Backing: c.Backing})
 		if err != nil {
 			return nil, fmt.Errorf("disk %w", err)
 		}

@@ -60,6 +60,9 @@ type Config struct {
 	Engine Engine
 	// Direct goes past the host's page cache (O_DIRECT).
 	Direct bool
+	// Backing is the folder that a qcow2 image's backing files lie in or below; "": the
+	// image's own.
+	Backing string
 	// Queues is the number of virtqueues: at most one a processor is of use. 0: 1.
 	Queues int
 	// QueueSize is the number of descriptors in each, a power of two; 0: 256.
