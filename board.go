@@ -37,7 +37,8 @@ type board struct {
 	watchdog *wdat.Device // nil: none
 	signs    signs
 
-	attached chan struct{} // closed when all RAM is reachable
+	rest    sync.Once   // done when all RAM is reachable; see attachRest
+	partial atomic.Bool // till then
 
 	ready   chan struct{} // closed when the processors may run, or stop is set
 	stop    atomic.Bool   // processors leave their loops
@@ -68,7 +69,7 @@ func (vm *VM) assemble() (*board, error) {
 		}
 		vm.mem = m
 	}
-	b := &board{vm: vm, mem: vm.mem, ended: make(chan struct{}), attached: make(chan struct{})}
+	b := &board{vm: vm, mem: vm.mem, ended: make(chan struct{})}
 	b.gate.L = &b.gateMu
 	b.signs.panicSeen = make(chan struct{}, 1)
 	b.start()
@@ -230,31 +231,30 @@ func (b *board) start() {
 // run lets the first processor go and starts the goroutines of the others. The
 // processors' side of a start, registers and CPUID, happens in each of them.
 func (b *board) run() {
+	b.partial.Store(b.machine.Partial())
 	close(b.ready)
 	b.running.Add(len(b.cpus) - 1)
 	for _, c := range b.cpus[1:] {
 		go c.run()
 	}
-	if !b.machine.Partial() {
-		close(b.attached)
-		return
-	}
-	go func() {
-		err := b.attachRest()
-		close(b.attached)
-		if err != nil {
-			b.fail(err)
-		}
-	}()
 }
 
-func (b *board) attachRest() (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = broken("attaching memory", r)
+// attachGrace is how long the guest runs before the RAM is attached that it has
+// not touched yet: its first instructions need the processors for themselves.
+const attachGrace = time.Millisecond
+
+// attachRest makes all RAM reachable and returns when it is. For any goroutine:
+// who first needs it does it, or else watch.
+func (b *board) attachRest() {
+	if !b.partial.Load() {
+		return
+	}
+	b.rest.Do(func() {
+		if err := guarded("attaching memory", b.machine.AttachRest); err != nil {
+			b.fail(err)
 		}
-	}()
-	return b.machine.AttachRest()
+		b.partial.Store(false)
+	})
 }
 
 // pause returns when no processor is in the guest.

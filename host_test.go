@@ -37,6 +37,10 @@ type script struct {
 	err    error    // of NewProcessor
 
 	leaves []cpu.CPUID // CPUID, beside leaf 1
+
+	partial   bool
+	attached  chan struct{} // a word for each AttachRest
+	attachErr error
 }
 
 func (h *script) MaxProcessors() int                { return 4 }
@@ -67,8 +71,8 @@ type scripted struct {
 	mem   *memory.Map
 }
 
-func (m *scripted) Partial() bool     { return false }
-func (m *scripted) AttachRest() error { return nil }
+func (m *scripted) Partial() bool     { return m.partial }
+func (m *scripted) AttachRest() error { m.attached <- struct{}{}; return m.attachErr }
 func (m *scripted) Close() error      { defer m.lock()(); m.open--; return nil }
 
 func (m *scripted) NewProcessor(id int) (cpu.Processor, error) {
@@ -83,6 +87,10 @@ func (m *scripted) NewProcessor(id int) (cpu.Processor, error) {
 	}
 	return p, nil
 }
+
+// beforeTheRest is the detail of an exit that there is again and again until the
+// rest of RAM is attached.
+const beforeTheRest = "before the rest"
 
 // actor plays one processor.
 type actor struct {
@@ -109,7 +117,13 @@ func (p *actor) Run(e *cpu.Exit) error {
 		*e = cpu.Exit{Kind: cpu.ExitKicked}
 		return nil
 	}
-	*e, p.exits = p.exits[0], p.exits[1:]
+	for p.exits[0].Detail == beforeTheRest && len(p.machine.attached) > 0 {
+		p.exits = p.exits[1:]
+	}
+	*e = p.exits[0]
+	if e.Detail != beforeTheRest {
+		p.exits = p.exits[1:]
+	}
 	if e.Kind == cpu.ExitPortIn || e.Kind == cpu.ExitMMIORead {
 		e.Data = make([]byte, len(e.Data))
 		p.last = e.Data
@@ -220,6 +234,40 @@ func TestDevicesDoNotKnowTheirProcessor(t *testing.T) {
 	if len(h.states) != 1 || h.states[0].RBX != startInfoAddr || h.states[0].CR0&^0x10 != 1 {
 		t.Errorf("entry states %+v", h.states)
 	}
+}
+
+// The rest of RAM is attached once: by the guest's first touch of it, by an
+// instruction that failed over it, or by the watch over a guest that does neither.
+func TestTheRestOfRAMIsAttached(t *testing.T) {
+	bad := cpu.Exit{Kind: cpu.ExitInternalError, Detail: "no such instruction"}
+	early := cpu.Exit{Kind: cpu.ExitInternalError, Detail: beforeTheRest}
+	touch := cpu.Exit{Kind: cpu.ExitMMIOWrite, Addr: 0x300000, Size: 1, Data: []byte{1}}
+	off := out(portPower, 0x34)
+	for name, c := range map[string]struct {
+		exits  []cpu.Exit
+		err    error
+		reason Reason
+	}{
+		"touched":              {[]cpu.Exit{touch, touch, off}, nil, PowerOff},
+		"an instruction fails": {[]cpu.Exit{early, off}, nil, PowerOff},
+		"fails again":          {[]cpu.Exit{early, bad, off}, nil, InternalError},
+		"refused":              {[]cpu.Exit{touch, touch, off}, errors.New("no more slots"), HostError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &script{partial: true, attached: make(chan struct{}, 9), attachErr: c.err, exits: [][]cpu.Exit{c.exits}}
+			o, err := play(t, Config{}, h)
+			if n := len(h.attached); o.Reason != c.reason || !errors.Is(err, c.err) || n != 1 {
+				t.Errorf("%+v, %v, attached %d times", o, err, n)
+			}
+		})
+	}
+	t.Run("idle", func(t *testing.T) {
+		h := &script{partial: true, attached: make(chan struct{})}
+		if err := onScript(t, Config{}, h).Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-h.attached
+	})
 }
 
 func TestExitsThatEndAMachine(t *testing.T) {

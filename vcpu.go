@@ -20,6 +20,8 @@ type vcpu struct {
 	id    int
 	proc  cpu.Processor
 
+	partial bool // there was RAM to attach when the guest was entered last
+
 	exits   [cpu.NumExitKinds]atomic.Uint64
 	total   atomic.Uint64
 	ask     atomic.Bool // the watchman wants stalled brought up to date
@@ -60,6 +62,7 @@ func (c *vcpu) run() {
 	}
 	var e cpu.Exit
 	for !c.board.stop.Load() {
+		c.partial = c.board.partial.Load()
 		if err := c.proc.Run(&e); err != nil {
 			c.lost(err)
 			return
@@ -95,6 +98,10 @@ func (c *vcpu) handle(e *cpu.Exit) {
 	case cpu.ExitFailEntry:
 		b.end(Outcome{Reason: FailedEntry, Detail: e.Detail + "\n" + c.report()})
 	default:
+		if c.partial { // perhaps an instruction on RAM that was not there: it is tried again
+			b.attachRest()
+			return
+		}
 		b.end(Outcome{Reason: InternalError, Detail: e.Detail + "\n" + c.report()})
 	}
 }
@@ -112,7 +119,7 @@ func (c *vcpu) mmio(e *cpu.Exit) {
 	if err != nil {
 		return // nobody: a read has got all ones
 	}
-	<-b.attached
+	b.attachRest()
 	if write {
 		copy(mem, e.Data)
 	} else {
