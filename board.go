@@ -37,8 +37,8 @@ type board struct {
 	watchdog *wdat.Device // nil: none
 	signs    signs
 
-	rest    sync.Once   // done when all RAM is reachable; see attachRest
-	partial atomic.Bool // till then
+	rest    sync.Once   // see complete
+	partial atomic.Bool // complete is not done
 
 	ready   chan struct{} // closed when the processors may run, or stop is set
 	stop    atomic.Bool   // processors leave their loops
@@ -231,30 +231,16 @@ func (b *board) start() {
 // run lets the first processor go and starts the goroutines of the others. The
 // processors' side of a start, registers and CPUID, happens in each of them.
 func (b *board) run() {
-	b.partial.Store(b.machine.Partial())
+	late := b.vm.plan.layout.HasLate()
+	b.partial.Store(late || b.machine.Partial())
 	close(b.ready)
 	b.running.Add(len(b.cpus) - 1)
 	for _, c := range b.cpus[1:] {
 		go c.run()
 	}
-}
-
-// attachGrace is how long the guest runs before the RAM is attached that it has
-// not touched yet: its first instructions need the processors for themselves.
-const attachGrace = time.Millisecond
-
-// attachRest makes all RAM reachable and returns when it is. For any goroutine:
-// who first needs it does it, or else watch.
-func (b *board) attachRest() {
-	if !b.partial.Load() {
-		return
+	if late {
+		go b.complete()
 	}
-	b.rest.Do(func() {
-		if err := guarded("attaching memory", b.machine.AttachRest); err != nil {
-			b.fail(err)
-		}
-		b.partial.Store(false)
-	})
 }
 
 // pause returns when no processor is in the guest.

@@ -21,6 +21,7 @@ func (vm *VM) conduct(ctx context.Context, b *board) {
 	for restarts := 0; ; restarts++ {
 		b.watch(ctx)
 		b.running.Wait()
+		b.leaveIncomplete()
 		b.endOnce.Do(func() {}) // waits until the one who ended it has kicked everybody
 		vm.recordExits(b)
 		next, o, err := vm.turn(b)
@@ -68,6 +69,7 @@ func (vm *VM) salvage(b *board, err error) {
 	defer func() { _ = recover() }() // the first defect is the one to tell
 	b.fail(err)
 	b.running.Wait()
+	b.leaveIncomplete()
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
 	if vm.board = nil; vm.down != b {
@@ -143,11 +145,11 @@ func (b *board) watch(ctx context.Context) {
 	defer t.Stop()
 	var grace <-chan time.Time
 	var before uint64
-	rest := time.After(attachGrace)
+	rest := time.After(restGrace)
 	for {
 		select {
 		case <-rest:
-			b.attachRest()
+			b.complete()
 		case <-b.ended:
 			return
 		case <-ctx.Done():

@@ -2,6 +2,7 @@ package mayfly
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/mayfly-vm/mayfly/acpi"
 	"github.com/mayfly-vm/mayfly/cpu"
@@ -67,6 +68,17 @@ func (vm *VM) lay() error {
 		}
 	}
 	return nil
+}
+
+// layLate lays what lay left for later. The guest runs already.
+func (vm *VM) layLate() error {
+	begin := time.Now()
+	err := vm.plan.layout.LayLate(vm.mem)
+	vm.cfg.Timeline.Span("text copied", begin, time.Now())
+	if changed := vm.changedFile(false); changed != nil {
+		return changed
+	}
+	return err
 }
 
 func (vm *VM) startInfo(rsdp uint64) *pvh.StartInfo {

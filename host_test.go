@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/bus"
 	"github.com/mayfly-vm/mayfly/cpu"
@@ -128,6 +129,9 @@ func (p *actor) Run(e *cpu.Exit) error {
 		e.Data = make([]byte, len(e.Data))
 		p.last = e.Data
 	}
+	if e.Kind == cpu.ExitOther && e.Detail == beforeTheRest {
+		return unix.EFAULT
+	}
 	if e.Kind == cpu.ExitOther && e.Detail == "fails" {
 		return errors.New("the host failed")
 	}
@@ -236,11 +240,12 @@ func TestDevicesDoNotKnowTheirProcessor(t *testing.T) {
 	}
 }
 
-// The rest of RAM is attached once: by the guest's first touch of it, by an
-// instruction that failed over it, or by the watch over a guest that does neither.
-func TestTheRestOfRAMIsAttached(t *testing.T) {
+// Memory is completed once: by the guest's first touch of what is missing, by an
+// instruction or a write that failed over it, or by the watch over a guest that does neither.
+func TestMemoryIsCompleted(t *testing.T) {
 	bad := cpu.Exit{Kind: cpu.ExitInternalError, Detail: "no such instruction"}
 	early := cpu.Exit{Kind: cpu.ExitInternalError, Detail: beforeTheRest}
+	sealed := cpu.Exit{Kind: cpu.ExitOther, Detail: beforeTheRest}
 	touch := cpu.Exit{Kind: cpu.ExitMMIOWrite, Addr: 0x300000, Size: 1, Data: []byte{1}}
 	off := out(portPower, 0x34)
 	for name, c := range map[string]struct {
@@ -250,13 +255,15 @@ func TestTheRestOfRAMIsAttached(t *testing.T) {
 	}{
 		"touched":              {[]cpu.Exit{touch, touch, off}, nil, PowerOff},
 		"an instruction fails": {[]cpu.Exit{early, off}, nil, PowerOff},
+		"a write fails":        {[]cpu.Exit{sealed, off}, nil, PowerOff},
 		"fails again":          {[]cpu.Exit{early, bad, off}, nil, InternalError},
+		"a file has changed":   {[]cpu.Exit{touch, touch, off}, changedError("vmlinux was written to"), ImageChanged},
 		"refused":              {[]cpu.Exit{touch, touch, off}, errors.New("no more slots"), HostError},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := &script{partial: true, attached: make(chan struct{}, 9), attachErr: c.err, exits: [][]cpu.Exit{c.exits}}
 			o, err := play(t, Config{}, h)
-			if n := len(h.attached); o.Reason != c.reason || !errors.Is(err, c.err) || n != 1 {
+			if n := len(h.attached); o.Reason != c.reason || (err != nil) != (c.reason == HostError) || n != 1 {
 				t.Errorf("%+v, %v, attached %d times", o, err, n)
 			}
 		})

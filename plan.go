@@ -91,6 +91,7 @@ func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error)
 	if c.HugePages {
 		mode = loader.Copy // nothing can be mapped over pages of the pool
 	}
+	p.layout.Late = !c.Prealloc // which has promised that all memory is there at the start
 	p.layout.Kernel(im, p.Delta, mode)
 	p.layout.Initrd(initrds, p.Initrd.Addr, mode)
 	p.toCopy = p.layout.ToCopy()

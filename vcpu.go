@@ -64,6 +64,10 @@ func (c *vcpu) run() {
 	for !c.board.stop.Load() {
 		c.partial = c.board.partial.Load()
 		if err := c.proc.Run(&e); err != nil {
+			if c.partial && errors.Is(err, unix.EFAULT) { // a write to what was only mapped
+				c.board.complete()
+				continue
+			}
 			c.lost(err)
 			return
 		}
@@ -99,7 +103,7 @@ func (c *vcpu) handle(e *cpu.Exit) {
 		b.end(Outcome{Reason: FailedEntry, Detail: e.Detail + "\n" + c.report()})
 	default:
 		if c.partial { // perhaps an instruction on RAM that was not there: it is tried again
-			b.attachRest()
+			b.complete()
 			return
 		}
 		b.end(Outcome{Reason: InternalError, Detail: e.Detail + "\n" + c.report()})
@@ -119,7 +123,7 @@ func (c *vcpu) mmio(e *cpu.Exit) {
 	if err != nil {
 		return // nobody: a read has got all ones
 	}
-	b.attachRest()
+	b.complete()
 	if write {
 		copy(mem, e.Data)
 	} else {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -55,6 +56,9 @@ type way uint8
 
 const (
 	mapped way = iota
+	// late is mapped by Lay, to be read and executed, and copied by LayLate when the
+	// guest runs already.
+	late
 	copied
 	// sifted is copied but for pages of zeroes: linkers write BSS and scratch space
 	// into the file when a section with contents follows, and memory for those is
@@ -62,8 +66,14 @@ const (
 	sifted
 )
 
+// maps tells whether Lay maps such a piece, or else copies it.
+func (w way) maps() bool { return w == mapped || w == late }
+
 // Layout is what goes where: pieces of files, decided before memory exists.
 type Layout struct {
+	// Late leaves what Auto copies of code in whole frames of a huge page to LayLate.
+	Late bool
+
 	pieces []piece
 }
 
@@ -108,6 +118,16 @@ func (l *Layout) segment(im *kernel.Image, s *kernel.Segment, addr memory.Addr, 
 		add(0, s.Filesz, copied)
 		return
 	}
+	lead := func(to uint64, w way) { // what comes before that which is mapped
+		first, last := frames(addr, 0, to, memory.HugePageSize)
+		if w != copied || !l.Late || first >= last {
+			add(0, to, w)
+			return
+		}
+		add(0, first, copied)
+		add(first, last, late)
+		add(last, to, copied)
+	}
 	// What may be mapped: all of it, or in Auto what comes behind the code of a
 	// segment that the guest does not write to by design. Map goes by pages; Auto
 	// by frames of a huge page, since one mapped page in a frame makes the host use
@@ -119,13 +139,12 @@ func (l *Layout) segment(im *kernel.Image, s *kernel.Segment, addr memory.Addr, 
 			from, w = s.Filesz, sifted
 		}
 	}
-	first := up(uint64(addr)+from, grain) - uint64(addr)
-	last := down(uint64(addr)+s.Filesz, grain) - uint64(addr)
-	if first >= last || last > s.Filesz { // nothing left to map, or a wrap below the start
-		add(0, s.Filesz, w)
+	first, last := frames(addr, from, s.Filesz, grain)
+	if first >= last {
+		lead(s.Filesz, w)
 		return
 	}
-	add(0, first, w)
+	lead(first, w)
 	add(first, last, mapped)
 	add(last, s.Filesz, copied)
 }
@@ -148,13 +167,23 @@ func textEnd(s *kernel.Segment, text []kernel.FileRange) uint64 {
 	return end
 }
 
+// frames are the first and the end of the whole grains of memory that lie in
+// [from, to) from addr on, as distances from it; there is none if first >= last.
+func frames(addr memory.Addr, from, to, grain uint64) (first, last uint64) {
+	first, last = up(uint64(addr)+from, grain)-uint64(addr), down(uint64(addr)+to, grain)-uint64(addr)
+	if last > to { // a wrap below addr
+		last = 0
+	}
+	return first, last
+}
+
 func up(n, grain uint64) uint64   { return (n + grain - 1) &^ (grain - 1) }
 func down(n, grain uint64) uint64 { return n &^ (grain - 1) }
 
 // ToCopy is how many bytes Lay will copy.
 func (l *Layout) ToCopy() (n uint64) {
 	for i := range l.pieces {
-		if l.pieces[i].way != mapped {
+		if !l.pieces[i].way.maps() {
 			n += l.pieces[i].n
 		}
 	}
@@ -165,7 +194,7 @@ func (l *Layout) ToCopy() (n uint64) {
 // long as the guest runs.
 func (l *Layout) Maps(f *os.File) bool {
 	for i := range l.pieces {
-		if p := &l.pieces[i]; p.file == f && p.way == mapped {
+		if p := &l.pieces[i]; p.file == f && p.way.maps() {
 			return true
 		}
 	}
@@ -175,12 +204,12 @@ func (l *Layout) Maps(f *os.File) bool {
 // Ranges are the places that Lay fills without gaps, in whole pages, for those
 // who want to fault them in. What is sifted is left out: to read a page that is
 // not there yet brings in a small page of zeroes, where the guest's first write
-// would have brought a huge one.
+// would have brought a huge one. So is what comes late, and then in huge pages.
 func (l *Layout) Ranges() []memory.Range {
 	list := make([]memory.Range, 0, len(l.pieces))
 	for i := range l.pieces {
 		p := &l.pieces[i]
-		if p.way == sifted {
+		if p.way == sifted || p.way == late {
 			continue
 		}
 		from := down(uint64(p.addr), memory.PageSize)
@@ -196,10 +225,16 @@ const chunk = memory.HugePageSize
 // address space, which must be done before anybody faults in it.
 func (l *Layout) Lay(m *memory.Map) error {
 	for i := range l.pieces {
-		if p := &l.pieces[i]; p.way == mapped {
-			if err := m.MapFile(p.addr, p.file, p.off, up(p.n, memory.PageSize)); err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
-			}
+		p := &l.pieces[i]
+		var err error
+		switch p.way {
+		case mapped:
+			err = m.MapFile(p.addr, p.file, p.off, up(p.n, memory.PageSize))
+		case late:
+			err = m.MapReadOnly(p.addr, p.file, p.off, p.n)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
 	if l.ToCopy() < 4*chunk {
@@ -239,10 +274,30 @@ func (l *Layout) Lay(m *memory.Map) error {
 	return errors.Join(errs...)
 }
 
+// HasLate tells whether LayLate has anything to do.
+func (l *Layout) HasLate() bool {
+	return slices.ContainsFunc(l.pieces, func(p piece) bool { return p.way == late })
+}
+
+// LayLate copies what Lay has only mapped, so that the guest has huge pages there
+// and may write. It may run beside the guest.
+func (l *Layout) LayLate(m *memory.Map) error {
+	for i := range l.pieces {
+		p := &l.pieces[i]
+		if p.way != late {
+			continue
+		}
+		if err := m.Replace(p.addr, p.n, func(b []byte) error { return read(b, p.file, p.name, p.off) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // chunks cuts what is to be copied at huge page boundaries.
 func (l *Layout) chunks() (list []piece) {
 	for _, p := range l.pieces {
-		for p.way != mapped && p.n > 0 {
+		for !p.way.maps() && p.n > 0 {
 			q := p
 			q.n = min(p.n, chunk-uint64(p.addr)%chunk)
 			list = append(list, q)
@@ -255,7 +310,7 @@ func (l *Layout) chunks() (list []piece) {
 // copyIn reads straight into guest memory; a file cut short is an error here,
 // where a mapping would raise SIGBUS.
 func (p *piece) copyIn(m *memory.Map) error {
-	if p.way == mapped {
+	if p.way.maps() {
 		return nil
 	}
 	dst, err := m.Slice(p.addr, p.n)

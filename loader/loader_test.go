@@ -2,6 +2,7 @@ package loader
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -54,7 +55,7 @@ func ram(t *testing.T, size uint64) *memory.Map {
 func describe(l *Layout) string {
 	var list []string
 	for _, p := range l.pieces {
-		list = append(list, fmt.Sprintf("%s %#x %#x+%#x", [...]string{"mapped", "copied", "sifted"}[p.way], uint64(p.addr), p.off, p.n))
+		list = append(list, fmt.Sprintf("%s %#x %#x+%#x", [...]string{"mapped", "late", "copied", "sifted"}[p.way], uint64(p.addr), p.off, p.n))
 	}
 	return strings.Join(list, ", ")
 }
@@ -117,6 +118,43 @@ func TestSegmentsAreCut(t *testing.T) {
 	}
 }
 
+func TestCodeInWholeFramesComesLate(t *testing.T) {
+	const rx, rwx = kernel.Read | kernel.Exec, kernel.Read | kernel.Write | kernel.Exec
+	for _, c := range []struct {
+		name string
+		mode Mode
+		seg  kernel.Segment
+		want string
+	}{
+		{"code alone", Auto, kernel.Segment{Offset: 0x1000, Paddr: 0x200000, Filesz: 2*mib + 5, Flags: rx},
+			"late 0x200000 0x1000+0x200000, copied 0x400000 0x201000+0x5"},
+		{"data behind it", Auto, kernel.Segment{Offset: 0x1000, Paddr: 0x200000, Filesz: 9 * mib, Flags: rx},
+			"late 0x200000 0x1000+0x400000, mapped 0x600000 0x401000+0x400000, copied 0xa00000 0x801000+0x100000"},
+		{"begins in a frame", Auto, kernel.Segment{Offset: 0, Paddr: 0x210000, Filesz: 4 * mib, Flags: rx},
+			"copied 0x210000 0x0+0x1f0000, late 0x400000 0x1f0000+0x200000, copied 0x600000 0x3f0000+0x10000"},
+		{"no whole frame", Auto, kernel.Segment{Offset: 0, Paddr: 0x210000, Filesz: 3 * mib, Flags: rx},
+			"copied 0x210000 0x0+0x300000"},
+		{"written to", Auto, kernel.Segment{Offset: 0, Paddr: 0x200000, Filesz: 4 * mib, Flags: rwx},
+			"sifted 0x200000 0x0+0x400000"},
+		{"map", Map, kernel.Segment{Offset: 0, Paddr: 0x200000, Filesz: 4 * mib, Flags: rx},
+			"mapped 0x200000 0x0+0x400000"},
+		{"copy", Copy, kernel.Segment{Offset: 0, Paddr: 0x200000, Filesz: 4 * mib, Flags: rx},
+			"copied 0x200000 0x0+0x400000"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := Layout{Late: true}
+			im := kernel.Image{Segments: []kernel.Segment{c.seg}, Text: []kernel.FileRange{{Offset: c.seg.Offset, Size: 3 * mib}}}
+			l.Kernel(&im, 0, c.mode)
+			if got := describe(&l); got != c.want {
+				t.Errorf("\n got %s\nwant %s", got, c.want)
+			}
+			if l.HasLate() != strings.Contains(c.want, "late") {
+				t.Errorf("something comes late: %v", l.HasLate())
+			}
+		})
+	}
+}
+
 // Whatever the edges and the mode, memory holds the file's bytes and zeroes
 // around them.
 func TestWhatIsLaidIsTheFile(t *testing.T) {
@@ -143,18 +181,21 @@ func TestWhatIsLaidIsTheFile(t *testing.T) {
 				at += s.Filesz
 				im.Segments = append(im.Segments, s)
 			}
-			var l Layout
+			l := Layout{Late: i%2 > 0}
 			l.Kernel(&im, 0, mode)
-			if err := l.Lay(m); err != nil {
-				t.Fatal(err)
-			}
 			got, err := m.Slice(0, 32*mib)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !bytes.Equal(got, want) {
-				t.Errorf("%v: memory differs from the file: %s", mode, describe(&l))
+			for _, lay := range []func(*memory.Map) error{l.Lay, l.LayLate} {
+				if err := lay(m); err != nil {
+					t.Fatal(err)
+				}
+				if !bytes.Equal(got, want) {
+					t.Errorf("%v: memory differs from the file: %s", mode, describe(&l))
+				}
 			}
+			clear(got) // all of it can be written to
 			for _, p := range l.Ranges() {
 				if p.Addr%memory.PageSize != 0 || p.Size%memory.PageSize != 0 {
 					t.Errorf("range %+v is not of whole pages", p)
@@ -221,14 +262,15 @@ func TestSiftLeavesZeroPagesUntouched(t *testing.T) {
 }
 
 func TestAFileCutShortIsAnError(t *testing.T) {
-	for _, way := range []way{copied, sifted} {
-		for _, n := range []uint64{64 * kib, 16 * mib} { // one copier, two
+	for _, way := range []way{copied, sifted, late} {
+		for _, n := range []uint64{2 * mib, 16 * mib} { // one copier, two
 			f, _ := contents(t, n)
 			if err := os.Truncate(f.Name(), int64(n)-1); err != nil {
 				t.Fatal(err)
 			}
-			l := Layout{pieces: []piece{{f, "vmlinux", mib, 0, n, way}}}
-			err := l.Lay(ram(t, 32*mib))
+			l := Layout{pieces: []piece{{f, "vmlinux", 2 * mib, 0, n, way}}}
+			m := ram(t, 32*mib)
+			err := errors.Join(l.Lay(m), l.LayLate(m))
 			if err == nil || !strings.Contains(err.Error(), "vmlinux") || !strings.Contains(err.Error(), "truncated") {
 				t.Errorf("Lay: %v", err)
 			}
@@ -238,7 +280,7 @@ func TestAFileCutShortIsAnError(t *testing.T) {
 
 func TestPiecesOutsideRAMAreAnError(t *testing.T) {
 	f, _ := contents(t, 64*kib)
-	for _, way := range []way{mapped, copied, sifted} {
+	for _, way := range []way{mapped, late, copied, sifted} {
 		l := Layout{pieces: []piece{{f, "vmlinux", 2*mib - 4096, 0, 64 * kib, way}}}
 		if err := l.Lay(ram(t, 2*mib)); err == nil || !strings.Contains(err.Error(), "outside guest memory") {
 			t.Errorf("Lay: %v", err)

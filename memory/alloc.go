@@ -45,6 +45,9 @@ func New(ranges []Range, o Options) (*Map, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !o.HugeTLB {
+		adviseHuge(backing)
+	}
 	m := &Map{backing: backing, opts: o}
 	var off uint64
 	for _, r := range ranges {
@@ -85,7 +88,6 @@ func reserve(total uint64, o Options) ([]byte, error) {
 		unix.MunmapPtr(unsafe.Add(start, total), tail)
 	}
 	b := unsafe.Slice((*byte)(start), total)
-	adviseHuge(b)
 	return b, nil
 }
 
@@ -134,6 +136,17 @@ func (m *Map) CanMapFiles() bool { return !m.opts.HugeTLB }
 // behind the file's end read as zeroes; a page wholly behind it raises SIGBUS,
 // so n must not reach there.
 func (m *Map) MapFile(addr Addr, f *os.File, off int64, n uint64) error {
+	return m.mapFile(addr, f, off, n, unix.PROT_READ|unix.PROT_WRITE)
+}
+
+// MapReadOnly is MapFile for RAM that Replace will put memory in place of. Until
+// then a write there fails: the guest's with EFAULT from KVM_RUN, or as an MMIO
+// exit where KVM emulates it; the monitor's with SIGSEGV.
+func (m *Map) MapReadOnly(addr Addr, f *os.File, off int64, n uint64) error {
+	return m.mapFile(addr, f, off, n, unix.PROT_READ)
+}
+
+func (m *Map) mapFile(addr Addr, f *os.File, off int64, n uint64, prot int) error {
 	s, err := m.Slice(addr, n)
 	if err != nil {
 		return err
@@ -145,7 +158,7 @@ func (m *Map) MapFile(addr Addr, f *os.File, off int64, n uint64) error {
 		return fmt.Errorf("memory: mapping %s at %#x: not page aligned", f.Name(), uint64(addr))
 	}
 	p := unsafe.Pointer(&s[0])
-	_, err = unix.MmapPtr(int(f.Fd()), off, p, uintptr(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_NORESERVE|unix.MAP_FIXED)
+	_, err = unix.MmapPtr(int(f.Fd()), off, p, uintptr(n), prot, unix.MAP_PRIVATE|unix.MAP_NORESERVE|unix.MAP_FIXED)
 	if err != nil {
 		return fmt.Errorf("memory: cannot map %s into the guest: %w", f.Name(), err)
 	}
