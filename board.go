@@ -231,15 +231,11 @@ func (b *board) start() {
 // run lets the first processor go and starts the goroutines of the others. The
 // processors' side of a start, registers and CPUID, happens in each of them.
 func (b *board) run() {
-	late := b.vm.plan.layout.HasLate()
-	b.partial.Store(late || b.machine.Partial())
+	b.partial.Store(b.vm.plan.layout.HasLate() || b.machine.Partial())
 	close(b.ready)
 	b.running.Add(len(b.cpus) - 1)
 	for _, c := range b.cpus[1:] {
 		go c.run()
-	}
-	if late {
-		go b.complete()
 	}
 }
 

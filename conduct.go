@@ -145,7 +145,7 @@ func (b *board) watch(ctx context.Context) {
 	defer t.Stop()
 	var grace <-chan time.Time
 	var before uint64
-	rest := time.After(restGrace)
+	rest := time.After(b.restGrace())
 	for {
 		select {
 		case <-rest:

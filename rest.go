@@ -5,9 +5,15 @@ import (
 	"time"
 )
 
-// restGrace is how long the guest runs before RAM is attached that it has not
-// touched yet: its first instructions need the processors for themselves.
-const restGrace = time.Millisecond
+// restGrace is how long the guest runs before watch completes its memory. RAM
+// that it has not touched has time: its first instructions need the processors for
+// themselves. Text in small pages has not.
+func (b *board) restGrace() time.Duration {
+	if b.vm.plan.layout.HasLate() {
+		return 0
+	}
+	return time.Millisecond
+}
 
 // complete gives the guest what its first instructions do without, and returns
 // when it is there: the rest of RAM, and memory in place of the file that its text
