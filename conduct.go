@@ -143,9 +143,11 @@ func (b *board) watch(ctx context.Context) {
 	wait := firstLook
 	t := time.NewTimer(wait)
 	defer t.Stop()
-	var grace <-chan time.Time
+	var grace, rest <-chan time.Time
+	if b.partial.Load() {
+		rest = time.After(b.restGrace())
+	}
 	var before uint64
-	rest := time.After(b.restGrace())
 	for {
 		select {
 		case <-rest:
