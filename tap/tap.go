@@ -7,9 +7,7 @@ package tap
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,20 +46,10 @@ type Tap struct {
 }
 
 // Queue is one queue of a Tap: what a descriptor reads and writes.
-type Queue struct {
-	fd   int
-	file *os.File
-	conn syscall.RawConn
-}
+type Queue struct{ fd int }
 
 // FD is the descriptor; it does not block and stays the Queue's own.
 func (q *Queue) FD() int { return q.fd }
-
-// File is the same, behind the Go poller.
-func (q *Queue) File() *os.File { return q.file }
-
-// Conn waits for the descriptor through the Go poller.
-func (q *Queue) Conn() syscall.RawConn { return q.conn }
 
 // Open opens or makes the tap, sets it up and puts it under its bridge.
 func Open(c Config) (*Tap, error) {
@@ -143,13 +131,7 @@ func (t *Tap) take(fd int) error {
 		unix.Close(fd)
 		return fmt.Errorf("tap %s: headers of %d bytes: %w", t.name, HeaderSize, err)
 	}
-	f := os.NewFile(uintptr(fd), "tap "+t.name)
-	conn, err := f.SyscallConn()
-	if err != nil {
-		f.Close()
-		return fmt.Errorf("tap %s: %w", t.name, err)
-	}
-	t.queues = append(t.queues, &Queue{fd, f, conn})
+	t.queues = append(t.queues, &Queue{fd})
 	t.active = append(t.active, true)
 	return nil
 }
@@ -204,8 +186,10 @@ func (t *Tap) Queues() []*Queue { return t.queues }
 // Close gives the descriptors back. A tap that is not persistent goes with them.
 func (t *Tap) Close() error {
 	var first error
-	for _, q := range t.queues {
-		if err := q.file.Close(); err != nil && first == nil {
+	queues := t.queues
+	t.queues = nil // their numbers are others' soon
+	for _, q := range queues {
+		if err := unix.Close(q.fd); err != nil && first == nil {
 			first = err
 		}
 	}

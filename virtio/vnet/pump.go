@@ -4,10 +4,7 @@ import (
 	"os"
 	"runtime"
 	"sync/atomic"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/virtio"
 )
@@ -19,9 +16,15 @@ const (
 	batchBytes = 256 << 10
 )
 
-// pump is a goroutine that serves one queue: what virtio.Worker is, for work that
-// also waits for a cable. It never waits for both: without buffers for the bell,
-// with buffers for the cable.
+// mover is a goroutine that moves frames.
+type mover interface {
+	tell() // makes it find out that it is to end
+	join() // waits until it has
+}
+
+// pump is a goroutine that serves one queue of a card on a stream: what
+// virtio.Worker is, for work that also waits for a cable. It never waits for both:
+// without buffers for the bell, with buffers for the cable.
 type pump struct {
 	d       *Device
 	session *virtio.Session
@@ -91,7 +94,7 @@ func (p *pump) sleep() {
 func (p *pump) nap(t time.Duration) {
 	p.q.Flush()
 	if !p.stopped.Load() {
-		_ = p.q.Bell().WaitFor(max(t, 50*time.Microsecond))
+		_ = p.q.Bell().WaitFor(max(t, leastPause))
 	}
 }
 
@@ -100,16 +103,5 @@ func (p *pump) rest() {
 	p.q.Flush()
 	if !p.stopped.Load() {
 		_ = p.q.Bell().Wait()
-	}
-}
-
-// vector is readv or writev on a descriptor that doesn't block: too short to tell
-// the scheduler of it.
-func vector(call uintptr, fd int, iov []unix.Iovec) (int, syscall.Errno) {
-	for {
-		n, _, e := unix.RawSyscall(call, uintptr(fd), iovBase(iov), uintptr(len(iov)))
-		if e != unix.EINTR {
-			return int(n), e
-		}
 	}
 }

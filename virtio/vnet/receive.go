@@ -7,12 +7,8 @@ import (
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
-// patience is how long a frame that is longer than all buffers that the driver
-// has given waits for more.
-const patience = 20 * time.Millisecond
-
-// receiver is what all ways to receive share: buffers of the driver, the limit,
-// and the frame that waits for either.
+// receiver is the driver's end of a streamReceiver: the buffers, the limit, and the
+// frame that waits for either.
 type receiver struct {
 	pump
 	win     *window
@@ -27,8 +23,6 @@ func (r *receiver) init(d *Device, s *virtio.Session, q *virtio.Queue) {
 	r.win = newWindow(q, s.Features.Has(FeatureMergeable))
 	r.limit, r.limited = d.rx, limits(d.config.RX)
 }
-
-func limits(c ratelimit.Config) bool { return c.Bandwidth != nil || c.Ops != nil }
 
 // room waits until the held chains have n bytes. False: the frame is to be
 // dropped, or the device stops.

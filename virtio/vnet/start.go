@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/mayfly-vm/mayfly/tap"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
@@ -80,11 +81,11 @@ func (d *Device) startPairs(s *virtio.Session) error {
 		d.tell(fmt.Errorf("vhost: %w; this process moves the frames instead", err))
 	}
 	for i := range d.known(s) {
-		if rx := s.Queue(2 * i); rx != nil {
-			d.startRX(s, i, rx)
-		}
-		if tx := s.Queue(2*i + 1); tx != nil {
-			d.startTX(s, i, tx)
+		rx, tx := s.Queue(2*i), s.Queue(2*i+1)
+		if d.stream != nil {
+			d.startStream(s, rx, tx)
+		} else if err := d.startPair(s, d.tap.Queues()[i], rx, tx); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -100,33 +101,29 @@ func (d *Device) startKernel(s *virtio.Session) error {
 	return nil
 }
 
-func (d *Device) startRX(s *virtio.Session, i int, q *virtio.Queue) {
-	if d.stream != nil {
+func (d *Device) startStream(s *virtio.Session, rx, tx *virtio.Queue) {
+	if rx != nil {
 		t := newStreamReceiver(d.stream)
-		t.receiver.init(d, s, q)
-		d.run(&t.pump, t.run)
-		return
+		t.init(d, s, rx)
+		d.movers = append(d.movers, t)
+		t.start(t.run)
 	}
-	t := newTapReceiver(d.tap.Queues()[i])
-	t.receiver.init(d, s, q)
-	d.run(&t.pump, t.run)
+	if tx != nil {
+		t := newStreamSender(d, d.stream)
+		t.init(d, s, tx)
+		d.movers = append(d.movers, t)
+		t.start(t.run)
+	}
 }
 
-func (d *Device) startTX(s *virtio.Session, i int, q *virtio.Queue) {
-	if d.stream != nil {
-		t := newStreamSender(d.stream)
-		t.sender.init(d, s, q)
-		d.run(&t.pump, t.run)
-		return
+func (d *Device) startPair(s *virtio.Session, cable *tap.Queue, rx, tx *virtio.Queue) error {
+	p, err := newPair(d, s, cable, rx, tx)
+	if err != nil {
+		return err
 	}
-	t := &tapSender{cable: d.tap.Queues()[i]}
-	t.sender.init(d, s, q)
-	d.run(&t.pump, t.run)
-}
-
-func (d *Device) run(p *pump, do func()) {
-	d.pumps = append(d.pumps, p)
-	p.start(do)
+	d.movers = append(d.movers, p)
+	p.start()
+	return nil
 }
 
 // Stop is virtio.Device's.
@@ -146,14 +143,14 @@ func (d *Device) Stop() {
 
 // halt ends all that move frames.
 func (d *Device) halt() {
-	for _, p := range d.pumps {
-		p.tell()
+	for _, m := range d.movers {
+		m.tell()
 	}
-	for _, p := range d.pumps {
-		p.join()
+	for _, m := range d.movers {
+		m.join()
 	}
-	d.pumps = nil
-	d.endDeadlines()
+	d.movers = nil
+	d.endDeadline()
 	if d.watch != nil {
 		d.watch.stop()
 		d.watch = nil
@@ -161,13 +158,8 @@ func (d *Device) halt() {
 	d.takeBack()
 }
 
-// endDeadlines takes away what woke the pumps.
-func (d *Device) endDeadlines() {
-	if d.tap != nil {
-		for _, q := range d.tap.Queues() {
-			_ = q.File().SetDeadline(time.Time{})
-		}
-	}
+// endDeadline takes away what woke the pumps.
+func (d *Device) endDeadline() {
 	if d.stream != nil {
 		if l := d.stream.current(); l != nil {
 			_ = l.file.SetDeadline(time.Time{})

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mayfly-vm/mayfly/ratelimit"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
@@ -20,24 +21,26 @@ const streamBatch = 32
 // one call. A far end that doesn't read makes the driver wait: nothing piles up
 // here but the frame that was begun.
 type streamSender struct {
-	sender
-	s      *stream
-	chains [streamBatch]virtio.Chain
-	length [streamBatch][lengthSize]byte
-	ends   [streamBatch]int // bytes of all frames up to this one
-	n      int              // frames
-	moved  int              // frames of the last batch
-	iov    []unix.Iovec
-	at     int // pieces that are sent
-	sent   int // bytes that are
+	pump
+	limit   *ratelimit.Limiter
+	limited bool
+	s       *stream
+	chains  [streamBatch]virtio.Chain
+	length  [streamBatch][lengthSize]byte
+	ends    [streamBatch]int // bytes of all frames up to this one
+	n       int              // frames
+	moved   int              // frames of the last batch
+	iov     []unix.Iovec
+	at      int // pieces that are sent
+	sent    int // bytes that are
 
 	errno syscall.Errno
 	try   func(uintptr) bool
 	msg   unix.Msghdr
 }
 
-func newStreamSender(s *stream) *streamSender {
-	w := &streamSender{s: s, iov: make([]unix.Iovec, 0, maxIov)}
+func newStreamSender(d *Device, s *stream) *streamSender {
+	w := &streamSender{s: s, iov: make([]unix.Iovec, 0, maxIov), limit: d.tx, limited: limits(d.config.TX)}
 	w.try = w.write
 	return w
 }

@@ -1,28 +1,35 @@
 package vnet
 
 import (
-	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mayfly-vm/mayfly/ratelimit"
 	"github.com/mayfly-vm/mayfly/tap"
+	"github.com/mayfly-vm/mayfly/virtio"
 )
 
 // tapReceiver reads frames from a tap straight into the driver's buffers. How long
 // a frame is shows only when it has been read; a private buffer behind the
 // driver's takes what they don't, so that nothing is cut off.
 type tapReceiver struct {
-	receiver
-	cable  *tap.Queue
-	bounce []byte
-	want   int // bytes of the driver's buffers to read into
-	short  int // frames in a row that would have fitted smallWant
+	d       *Device
+	q       *virtio.Queue
+	cable   *tap.Queue
+	win     *window
+	limit   *ratelimit.Limiter
+	limited bool
+	bounce  []byte
+	want    int // bytes of the driver's buffers to read into
+	short   int // frames in a row that would have fitted smallWant
 
-	n      int
-	errno  syscall.Errno
-	direct int // bytes that the last read had of the driver's buffers
-	try    func(uintptr) bool
+	frame  int // bytes of the frame that was read and waits; 0: there is none
+	direct int // of these, those that the driver's buffers have; the rest is in bounce
+
+	starved bool  // more buffers are needed
+	until   pause // of the limit, of the patience with a frame, or of an interface that is down
+	gone    bool  // there is nothing to be had any more
 }
 
 // How many bytes of buffers a read gets: a readv of few pieces is cheaper, and
@@ -33,102 +40,158 @@ const (
 	shortAfter = 64
 )
 
-func newTapReceiver(cable *tap.Queue) *tapReceiver {
-	t := &tapReceiver{cable: cable, bounce: make([]byte, largeWant), want: smallWant}
-	t.waitsFor(cable.File())
-	t.try = func(uintptr) bool { t.read(); return t.errno != unix.EAGAIN }
-	return t
+func newTapReceiver(d *Device, cable *tap.Queue, q *virtio.Queue, merge bool) *tapReceiver {
+	return &tapReceiver{d: d, q: q, cable: cable, win: newWindow(q, merge), limit: d.rx, limited: limits(d.config.RX),
+		bounce: make([]byte, largeWant), want: smallWant}
 }
 
-// read reads one frame, if there is one.
-func (t *tapReceiver) read() {
-	pieces, bytes := t.win.reach(t.want)
-	at := t.win.start + pieces
-	kept := t.win.iov[at]
-	t.win.iov[at] = pieceOf(t.bounce)
-	t.n, t.errno = vector(unix.SYS_READV, t.cable.FD(), t.win.iov[t.win.start:at+1])
-	t.win.iov[at] = kept
-	t.direct = bytes
-}
-
-func (t *tapReceiver) run() {
-	defer t.win.restore()
-	t.q.DisableNotify()
-	for !t.stopped.Load() {
-		if !t.win.fill(t.want) {
-			t.starve()
-			continue
+// work takes a batch and tells how many frames that were.
+func (t *tapReceiver) work() (frames int) {
+	t.starved = false
+	for bytes := 0; frames < batch && bytes < batchBytes; frames++ {
+		if t.frame == 0 && !t.next() {
+			break
 		}
-		t.read()
-		if t.errno == unix.EAGAIN {
-			if t.frames > 0 {
-				t.flush()
-			}
-			// No look for more before sleeping: here a sleep costs nobody an exit, and the
-			// driver's buffers are enough for now, it need not ring.
-			if err := t.cable.Conn().Read(t.try); err != nil {
-				if t.stopped.Load() {
-					return
-				}
-				t.errno = unix.EBADFD
-			}
-			t.q.Stats().Wakeups.Add(1)
+		n := t.frame
+		if n > 0 && !t.deliver() {
+			break
 		}
-		if t.errno != 0 {
-			if !t.broken() {
-				return
-			}
-			continue
-		}
-		t.busy(1)
-		t.arrived()
+		bytes += n
 	}
-	if t.frames > 0 {
-		t.flush()
+	if frames > 0 {
+		t.q.Flush()
 	}
+	return frames
 }
 
-// arrived passes the frame on that was read.
-func (t *tapReceiver) arrived() {
-	if t.n < headerSize+ethernet || t.n > largeWant || !t.d.linkUp() {
+// next reads a frame, if there is one. One that is to be dropped leaves frame 0.
+func (t *tapReceiver) next() bool {
+	if t.gone || !t.until.over() {
+		return false
+	}
+	if !t.win.fill(t.want) {
+		t.starved = true
+		return false
+	}
+	n, direct, e := t.read()
+	switch {
+	case e == unix.EAGAIN:
+		return false
+	case e != 0:
+		t.broken(e)
+		return false
+	case n < headerSize+ethernet || n > largeWant || !t.d.linkUp():
 		t.d.stats.rxDropped.Add(1)
-		return
+		return true
 	}
-	if t.n > smallWant {
+	if n > smallWant {
 		t.short, t.want = 0, largeWant
 	} else if t.short++; t.short > shortAfter {
 		t.want = smallWant
 	}
-	if t.n > t.direct {
-		if !t.room(t.n) {
-			t.d.stats.rxDropped.Add(1)
-			return
-		}
-		t.win.vec().CopyIn(t.bounce[:t.n-t.direct], t.direct)
+	t.frame, t.direct = n, min(n, direct)
+	return true
+}
+
+func (t *tapReceiver) read() (n, direct int, e syscall.Errno) {
+	pieces, direct := t.win.reach(t.want)
+	at := t.win.start + pieces
+	kept := t.win.iov[at]
+	t.win.iov[at] = pieceOf(t.bounce)
+	n, e = readTap(t.cable.FD(), t.win.iov[t.win.start:at+1])
+	t.win.iov[at] = kept
+	return n, direct, e
+}
+
+// deliver gives the driver the frame, or drops it. False: it waits.
+func (t *tapReceiver) deliver() bool {
+	if t.direct < t.frame && !t.room() {
+		return t.frame == 0
 	}
-	t.deliver(t.n)
-	if t.frames == 0 {
-		runtime.Gosched()
+	if t.limited {
+		if !t.until.over() {
+			return false
+		}
+		if !t.limit.Take(uint64(t.frame - headerSize)) {
+			t.d.stats.throttled.Add(1)
+			t.until.begin(t.limit.Wait())
+			return false
+		}
+	}
+	t.give()
+	return true
+}
+
+// room finds buffers for what bounce has of the frame, and copies it there. It drops a
+// frame for which there can't be enough, or were not in time.
+func (t *tapReceiver) room() bool {
+	switch t.win.fill(t.frame); {
+	case t.win.room() >= t.frame:
+		t.win.vec().CopyIn(t.bounce[:t.frame-t.direct], t.direct)
+		t.direct = t.frame
+		t.until = pause{}
+		return true
+	case !t.win.full() && !t.until.set():
+		t.until.begin(patience)
+	case t.win.full() || t.until.over():
+		t.until = pause{}
+		t.d.stats.rxDropped.Add(1)
+		t.frame = 0
+		return false
+	}
+	t.starved = true
+	return false
+}
+
+func (t *tapReceiver) give() {
+	t.win.give(t.frame)
+	t.d.stats.rxFrames.Add(1)
+	t.d.stats.rxBytes.Add(uint64(t.frame - headerSize))
+	t.frame = 0
+}
+
+// broken says what becomes of an error of the tap's.
+func (t *tapReceiver) broken(e syscall.Errno) {
+	switch e {
+	case unix.EBADFD, unix.EBADF, unix.ENODEV:
+		t.gone = true
+		t.d.cableGone(e)
+	case unix.EFAULT:
+		// Guest memory that the host can't give; the frame is lost.
+		t.gone = true
+		t.d.stats.rxDropped.Add(1)
+		t.q.Fail(errMemory)
+	case unix.EIO: // the interface is down; the poller would not say when it is up again
+		t.until.begin(patience)
+	default:
+		t.d.stats.rxDropped.Add(1)
+		t.until.begin(patience)
 	}
 }
 
-// broken says what becomes of an error of the tap's. False: it is over.
-func (t *tapReceiver) broken() bool {
-	switch t.errno {
-	case unix.EBADFD, unix.EBADF, unix.ENODEV:
-		t.q.Flush()
-		t.d.cableGone(t.errno)
+// rings asks the driver to ring for buffers, if they are what is missing, and tells
+// whether there are some.
+func (t *tapReceiver) rings() bool {
+	if !t.starved {
 		return false
-	case unix.EFAULT:
-		// Guest memory that the host can't give; the frame is lost.
-		t.d.stats.rxDropped.Add(1)
-		t.q.Fail(errMemory)
-		return false
-	case unix.EIO: // the interface is down; the poller would not say when it is up again
-		t.nap(patience)
-		return true
 	}
-	t.d.stats.rxDropped.Add(1)
-	t.nap(patience)
-	return true
+	t.d.stats.rxStalls.Add(1)
+	return t.q.EnableNotify()
+}
+
+// listens tells whether a frame would be read.
+func (t *tapReceiver) listens() bool {
+	return t.frame == 0 && !t.starved && !t.gone && !t.until.set()
+}
+
+// finish is the end of the work. What was read from the cable and fits is not lost.
+func (t *tapReceiver) finish() {
+	switch {
+	case t.frame == 0:
+	case t.direct == t.frame:
+		t.give()
+	default:
+		t.d.stats.rxDropped.Add(1)
+	}
+	t.q.Flush()
 }

@@ -6,8 +6,8 @@
 //	vhost   the host's kernel does it, and this process sleeps
 //	stream  a Unix socket, each frame behind its length: passt, mayfly-usernet, QEMU
 //
-// Each queue has a goroutine that waits either for its driver or for its cable, in
-// the Go poller: a card that does nothing costs no thread.
+// A pair of queues has one goroutine on a tap, and one for each queue on a stream.
+// They wait in the Go poller: a card that does nothing costs no thread.
 package vnet
 
 import (
@@ -62,7 +62,7 @@ type Device struct {
 	restored bool
 	pairs    int
 	offloads virtio.Feature
-	pumps    []*pump
+	movers   []mover
 	control  *virtio.Worker
 	watch    *watch
 	handed   []handed // queues that the kernel has

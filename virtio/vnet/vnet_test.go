@@ -3,6 +3,7 @@ package vnet_test
 import (
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -290,6 +291,93 @@ func TestLimits(t *testing.T) {
 	}
 	if took := time.Since(start); took < 150*time.Millisecond {
 		t.Errorf("30 frames came in %v", took)
+	}
+}
+
+// TestLimitOfOneWay: a direction that waits for its limit does not hold up the
+// other, and a frame that was read is not lost when the card stops.
+func TestLimitOfOneWay(t *testing.T) {
+	once := ratelimit.Config{Ops: &ratelimit.Bucket{Size: 1, Refill: time.Hour}}
+	t.Run("transmit", func(t *testing.T) {
+		dev, w := openTap(t, vnet.Config{TX: once})
+		d := virtiotest.New(t, dev, virtiotest.Options{})
+		for range 2 { // the second waits
+			d.Queue(1).Add([][]byte{withHeader(frame(100, 1))}, nil)
+		}
+		d.Queue(1).Kick()
+		w.recv()
+		for i := range 20 {
+			d.Queue(0).Add(nil, []int{2000})
+			d.Queue(0).Kick()
+			w.send(frame(100, i))
+			_, got := received(t, d.Queue(0))
+			same(t, got, frame(100, i))
+		}
+		if d.Queue(1).Poll() == nil || d.Queue(1).Poll() != nil {
+			t.Error("the limit let more or less than one frame through")
+		}
+	})
+	t.Run("receive", func(t *testing.T) {
+		dev, w := openTap(t, vnet.Config{RX: once})
+		d := virtiotest.New(t, dev, virtiotest.Options{})
+		for range 2 {
+			d.Queue(0).Add(nil, []int{2000})
+		}
+		d.Queue(0).Kick()
+		w.send(frame(100, 1))
+		w.send(frame(100, 2)) // waits
+		_, got := received(t, d.Queue(0))
+		same(t, got, frame(100, 1))
+		for i := range 20 {
+			d.Queue(1).Do([][]byte{withHeader(frame(100, i))}, nil)
+			same(t, w.recv(), frame(100, i))
+		}
+		for end := time.Now().Add(virtiotest.Deadline); dev.Stats().Throttled == 0; {
+			if time.Now().After(end) {
+				t.Fatal("the second frame does not wait")
+			}
+			runtime.Gosched()
+		}
+		if d.Queue(0).Poll() != nil {
+			t.Fatal("the limit let two frames through")
+		}
+		d.Instance().Pause()
+		_, got = received(t, d.Queue(0))
+		same(t, got, frame(100, 2))
+		d.Instance().Resume()
+	})
+}
+
+// TestFrameWaitsForBuffers: a long frame is put together of buffers that come when
+// it has been read, and the other direction goes on meanwhile.
+func TestFrameWaitsForBuffers(t *testing.T) {
+	dev, w := openTap(t, vnet.Config{MTU: 9000})
+	d := virtiotest.New(t, dev, virtiotest.Options{})
+	rx := d.Queue(0)
+	for tries := 0; ; tries++ {
+		stalls, dropped := dev.Stats().RxStalls, dev.Stats().RxDropped
+		rx.Add(nil, []int{500})
+		rx.Kick()
+		w.send(frame(8000, tries))
+		for dev.Stats().RxStalls == stalls && dev.Stats().RxDropped == dropped {
+			runtime.Gosched()
+		}
+		d.Queue(1).Do([][]byte{withHeader(frame(100, tries))}, nil)
+		same(t, w.recv(), frame(100, tries))
+		for range 20 {
+			rx.Add(nil, []int{500})
+		}
+		rx.Kick()
+		if dev.Stats().RxDropped > dropped && tries < 20 { // this computer took longer than its patience
+			for rx.Pending() > 0 {
+				w.send(frame(100, 0))
+				received(t, rx)
+			}
+			continue
+		}
+		_, got := received(t, rx)
+		same(t, got, frame(8000, tries))
+		return
 	}
 }
 

@@ -102,6 +102,11 @@ func (w *window) room() int {
 	return w.sum
 }
 
+// full tells whether fill would take no more chains.
+func (w *window) full() bool {
+	return w.n == len(w.held) || w.n > 0 && (!w.merge || w.end-w.start >= maxIov)
+}
+
 // give gives the first chains back with a frame of n bytes in them, the header
 // included.
 func (w *window) give(n int) {
@@ -149,8 +154,6 @@ func (w *window) restore() {
 	}
 	w.sum, w.start, w.end = 0, 0, 0
 }
-
-func iovBase(iov []unix.Iovec) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(iov))) }
 
 func pieceOf(p []byte) unix.Iovec {
 	return unix.Iovec{Base: unsafe.SliceData(p), Len: uint64(len(p))}
