@@ -10,6 +10,9 @@ import (
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
+// tapBatchBytes ends a batch too: the other direction waits meanwhile, about 100 us.
+const tapBatchBytes = 1 << 20
+
 // pair is the goroutine that serves both queues of a pair whose cable is a tap. It
 // is awake for one direction while the other has work: the answer to a frame is
 // often there when that was written.

@@ -73,6 +73,7 @@ func (r *receiver) pass(n int) {
 func (r *receiver) deliver(n int) {
 	r.pass(n - headerSize)
 	r.win.give(n)
+	r.win.publish()
 	c := &r.d.stats
 	c.rxFrames.Add(1)
 	c.rxBytes.Add(uint64(n - headerSize))

@@ -27,7 +27,7 @@ type window struct {
 	iov        []unix.Iovec // those of the held chains are iov[start:end]
 	start, end int
 
-	push    []*virtio.Chain // for PushAll
+	push    []*virtio.Chain // set aside
 	written []int
 }
 
@@ -40,7 +40,7 @@ func newWindow(q *virtio.Queue, merge bool) *window {
 // fill takes chains until they have want bytes, or one chain where a frame may
 // take no more. It tells whether there is any.
 func (w *window) fill(want int) bool {
-	for empty := 0; w.n < len(w.held) && empty <= len(w.held); {
+	for empty := 0; w.n+len(w.push) < len(w.held) && empty <= len(w.held); {
 		if w.n > 0 && (!w.merge || w.sum >= want || w.end-w.start >= maxIov) {
 			break
 		}
@@ -104,13 +104,13 @@ func (w *window) room() int {
 
 // full tells whether fill would take no more chains.
 func (w *window) full() bool {
-	return w.n == len(w.held) || w.n > 0 && (!w.merge || w.end-w.start >= maxIov)
+	return w.n+len(w.push) == len(w.held) || w.n > 0 && (!w.merge || w.end-w.start >= maxIov)
 }
 
-// give gives the first chains back with a frame of n bytes in them, the header
-// included.
+// give sets the first chains aside for the driver, with a frame of n bytes in them,
+// the header included.
 func (w *window) give(n int) {
-	w.push, w.written = w.push[:0], w.written[:0]
+	first := len(w.push)
 	for rest := n; rest > 0; {
 		part := min(rest, w.size[w.head])
 		w.push = append(w.push, &w.held[w.head])
@@ -118,22 +118,23 @@ func (w *window) give(n int) {
 		rest -= part
 		w.drop()
 	}
-	count := [2]byte{byte(len(w.push)), byte(len(w.push) >> 8)}
-	putCount(w.push, count)
-	if len(w.push) == 1 {
-		w.q.Push(w.push[0], w.written[0])
-		return
-	}
+	count := len(w.push) - first
+	putCount(w.push[first], [2]byte{byte(count), byte(count >> 8)})
+}
+
+// publish gives the driver what was set aside.
+func (w *window) publish() {
 	w.q.PushAll(w.push, w.written)
+	w.push, w.written = w.push[:0], w.written[:0]
 }
 
 // putCount writes num_buffers.
-func putCount(c []*virtio.Chain, count [2]byte) {
-	if v := c[0].In; v[0].Len >= headerSize {
+func putCount(c *virtio.Chain, count [2]byte) {
+	if v := c.In; v[0].Len >= headerSize {
 		*(*[2]byte)(unsafe.Add(unsafe.Pointer(v[0].Base), numBuffersAt)) = count
 		return
 	}
-	c[0].In.CopyIn(count[:], numBuffersAt) // the chain has 12 bytes: fill saw to it
+	c.In.CopyIn(count[:], numBuffersAt) // the chain has 12 bytes: fill saw to it
 }
 
 // drop forgets the first chain.
