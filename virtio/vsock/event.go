@@ -4,11 +4,7 @@ import "golang.org/x/sys/unix"
 
 // look asks for events without waiting.
 func (l *loop) look() int {
-	n, err := unix.EpollWait(l.epoll, l.events[:], 0)
-	l.found = max(n, 0)
-	if err != nil {
-		l.found = 0
-	}
+	l.found = epollWait(l.epoll, l.events[:])
 	return l.found
 }
 

@@ -59,8 +59,17 @@ type loop struct {
 	msg     unix.Msghdr
 	events  [64]unix.EpollEvent
 	found   int // events of the last look
+	turn    side
 	wait    func(uintptr) bool
 }
+
+// side is who is expected to do something next.
+type side uint8
+
+const (
+	guest side = iota
+	host
+)
 
 // Slots of what is no connection.
 const (
@@ -147,7 +156,8 @@ func (l *loop) close() error {
 }
 
 // run works as virtio.Worker does: while there is work, and a moment after, nobody
-// has to ring.
+// has to ring. It does not look when a process of the host is to act next: that one
+// needs a processor, and looking may take just the one that it would get.
 func (l *loop) run() {
 	l.tx.DisableNotify()
 	l.rx.DisableNotify()
@@ -159,7 +169,7 @@ func (l *loop) run() {
 		switch {
 		case l.work():
 			spin.Worked()
-		case spin.More():
+		case l.turn == guest && spin.More():
 		case !l.sleep():
 			return
 		}

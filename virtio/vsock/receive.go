@@ -151,10 +151,15 @@ func (l *loop) read(c *conn) {
 		return
 	}
 	l.stats.rxBytes.Add(uint64(got))
+	if l.turn = guest; got < total && got >= minWindow {
+		l.turn = host // there is a stream, and its sender was outrun
+	}
 	if got == total {
 		c.window = min(2*c.window, maxWindow)
 	} else {
-		c.window = max(minWindow, got)
+		if got < c.window/2 {
+			c.window = max(minWindow, c.window/2)
+		}
 		// All was read. More is an event to come; an end that came before is not.
 		c.readable = c.halfGone
 	}

@@ -110,6 +110,7 @@ func (l *loop) forward(c *conn, n int) bool {
 	}
 	c.received += uint32(n)
 	l.data = l.chain.Out.Cut(l.data[:0], headerSize, n)
+	l.turn = host
 	done := 0
 	if c.buf.n == 0 && c.writable {
 		var err error
