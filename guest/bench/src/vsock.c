@@ -22,6 +22,7 @@ static struct device *device;
 static struct ring rx, tx;
 static u8 *rx_data, *tx_data;		/* a buffer a slot, then its header */
 static u32 tx_slots, tx_free[128], tx_free_count;
+static u32 cid;				/* read once, as Linux does: each read is an exit */
 
 /* The one connection. */
 static struct {
@@ -48,6 +49,7 @@ static int open_device(void)
 	ring_open(device, 1, &tx, 256);
 	ring_open(device, 2, &event, 256);
 	driver_ok(device);
+	cid = read32(device->config);
 	slots = rx.size / 2;
 	rx_data = alloc((u64)slots * (BUFFER + 4096));
 	for (i = 0; i < slots; i++) {
@@ -87,7 +89,7 @@ static int send(u16 op, u32 len)
 		return 0;
 	i = tx_free[--tx_free_count];
 	h = header(tx_data, i);
-	*h = (struct header){read32(device->config), HOST, c.local, c.remote, len, STREAM, op, op == SHUTDOWN ? 3 : 0, WINDOW, c.fwd_cnt};
+	*h = (struct header){cid, HOST, c.local, c.remote, len, STREAM, op, op == SHUTDOWN ? 3 : 0, WINDOW, c.fwd_cnt};
 	c.told = c.fwd_cnt;
 	tx.desc[2 * i] = (struct desc){(u64)h, HEADER, len ? NEXT : 0, 2 * i + 1};
 	tx.desc[2 * i + 1] = (struct desc){(u64)payload(tx_data, i), len, 0, 0};
