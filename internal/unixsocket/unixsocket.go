@@ -44,8 +44,10 @@ func Listen(path string, mode os.FileMode) (*Listener, error) {
 		return nil, fmt.Errorf("path %s: cannot make the socket: %w", path, err)
 	}
 	if err = unix.Stat(path, &l.made); err == nil {
-		// Umask took bits away.
-		if err = unix.Chmod(path, uint32(mode)); err == nil {
+		if l.made.Mode&uint32(os.ModePerm) != uint32(mode) { // umask took bits away
+			err = unix.Chmod(path, uint32(mode))
+		}
+		if err == nil {
 			err = unix.Listen(fd, backlog)
 		}
 	}

@@ -41,7 +41,7 @@ type Device struct {
 	waits   atomic.Bool // for the limits
 
 	mu    sync.Mutex
-	timer *time.Timer
+	timer *time.Timer   // nil until the limits first hold something back
 	queue *virtio.Queue // that the timer wakes; nil between sessions
 }
 
@@ -50,10 +50,7 @@ func New(c Config) (*Device, error) {
 	if err := c.Limits.Check(); err != nil {
 		return nil, fmt.Errorf("rng: limits: %w", err)
 	}
-	d := &Device{limiter: ratelimit.New(c.Limits)}
-	d.timer = time.AfterFunc(time.Hour, d.wake)
-	d.timer.Stop()
-	return d, nil
+	return &Device{limiter: ratelimit.New(c.Limits)}, nil
 }
 
 // Type is virtio.TypeEntropy.
@@ -89,13 +86,15 @@ func (d *Device) Start(s *virtio.Session) error {
 
 // Stop ends that. A request that waits for the limits stays in the ring.
 func (d *Device) Stop() {
-	d.timer.Stop()
-	d.mu.Lock()
-	d.queue = nil
-	d.mu.Unlock()
 	if d.worker != nil {
 		d.worker.Stop()
 		d.worker = nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.queue = nil
+	if d.timer != nil {
+		d.timer.Stop()
 	}
 }
 
@@ -112,6 +111,17 @@ func (d *Device) SetState(s any) error {
 
 // Close has nothing to give back.
 func (d *Device) Close() error { return nil }
+
+// wakeIn has wake called after that time.
+func (d *Device) wakeIn(t time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timer == nil {
+		d.timer = time.AfterFunc(t, d.wake)
+	} else {
+		d.timer.Reset(t)
+	}
+}
 
 // wake lets the worker ask the limits again. The lock keeps the bell of a
 // session that is over from being rung.

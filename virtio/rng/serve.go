@@ -20,7 +20,7 @@ func (d *Device) work(q *virtio.Queue) bool {
 			q.Unpop(&d.chain)
 			d.stats.throttled.Add(1)
 			d.waits.Store(true)
-			d.timer.Reset(d.limiter.Wait())
+			d.wakeIn(d.limiter.Wait())
 			break
 		}
 		if err := d.fill(n); err != nil {

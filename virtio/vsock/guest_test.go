@@ -91,10 +91,15 @@ func newGuest(t testing.TB, o virtiotest.Options, c vsock.Config) *guest {
 		c.Path = filepath.Join(t.TempDir(), "v")
 	}
 	g := &guest{t: t, dev: open(t, c), path: c.Path, alloc: 1 << 20}
-	g.d = virtiotest.New(t, g.dev, o)
+	g.drive(o)
+	return g
+}
+
+func (g *guest) drive(o virtiotest.Options) {
+	g.t.Helper()
+	g.d = virtiotest.New(g.t, g.dev, o)
 	g.rx, g.tx = g.d.Queue(0), g.d.Queue(1)
 	g.post(32)
-	return g
 }
 
 func (g *guest) post(n int) {

@@ -81,13 +81,9 @@ const (
 // tickTime is how exactly deadlines are kept.
 const tickTime = 250 * time.Millisecond
 
-func newLoop(c Config, stats *counters) (*loop, error) {
-	l := &loop{cfg: c, stats: stats, byPort: map[uint64]*conn{}, nextPort: firstHostPort, epoll: -1}
-	var err error
-	if l.listener, err = unixsocket.Listen(c.Path, c.Mode); err != nil {
-		return nil, err
-	}
-	if err = l.openPoll(); err != nil {
+func newLoop(c Config, listener *unixsocket.Listener, stats *counters) (*loop, error) {
+	l := &loop{cfg: c, listener: listener, stats: stats, byPort: map[uint64]*conn{}, nextPort: firstHostPort, epoll: -1}
+	if err := l.openPoll(); err != nil {
 		l.close()
 		return nil, err
 	}
@@ -132,9 +128,10 @@ func (l *loop) watch(fd int, slot int32) error {
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &ev))
 }
 
-func (l *loop) close() error {
+// close ends all connections; the listener is the device's.
+func (l *loop) close() {
 	if l.closed {
-		return nil
+		return
 	}
 	l.stop()
 	for _, c := range l.conns {
@@ -142,7 +139,6 @@ func (l *loop) close() error {
 			l.release(c)
 		}
 	}
-	l.listener.Close()
 	l.timerMu.Lock()
 	l.closed = true
 	l.timerMu.Unlock()
@@ -152,7 +148,6 @@ func (l *loop) close() error {
 	if l.wake != nil {
 		l.wake.Close()
 	}
-	return nil
 }
 
 // run works as virtio.Worker does: while there is work, and a moment after, nobody

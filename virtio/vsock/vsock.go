@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/mayfly-vm/mayfly/internal/unixsocket"
 	"github.com/mayfly-vm/mayfly/vhost"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
@@ -106,13 +107,16 @@ type Device struct {
 	events   *virtio.Worker
 	stats    counters
 
-	loop   *loop         // nil with vhost
-	kernel *vhost.Device // nil without
-	known  virtio.Feature
-	runs   bool // the kernel
+	listener *unixsocket.Listener // nil with vhost
+	loop     *loop                // nil before the first driver
+	kernel   *vhost.Device        // nil without
+	known    virtio.Feature
+	runs     bool // the kernel
 }
 
-// New opens the Unix socket, or the kernel's device.
+// New opens the Unix socket, or the kernel's device. All else waits for a driver:
+// it would cost the start of the machine 0.2 ms, most of them in Go's poller, whose
+// first use wakes threads. Who connects before is served then.
 func New(c Config) (*Device, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -129,7 +133,7 @@ func New(c Config) (*Device, error) {
 	if c.VHost {
 		err = d.openKernel()
 	} else {
-		d.loop, err = newLoop(c, &d.stats)
+		d.listener, err = unixsocket.Listen(c.Path, c.Mode)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("vsock: %w", err)
@@ -166,12 +170,21 @@ func (d *Device) Start(s *virtio.Session) error {
 	if d.kernel != nil {
 		err = d.startKernel(s)
 	} else {
-		err = d.loop.start(s, fresh)
+		err = d.startLoop(s, fresh)
 	}
 	if err == nil && d.restored {
 		d.tellReset(s)
 	}
 	return err
+}
+
+func (d *Device) startLoop(s *virtio.Session, fresh bool) (err error) {
+	if d.loop == nil {
+		if d.loop, err = newLoop(d.cfg, d.listener, &d.stats); err != nil {
+			return err
+		}
+	}
+	return d.loop.start(s, fresh)
 }
 
 // Stop ends that; connections stay open, and nobody reads them.
@@ -180,9 +193,10 @@ func (d *Device) Stop() {
 		d.events.Stop()
 		d.events = nil
 	}
-	if d.kernel != nil {
+	switch {
+	case d.kernel != nil:
 		d.stopKernel()
-	} else {
+	case d.loop != nil:
 		d.loop.stop()
 	}
 }
@@ -192,7 +206,11 @@ func (d *Device) Close() error {
 	if d.kernel != nil {
 		return d.kernel.Close()
 	}
-	return d.loop.close()
+	if d.loop != nil {
+		d.loop.close()
+	}
+	d.listener.Close()
+	return nil
 }
 
 // tellReset sends the one event that there is, VIRTIO_VSOCK_EVENT_TRANSPORT_RESET

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"path/filepath"
 	"testing"
 
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
@@ -45,6 +46,20 @@ func TestHostConnects(t *testing.T) {
 				t.Errorf("stats %+v", s)
 			}
 		})
+	}
+}
+
+// The socket is there from New on, the rest of the device from its driver on.
+func TestHostConnectsBeforeTheDriver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "v")
+	g := &guest{t: t, dev: open(t, vsock.Config{Path: path}), path: path, alloc: 1 << 20}
+	c := g.dial()
+	say(t, c, "CONNECT 52\n")
+	g.drive(virtiotest.Options{})
+	p := g.expect(opRequest)
+	g.send(packet{srcPort: 52, dstPort: p.srcPort, op: opResponse})
+	if got := hear(t, c, 14); got != "OK 1073741824\n" {
+		t.Fatalf("answer %q", got)
 	}
 }
 
