@@ -49,7 +49,10 @@ func (b *bench) vsock() error {
 }
 
 func (b *bench) rng() error {
-	f := newFigures([]measure{{"4 KiB requests, depth 8", "rng=4096", 200, "bytes", ""}}, monitor.Ways(b.paths))
+	f := newFigures([]measure{
+		{"4 KiB requests, depth 8", "rng=4096", 200, "bytes", ""},
+		{"64 B requests as Linux makes them, depth 8", "rng=64", 200, "bytes", ""},
+	}, monitor.Ways(b.paths))
 	for range max(3, b.runs/4) {
 		b.collect(f, monitor.Devices{RNG: true}, 0)
 	}
