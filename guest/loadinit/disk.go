@@ -72,6 +72,8 @@ func disk(words []string) (t tally, err error) {
 		}
 		list = append(list, r)
 	}
+	// Raw: a call that Go's scheduler knows of wakes its watchman, whose naps of 20 us
+	// are timers, and each of these some exits: four fifths of all that were counted.
 	next := int64(0)
 	events := make([]ioEvent, depth)
 	begin := time.Now()
@@ -84,7 +86,7 @@ func disk(words []string) (t tally, err error) {
 			next++
 		}
 		for rest := list; len(rest) > 0; {
-			m, _, e := unix.Syscall(unix.SYS_IO_SUBMIT, uintptr(ctx), uintptr(len(rest)), uintptr(unsafe.Pointer(&rest[0])))
+			m, _, e := unix.RawSyscall(unix.SYS_IO_SUBMIT, uintptr(ctx), uintptr(len(rest)), uintptr(unsafe.Pointer(&rest[0])))
 			if e != 0 && e != unix.EINTR && e != unix.EAGAIN {
 				return t, fmt.Errorf("io_submit: %w", e)
 			}
@@ -93,7 +95,7 @@ func disk(words []string) (t tally, err error) {
 			}
 		}
 		list = list[:0]
-		m, _, e := unix.Syscall6(unix.SYS_IO_GETEVENTS, uintptr(ctx), 1, uintptr(depth), uintptr(unsafe.Pointer(&events[0])), 0, 0)
+		m, _, e := unix.RawSyscall6(unix.SYS_IO_GETEVENTS, uintptr(ctx), 1, uintptr(depth), uintptr(unsafe.Pointer(&events[0])), 0, 0)
 		if e == unix.EINTR {
 			continue
 		}
