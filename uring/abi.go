@@ -7,6 +7,7 @@ const (
 	opWritev    = 2
 	opFsync     = 3
 	opReadFixed = 4
+	opPollAdd   = 6
 	opFallocate = 17
 	opRead      = 22
 	opWrite     = 23
@@ -42,15 +43,12 @@ const (
 const (
 	enterGetEvents = 1 << 0
 	sqTaskrun      = 1 << 2
-	// cqEventFDDisabled is written by us to the completion ring's flags.
-	cqEventFDDisabled = 1 << 0
 )
 
 // Operations of io_uring_register(2).
 const (
 	registerBuffers = 0
 	registerFiles   = 2
-	registerEventFD = 4
 )
 
 // SQE is a request: struct io_uring_sqe, 64 bytes.

@@ -30,7 +30,7 @@ type Ring struct {
 	table []byte // the SQEs
 
 	sqHead, sqTail, sqFlags *uint32
-	cqHead, cqTail, cqFlags *uint32
+	cqHead, cqTail          *uint32
 	sqes                    []SQE
 	cqes                    []CQE
 	sqMask, cqMask          uint32
@@ -91,7 +91,7 @@ func (r *Ring) mmap(p *params) error {
 	}
 	at := func(off uint32) *uint32 { return (*uint32)(unsafe.Pointer(&r.rings[off : off+4][0])) }
 	r.sqHead, r.sqTail, r.sqFlags, r.sqMask = at(p.sq.head), at(p.sq.tail), at(p.sq.flags), *at(p.sq.ringMask)
-	r.cqHead, r.cqTail, r.cqFlags, r.cqMask = at(p.cq.head), at(p.cq.tail), at(p.cq.flags), *at(p.cq.ringMask)
+	r.cqHead, r.cqTail, r.cqMask = at(p.cq.head), at(p.cq.tail), *at(p.cq.ringMask)
 	r.sqes = unsafe.Slice((*SQE)(unsafe.Pointer(&r.table[0])), p.sqEntries)
 	r.cqes = unsafe.Slice((*CQE)(unsafe.Pointer(at(p.cq.cqes))), p.cqEntries)
 	if r.sqMask+1 != p.sqEntries || r.cqMask+1 != p.cqEntries {
@@ -121,12 +121,6 @@ func (r *Ring) Close() {
 // Entries is how many submissions the ring takes between two calls of Submit.
 func (r *Ring) Entries() int { return len(r.sqes) }
 
-// RegisterEventFD makes every completion signal an eventfd, unless Quiet.
-func (r *Ring) RegisterEventFD(fd int) error {
-	fd32 := int32(fd)
-	return r.register(registerEventFD, unsafe.Pointer(&fd32), 1)
-}
-
 // RegisterFiles makes the fds of the SQEs to come indices into this list: the
 // kernel need not look them up and count them each time.
 func (r *Ring) RegisterFiles(fds []int32) error {
@@ -148,16 +142,6 @@ func (r *Ring) register(op int, arg unsafe.Pointer, n int) error {
 		return fmt.Errorf("io_uring_register %d: %w", op, errno)
 	}
 	return nil
-}
-
-// Quiet stops the eventfd's signals, or lets them come again. Behind a Quiet(false)
-// the caller looks once more for completions: those before it gave no signal.
-func (r *Ring) Quiet(quiet bool) {
-	v := uint32(0)
-	if quiet {
-		v = cqEventFDDisabled
-	}
-	atomic.StoreUint32(r.cqFlags, v) // a full barrier too
 }
 
 // Next is a free SQE, or nil when Submit must come first. Its methods say what

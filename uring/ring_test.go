@@ -166,22 +166,31 @@ func TestFull(t *testing.T) {
 	}
 }
 
-func TestEventFD(t *testing.T) {
-	r := open(t, 4, uring.Options{})
+// TestPoll: a poll waits for what comes later, and what was there before it.
+func TestPoll(t *testing.T) {
+	r := open(t, 4, uring.Options{Cooperative: true})
 	bell, err := eventfd.New()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer bell.Close()
-	if err := r.RegisterEventFD(bell.FD()); err != nil {
-		t.Fatal(err)
-	}
-	for _, quiet := range []bool{false, true, false} {
-		r.Quiet(quiet)
-		r.Next().Nop()
-		one(t, r)
-		if rang := bell.Clear(); rang == quiet {
-			t.Errorf("quiet %v: the bell rang: %v", quiet, rang)
+	for _, before := range []bool{false, true} {
+		if before {
+			bell.Signal()
+		}
+		r.Next().Poll(bell.FD(), unix.POLLIN)
+		if err := r.Submit(0); err != nil {
+			t.Fatal(err)
+		}
+		if !before {
+			var c uring.CQE
+			if r.Pop(&c) {
+				t.Fatalf("an answer without a signal: %+v", c)
+			}
+			bell.Signal()
+		}
+		if c := one(t, r); c.Res != unix.POLLIN || !bell.Clear() {
+			t.Errorf("signalled before %v: %+v", before, c)
 		}
 	}
 }

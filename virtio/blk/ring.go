@@ -1,8 +1,11 @@
 package blk
 
 import (
+	"math"
+
 	"golang.org/x/sys/unix"
 
+	"github.com/mayfly-vm/mayfly/eventfd"
 	"github.com/mayfly-vm/mayfly/uring"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
@@ -10,18 +13,24 @@ import (
 // ringEntries is how many requests go to the kernel in one call, at most.
 const ringEntries = 128
 
+// bellIndex stands in next's answers, and in the poll's UserData, for the bell.
+const bellIndex = math.MaxUint32
+
 // ring is a queue's io_uring.
 type ring struct {
-	u      *uring.Ring
-	fd     int
-	flight int
-	staged int
+	u        *uring.Ring
+	fd       int
+	bell     *eventfd.FD
+	flight   int
+	staged   int
+	watching bool // the poll of the bell is under way
 }
 
 func newRing(q *virtio.Queue, fd int) (*ring, error) {
-	// The completions' ring is twice as long; it must hold all that is under way.
+	// The completions' ring is twice as long; it must hold all that is under way, and
+	// the bell's.
 	entries := max(1, min(ringEntries, q.Size()))
-	for 2*entries < q.Size() {
+	for 2*entries <= q.Size() {
 		entries *= 2
 	}
 	// Cooperative: the goroutine that looks for completions is not interrupted to be
@@ -31,21 +40,12 @@ func newRing(q *virtio.Queue, fd int) (*ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := u.RegisterEventFD(q.Bell().FD()); err != nil {
-		u.Close()
-		return nil, err
-	}
-	u.Quiet(true)
-	return &ring{u: u, fd: fd}, nil
+	return &ring{u: u, fd: fd, bell: q.Bell()}, nil
 }
 
 // start puts r's transfer into the ring; submit hands it over.
 func (e *ring) start(r *request) {
-	s := e.u.Next()
-	if s == nil {
-		e.submit()
-		s = e.u.Next()
-	}
+	s := e.entry()
 	switch r.kind {
 	case typeIn:
 		s.Readv(e.fd, r.data, r.off, 0)
@@ -60,7 +60,16 @@ func (e *ring) start(r *request) {
 	}
 	s.UserData = uint64(r.index)
 	e.flight++
+}
+
+func (e *ring) entry() *uring.SQE {
+	s := e.u.Next()
+	if s == nil {
+		e.enter(0)
+		s = e.u.Next()
+	}
 	e.staged++
+	return s
 }
 
 // submit hands over what was started and tells whether that was anything.
@@ -68,12 +77,27 @@ func (e *ring) submit() bool {
 	if e.staged == 0 {
 		return false
 	}
-	if err := e.u.Submit(0); err != nil {
+	e.enter(0)
+	return true
+}
+
+// sleep returns when something is done, or the bell rings.
+func (e *ring) sleep() {
+	if !e.watching {
+		s := e.entry()
+		s.Poll(e.bell.FD(), unix.POLLIN)
+		s.UserData = bellIndex
+		e.watching = true
+	}
+	e.enter(1)
+}
+
+func (e *ring) enter(wait int) {
+	if err := e.u.Submit(wait); err != nil {
 		// Only a defect of ours or a kernel out of its mind leads here.
 		panic(err)
 	}
 	e.staged = e.u.Pending() // what a host short of memory did not take yet
-	return true
 }
 
 func (e *ring) next() (index uint32, res int32, ok bool) {
@@ -87,17 +111,15 @@ func (e *ring) next() (index uint32, res int32, ok bool) {
 	if !e.u.Pop(&c) {
 		return 0, 0, false
 	}
-	e.flight--
-	return uint32(c.UserData), c.Res, true
-}
-
-func (e *ring) arm(on bool) { e.u.Quiet(!on) }
-
-func (e *ring) wait() {
-	if err := e.u.Submit(1); err != nil {
-		panic(err)
+	if index = uint32(c.UserData); index == bellIndex {
+		e.watching = false
+		e.bell.Clear()
+	} else {
+		e.flight--
 	}
-	e.staged = e.u.Pending()
+	return index, c.Res, true
 }
+
+func (e *ring) wait() { e.enter(1) }
 
 func (e *ring) close() { e.u.Close() }

@@ -156,8 +156,6 @@ func (w *worker) wait(r *request) {
 		var err error
 		if w.ring, err = newRing(w.queue, w.file.FD()); err != nil {
 			w.noRing = true
-		} else if w.armed {
-			w.ring.arm(true)
 		}
 	}
 	if w.noRing {

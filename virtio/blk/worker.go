@@ -41,7 +41,7 @@ type worker struct {
 	ring   *ring // nil until something has to wait for a disk
 	pool   *pool // nil until something has to wait for a thread
 	noRing bool
-	armed  bool // completions ring the bell
+	armed  bool // the threads ring the bell
 	look   virtio.Spinner
 	mute   bool // guest memory is not to be touched any more
 	behind bool // the next request is long, and waits for those under way
@@ -120,38 +120,47 @@ func (w *worker) work() bool {
 			break
 		}
 	}
-	if w.ring != nil && w.ring.submit() {
-		w.reap()
-	}
+	// What is found here may be the bell's only ring: no sleep before another look.
+	more := w.ring != nil && w.ring.submit() && w.reap()
 	w.queue.Flush()
 	w.d.stats.add(&w.tally)
 	switch {
 	case w.behind && w.flight == 0:
 		return true
-	case held, full && len(w.free) == 0:
-		return w.hold()
-	case busy, full: // what filled it may be done by now: then nothing would ring
+	case !more && (held || full && len(w.free) == 0):
+		return w.sleep(false)
+	case busy, more, full: // what filled it may be done by now: then nothing would ring
 		w.arm(false)
 		w.look.Worked()
 		return true
-	case w.flight == 0 || w.armed:
+	case w.flight == 0:
 		return false
 	case w.look.More():
-		return true // the disk is looked at for a while before it must ring
+		return true // the disk is looked at for a while before it must wake us
 	}
-	w.arm(true)
-	return w.reap()
+	return w.sleep(true)
 }
 
-// hold waits until there is more room, or tokens: chains are left in the ring, so
-// that the driver's next ring would tell nothing new.
-func (w *worker) hold() bool {
+// sleep waits until an engine has done something, or the bell rings. The driver is
+// asked to ring unless chains were left in its ring, for want of room or of
+// tokens: then that would tell nothing new.
+func (w *worker) sleep(ask bool) bool {
 	w.arm(true)
-	if w.reap() {
+	switch {
+	case w.reap():
 		w.queue.Flush()
-		return true
+	case ask && w.queue.EnableNotify():
+		w.queue.DisableNotify()
+	case w.ring != nil && w.ring.flight > 0:
+		w.ring.sleep()
+		w.queue.DisableNotify()
+	default:
+		if w.queue.Bell().Wait() != nil {
+			return false
+		}
+		w.queue.DisableNotify()
 	}
-	return w.queue.Bell().Wait() == nil
+	return true
 }
 
 func (w *worker) arm(on bool) {
@@ -159,9 +168,6 @@ func (w *worker) arm(on bool) {
 		return
 	}
 	w.armed = on
-	if w.ring != nil {
-		w.ring.arm(on)
-	}
 	if w.pool != nil {
 		w.pool.arm(on)
 	}
@@ -194,7 +200,9 @@ func (w *worker) reap() bool {
 			if !ok {
 				break
 			}
-			any = true
+			if any = true; i == bellIndex {
+				continue
+			}
 			w.flight--
 			w.complete(w.requests[i], int(max(res, 0)), errno(res), true)
 		}
