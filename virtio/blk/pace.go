@@ -8,6 +8,7 @@ type pace struct {
 	misses uint32 // reads in a row that the page cache did not have
 	skip   uint32 // reads or writes left to go to the engine
 	slow   uint32 // writes left to go to the engine
+	alone  uint32 // writes in a row that were the driver's only request
 	began  time.Duration
 }
 
@@ -22,6 +23,9 @@ const (
 	// slowSkip writes go to the engine.
 	slowWrite = time.Millisecond
 	slowSkip  = 64
+	// aloneLimit writes in a row, each the only request there was, make it likely that
+	// nobody waits for a call that does the next.
+	aloneLimit = 16
 )
 
 var epoch = time.Now()
@@ -54,7 +58,23 @@ func (p *pace) tryWrite() bool {
 	return true
 }
 
-func (p *pace) didWrite() {
+// single says whether a write is the driver's only request, and tells whether
+// enough were.
+func (p *pace) single(only bool) bool {
+	if !only {
+		p.alone = 0
+		return false
+	}
+	p.alone = min(p.alone+1, aloneLimit)
+	return p.alone == aloneLimit
+}
+
+// didWrite ends what tryWrite began; others tells whether requests have come since,
+// which have waited.
+func (p *pace) didWrite(others bool) {
+	if others {
+		p.alone = 0
+	}
 	if time.Since(epoch)-p.began > slowWrite {
 		p.slow = slowSkip
 	}

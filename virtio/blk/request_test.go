@@ -11,6 +11,47 @@ import (
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 )
 
+// TestWritesOneByOne: a driver that waits for each of its writes is soon served
+// another way than one with many under way, and back.
+func TestWritesOneByOne(t *testing.T) {
+	each(t, func(t *testing.T, c blk.Config, o virtiotest.Options) {
+		d := virtiotest.New(t, open(t, c), o)
+		q := d.Queue(0)
+		want := pattern(0, imageSize)
+		put := func(off, n, seed int) {
+			copy(want[off:], pattern(seed, n))
+			if s := write(q, off, want[off:][:n]); s != ok {
+				t.Fatalf("write of %d bytes at %d: %d", n, off, s)
+			}
+		}
+		for round := range 3 {
+			for i := range 40 {
+				put(i<<13, 4096<<(i&1), round*1000+i)
+			}
+			// In pieces that O_DIRECT refuses.
+			odd := pattern(77+round, 1024)
+			copy(want[512:], odd)
+			if s := status(q.Do([][]byte{header(out, 1), odd[:100], odd[100:]}, []int{1})); s != ok {
+				t.Fatalf("a write in odd pieces: %d", s)
+			}
+			var many []*virtiotest.Request
+			for i := range 8 {
+				p := pattern(round*1000+i*77, 8192)
+				copy(want[i<<14:], p)
+				many = append(many, q.Prepare([][]byte{header(out, uint64(i)*32), p}, []int{1}))
+				q.Submit(many[i])
+			}
+			q.Kick()
+			for range many {
+				if r := q.Wait(); status(r) != ok {
+					t.Fatalf("one write of many: %d", status(r))
+				}
+			}
+			wantBytes(t, q, 0, want[:1<<20])
+		}
+	})
+}
+
 func TestRequests(t *testing.T) {
 	each(t, func(t *testing.T, c blk.Config, o virtiotest.Options) {
 		c.Serial = "mayfly-0123456789012"

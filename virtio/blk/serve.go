@@ -4,6 +4,8 @@ import (
 	"errors"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mayfly-vm/mayfly/disk"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
@@ -104,23 +106,43 @@ func (w *worker) write(r *request) {
 		w.finish(r, statusOK)
 		return
 	}
-	// A write of part of a page may have to read the rest first.
-	if w.file != nil && !r.durable && (r.off|int64(r.left))&4095 == 0 && w.file.Buffered() && w.pace.tryWrite() {
-		n, err := w.file.Pwritev(r.data, r.off, 0)
-		w.pace.didWrite()
-		if err != nil {
-			w.trouble(r, err)
-			return
-		}
-		if n == r.left {
-			r.left = 0
-			w.tally.inline++
-			w.finish(r, statusOK)
-			return
-		}
-		r.advance(n)
+	if w.file == nil || !w.mayCall(r) || !w.pace.tryWrite() {
+		w.wait(r)
+		return
 	}
-	w.wait(r)
+	flags := 0
+	if r.durable {
+		flags = unix.RWF_DSYNC
+	}
+	n, err := w.file.Pwritev(r.data, r.off, flags)
+	w.pace.didWrite(w.queue.Available())
+	switch {
+	case err == syscall.EINVAL && w.file.Direct():
+		w.toPool(r) // threads know a way around O_DIRECT's alignment
+	case err != nil:
+		w.trouble(r, err)
+	case n < r.left:
+		r.advance(n)
+		w.wait(r)
+	default:
+		r.left = 0
+		if w.file.Buffered() {
+			w.tally.inline++
+		}
+		w.finish(r, statusOK)
+	}
+}
+
+// mayCall tells whether a write may keep the queue's goroutine until it is done:
+// into the page cache because that is soon, past it when there is nothing else to
+// do. The kernel ends a write past the cache in the call that waits for it, but in
+// a thread of its own if nobody does: two wake-ups more.
+func (w *worker) mayCall(r *request) bool {
+	if w.file.Buffered() {
+		// A write of part of a page may have to read the rest first.
+		return !r.durable && (r.off|int64(r.left))&4095 == 0
+	}
+	return w.pace.single(w.flight == 0 && !w.queue.Available())
 }
 
 func (w *worker) deallocate(r *request, size int64) {
