@@ -161,6 +161,13 @@ func TestSplitNotify(t *testing.T) {
 	if r.notify(true); load16(r.availEvent()) != 77 {
 		t.Errorf("event %d, want 77", load16(r.availEvent()))
 	}
+	// Silence: not even the next chain, or the next hundred at once, passes the event.
+	r.notify(false)
+	for _, added := range []uint16{1, 100} {
+		if next := 77 + added; next-load16(r.availEvent())-1 < added { // section 2.7.10
+			t.Errorf("event %d: a driver that adds %d rings", load16(r.availEvent()), added)
+		}
+	}
 	rg, _ = newSplit(mem, &s, 0)
 	r = rg.(*split)
 	if r.notify(false); load16(r.used) != usedNoNotify {

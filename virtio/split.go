@@ -137,8 +137,9 @@ func (r *split) notify(want bool) {
 	case r.events && want:
 		store16(r.availEvent(), r.nextAvail)
 	case r.events:
-		// The event index stays behind: the driver rings when it passes it, which it
-		// did or will once in 65536 chains.
+		// As far ahead as it can be: the driver rings once in 65536 chains. Left where it
+		// is, it would be passed by the next chain if something else woke us.
+		store16(r.availEvent(), r.nextAvail-1)
 		return
 	case want:
 		r.usedFlags &^= usedNoNotify
