@@ -15,6 +15,10 @@ import (
 // that are done.
 const batch = 64
 
+// diskLook is how long a worker looks for completions, at most: what a read of a
+// solid-state disk takes, behind a hypervisor too.
+const diskLook = 2 * virtio.Spin
+
 // long is how many bytes of a transfer are more than any driver asks for at once:
 // Linux has 4 MiB at most. Such a request is begun when no other is under way. A
 // guest may point thousands of buffers to one place, and a ring full of requests
@@ -56,7 +60,7 @@ func newWorker(d *Device, s *virtio.Session, q *virtio.Queue) *worker {
 	w := &worker{d: d, session: s, queue: q, image: d.image, file: d.image.File(), cache: d.config.Cache, readOnly: d.config.ReadOnly}
 	w.noRing = d.config.Engine == Threads || w.file == nil
 	if runtime.NumCPU() > 1 {
-		w.look = virtio.NewSpinner(virtio.Spin)
+		w.look = virtio.NewSpinner(diskLook)
 	}
 	w.alarm.bell = q.Bell().Signal
 	return w
