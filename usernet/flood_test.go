@@ -148,3 +148,41 @@ func TestManyConnections(t *testing.T) {
 		}
 	}
 }
+
+// TestConnectionsThatEnd: those whose far end has closed them count no more, however
+// many have come before.
+func TestConnectionsThatEnd(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Write([]byte("bye"))
+			c.Close()
+		}
+	}()
+	port := uint16(l.Addr().(*net.TCPAddr).Port)
+	g := start(t, usernet.Config{Host: true})
+	refused := 0
+	for i := 0; i < 1500; {
+		c, err := g.dial(usernet.Host, port)
+		if err != nil {
+			if refused++; refused > 2000 { // more than two a second that one waits for
+				t.Fatalf("after %d: %v", i, err)
+			}
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		if b, err := io.ReadAll(c); string(b) != "bye" {
+			t.Fatalf("%q, %v", b, err)
+		}
+		c.Close()
+		i++
+	}
+}

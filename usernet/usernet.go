@@ -134,7 +134,7 @@ func newStack(link stack.LinkEndpoint, subnet *net.IPNet) (*stack.Stack, error) 
 	if err := s.AddProtocolAddress(1, address, stack.AddressProperties{}); err != nil {
 		return nil, errors.New(err.String())
 	}
-	if err := boundBuffers(s); err != nil {
+	if err := boundConnections(s); err != nil {
 		return nil, err
 	}
 	// The stack answers for the whole world.

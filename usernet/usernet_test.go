@@ -141,7 +141,7 @@ func start(t testing.TB, c usernet.Config) *guest {
 	}()
 	t.Cleanup(func() {
 		near.Close()
-		if err := <-done; err != nil && !strings.Contains(err.Error(), "EOF") {
+		if err := <-done; err != nil && !strings.Contains(err.Error(), "EOF") && !strings.Contains(err.Error(), "closed pipe") {
 			t.Errorf("Serve: %v", err)
 		}
 		n.Close()

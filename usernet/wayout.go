@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/containers/gvisor-tap-vsock/pkg/services/forwarder"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -44,7 +45,7 @@ const udpFlows = 2048
 
 // tcpFlows is how many connections there may be when a machine opens another. With
 // the host's data in their buffers and the machine's they hold up to 1 MiB each,
-// and a socket of the host.
+// and a socket of the host. Machines on one network share them.
 const tcpFlows = 1024
 
 // tcpBuffer is the most bytes that a connection keeps for a reader, each way. The
@@ -52,9 +53,15 @@ const tcpFlows = 1024
 // needs more.
 const tcpBuffer = 512 << 10
 
-func boundBuffers(s *stack.Stack) error {
+func boundConnections(s *stack.Stack) error {
 	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: tcpBuffer, Max: tcpBuffer}
 	if err := s.SetTransportProtocolOption(tcp.ProtocolNumber, &receive); err != nil {
+		return errors.New(err.String())
+	}
+	// A connection that the network has closed first holds nothing of the host, but
+	// counts until then.
+	wait := tcpip.TCPTimeWaitTimeoutOption(time.Second)
+	if err := s.SetTransportProtocolOption(tcp.ProtocolNumber, &wait); err != nil {
 		return errors.New(err.String())
 	}
 	send := tcpip.TCPSendBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: tcpBuffer, Max: tcpBuffer}
