@@ -41,8 +41,9 @@ type Options struct {
 	// Direct goes past the host's page cache (O_DIRECT). Raw images only.
 	Direct bool
 	// Backing is the folder that holds the files which an image is made of beside
-	// itself, in it or below; "": the image's own. An image names them itself, so
-	// without this bound one could show its guest any file of the host.
+	// itself, in it or below; "": regular files of the image's own folder. An image
+	// names them itself, so without this bound one could show its guest any file of
+	// the host.
 	Backing string
 }
 

@@ -38,7 +38,7 @@ func diskKeys(d *mayfly.Disk) *option.Group {
 			{Name: "path", Arg: "FILE", Required: true, Help: "the image file, or a block device", Value: existing(&d.Path)},
 			{Name: "readonly", Help: "refuse writes; machines may share a disk that they only read", Value: option.Bool(&d.ReadOnly)},
 			{Name: "format", Default: "auto", Help: "the image's format; auto takes a file for raw unless both its name and its content say qcow2", Value: option.Choice(&d.Format, name("auto", disk.Auto), name("raw", disk.Raw), name("qcow2", disk.QCOW2))},
-			{Name: "backing", Arg: "DIR", Help: "the folder in which a qcow2 image's backing files lie, or below it (default: the image's own): no image shows its guest others", Value: folder(&d.Backing)},
+			{Name: "backing", Arg: "DIR", Help: "the folder in which a qcow2 image's backing files lie, or below it (default: regular files of the image's own)", Value: folder(&d.Backing)},
 			{Name: "cache", Default: "writeback", Help: "what a flush does: put what was written on the disk, or, unsafe, nothing", Value: option.Choice(&d.Cache, name("writeback", blk.Writeback), name("unsafe", blk.Unsafe))},
 			{Name: "engine", Default: "auto", Help: "who waits for the host's disk; auto is uring, or threads where io_uring is missing or forbidden", Value: option.Choice(&d.Engine, name("auto", blk.AutoEngine), name("uring", blk.IOUring), name("threads", blk.Threads))},
 			{Name: "direct", Help: "go past the host's page cache (O_DIRECT)", Value: option.Bool(&d.Direct)},

@@ -1,9 +1,7 @@
 package qcow2
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -20,12 +18,9 @@ type layer struct {
 	size   int64
 }
 
-// chain opens all that f is made of, from the folder within or below; "": f's own.
-// Errors name the file that they are about. f itself is closed by nobody here.
-func chain(f *disk.File, within string) (layers []layer, err error) {
-	if within == "" {
-		within = filepath.Dir(f.Path())
-	}
+// chain opens all that f is made of, of what may be. Errors name the file that they
+// are about. f itself is closed by nobody here.
+func chain(f *disk.File, may bounds) (layers []layer, err error) {
 	defer func() {
 		if err != nil {
 			closeAll(layers[min(1, len(layers)):])
@@ -47,7 +42,7 @@ func chain(f *disk.File, within string) (layers []layer, err error) {
 		if layers = append(layers, l); h.backing == "" {
 			return layers, nil
 		}
-		if f, path, err = follow(path, h.backing, within); err != nil {
+		if f, path, err = follow(path, h.backing, may); err != nil {
 			return layers, fmt.Errorf("backing file %s: %w", h.backing, err)
 		}
 		for _, before := range layers {
@@ -68,48 +63,19 @@ func chain(f *disk.File, within string) (layers []layer, err error) {
 }
 
 // follow opens a backing file, whose name counts from the directory of the file
-// that names it. Links are followed before it is judged where it lies.
-func follow(from, name, within string) (*disk.File, string, error) {
+// that names it.
+func follow(from, name string, may bounds) (*disk.File, string, error) {
 	if i := strings.IndexByte(name, ':'); i >= 0 && !strings.Contains(name[:i], "/") {
 		return nil, "", fmt.Errorf("only local files can be read: it is %w", disk.ErrUnsupported)
 	}
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(filepath.Dir(from), name)
 	}
-	real, err := filepath.EvalSymlinks(name)
-	if err != nil {
-		return nil, "", cause(err)
+	if err := may.check(name); err != nil {
+		return nil, "", err
 	}
-	if ok, err := below(real, within); err != nil || !ok {
-		return nil, "", errors.Join(err, fmt.Errorf("it lies in %s, outside of %s: if you trust the image, say that its files may come from there (backing=%[1]s)", filepath.Dir(real), within))
-	}
-	f, err := disk.OpenFile(disk.Options{Path: real, ReadOnly: true})
+	f, err := disk.OpenFile(disk.Options{Path: name, ReadOnly: true})
 	return f, name, err
-}
-
-// below tells whether a path without links lies in a folder or below it.
-func below(path, folder string) (bool, error) {
-	real, err := filepath.EvalSymlinks(folder)
-	if err == nil {
-		real, err = filepath.Abs(real)
-	}
-	if err == nil {
-		path, err = filepath.Abs(path)
-	}
-	if err != nil {
-		return false, err
-	}
-	rel, err := filepath.Rel(real, path)
-	return err == nil && filepath.IsLocal(rel), err
-}
-
-// cause is the error without the path, which the caller tells.
-func cause(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }
 
 func closeAll(layers []layer) {

@@ -41,7 +41,7 @@ func Open(f *disk.File, o disk.Options) (disk.Image, error) {
 	if o.Direct {
 		return nil, errors.New("direct: raw images only; leave it out")
 	}
-	layers, err := chain(f, o.Backing)
+	layers, err := chain(f, boundsOf(o))
 	if err != nil {
 		return nil, err
 	}

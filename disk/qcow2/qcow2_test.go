@@ -152,12 +152,13 @@ func TestErrors(t *testing.T) {
 	be := binary.BigEndian
 	top := t.TempDir()
 	dir, outside := filepath.Join(top, "images"), filepath.Join(top, "outside")
-	for _, d := range []string{dir, outside} {
+	for _, d := range []string{dir, outside, filepath.Join(dir, "sub")} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	write(t, filepath.Join(outside, "secret"), fill(7, cluster))
+	write(t, filepath.Join(dir, "sub", "base"), fill(7, cluster))
 	if err := errors.Join(os.Symlink("../outside/secret", filepath.Join(dir, "link")), os.Symlink(outside, filepath.Join(dir, "folder"))); err != nil {
 		t.Fatal(err)
 	}
@@ -177,12 +178,13 @@ func TestErrors(t *testing.T) {
 		{"loop", spec{backing: "a.qcow2", format: "qcow2"}, "loop"},
 		{"deep", spec{backing: "0.qcow2"}, "more than 32"},
 		{"orphan", spec{backing: "none"}, "backing file none: no such file"},
-		{"fifo-backing", spec{backing: "fifo"}, "is a pipe"},
+		{"fifo-backing", spec{backing: "fifo"}, "no regular file"},
 		{"url", spec{backing: "nbd://host/x"}, "only local files"},
 		{"json", spec{backing: `json:{"driver":"file"}`}, "only local files"},
-		{"absolute", spec{backing: "/etc/passwd", format: "raw"}, "it lies in /etc, outside of " + dir},
+		{"absolute", spec{backing: "/etc/passwd", format: "raw"}, "it lies in /etc, not in " + dir},
 		{"upwards", spec{backing: "../outside/secret", format: "raw"}, "backing=" + outside},
 		{"link", spec{backing: "link", format: "raw"}, "backing=" + outside},
+		{"below", spec{backing: "sub/base", format: "raw"}, "backing=" + filepath.Join(dir, "sub")},
 		{"linked-folder", spec{backing: "folder/secret", format: "raw"}, "backing=" + outside},
 		{"format", spec{backing: "a.qcow2", format: "vdi"}, `"vdi" is unknown`},
 		{"version", spec{version: 4}, "version 4"},
@@ -236,7 +238,7 @@ func TestBackingFolder(t *testing.T) {
 	write(t, filepath.Join(bases, "deep", "base.raw"), fill(9, cluster))
 	write(t, filepath.Join(bases, "middle.qcow2"), spec{backing: "deep/base.raw", format: "raw"}.bytes())
 	path := write(t, filepath.Join(top, "top.qcow2"), spec{backing: filepath.Join(bases, "middle.qcow2"), format: "qcow2"}.bytes())
-	for folder, ok := range map[string]bool{"": true, bases: true, "/": true, top: true, filepath.Join(bases, "deep"): false, "/none": false} {
+	for folder, ok := range map[string]bool{"": false, bases: true, "/": true, top: true, filepath.Join(bases, "deep"): false, "/none": false} {
 		img, err := disk.Open(disk.Options{Path: path, ReadOnly: true, Backing: folder})
 		if err == nil {
 			if got, rerr := read(img, 0, 512); rerr != nil || !bytes.Equal(got, fill(9, 512)) {
@@ -254,6 +256,28 @@ func TestBackingFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	img.Close()
+}
+
+// TestLinkedChain: names count from the folder of the name that led to a file, not of the file.
+func TestLinkedChain(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "store"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "base.raw"), fill(9, cluster))
+	write(t, filepath.Join(dir, "store", "abc"), spec{backing: "base.raw", format: "raw"}.bytes())
+	if err := os.Symlink("store/abc", filepath.Join(dir, "middle.qcow2")); err != nil {
+		t.Fatal(err)
+	}
+	path := write(t, filepath.Join(dir, "top.qcow2"), spec{backing: "middle.qcow2", format: "qcow2"}.bytes())
+	img, err := disk.Open(disk.Options{Path: path, ReadOnly: true, Backing: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer img.Close()
+	if got, err := read(img, 0, 512); err != nil || !bytes.Equal(got, fill(9, 512)) {
+		t.Errorf("read %v, %v", got[:min(8, len(got))], err)
+	}
 }
 
 // TestDamaged: tables that point nowhere give errors when they are used.

@@ -60,8 +60,8 @@ type Config struct {
 	Engine Engine
 	// Direct goes past the host's page cache (O_DIRECT).
 	Direct bool
-	// Backing is the folder that a qcow2 image's backing files lie in or below; "": the
-	// image's own.
+	// Backing is the folder that a qcow2 image's backing files lie in or below; "":
+	// regular files of the image's own folder.
 	Backing string
 	// Queues is the number of virtqueues: at most one a processor is of use. 0: 1.
 	Queues int
