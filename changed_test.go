@@ -2,6 +2,7 @@ package mayfly
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,42 @@ func TestOverwrittenFile(t *testing.T) {
 			}
 			if strings.Contains(o.Detail, says) && !strings.Contains(o.Detail, vm.cfg.Kernel) {
 				t.Errorf("%q names no file", o.Detail)
+			}
+		})
+	}
+}
+
+// What becomes of files between the start and the copy of the text that goes on
+// beside the guest: the kernel must stay, an initrd that was copied already need not.
+func TestFileChangedBesideTheGuest(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(vm *VM) error
+		reason Reason
+	}{
+		"kernel cut":      {func(vm *VM) error { return os.Truncate(vm.cfg.Kernel, 3<<20) }, ImageChanged},
+		"initrd cut":      {func(vm *VM) error { return os.Truncate(vm.cfg.Initrd[0], 10) }, PowerOff},
+		"nothing changed": {func(*VM) error { return nil }, PowerOff},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			initrd := filepath.Join(dir, "initrd")
+			if err := os.WriteFile(initrd, make([]byte, 100), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			touch := cpu.Exit{Kind: cpu.ExitMMIORead, Addr: ioapicAddr, Size: 4, Data: make([]byte, 4)}
+			h := &script{attached: make(chan struct{}, 9), exits: [][]cpu.Exit{{touch, out(portPower, 0x34)}}}
+			vm := onScriptKernel(t, Config{Initrd: []string{initrd}}, h, selfWriter(6<<20))
+			h.made = func(int) { // what is not late is laid by then
+				if err := c.change(vm); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := vm.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			o, err := vm.Wait(t.Context())
+			if err != nil || o.Reason != c.reason || o.Detail != "" && o.Reason == PowerOff {
+				t.Errorf("%v, %q (%v)", o.Reason, o.Detail, err)
 			}
 		})
 	}

@@ -21,7 +21,6 @@ func (vm *VM) conduct(ctx context.Context, b *board) {
 	for restarts := 0; ; restarts++ {
 		b.watch(ctx)
 		b.running.Wait()
-		b.leaveIncomplete()
 		b.endOnce.Do(func() {}) // waits until the one who ended it has kicked everybody
 		vm.recordExits(b)
 		next, o, err := vm.turn(b)
@@ -69,7 +68,6 @@ func (vm *VM) salvage(b *board, err error) {
 	defer func() { _ = recover() }() // the first defect is the one to tell
 	b.fail(err)
 	b.running.Wait()
-	b.leaveIncomplete()
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
 	if vm.board = nil; vm.down != b {

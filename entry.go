@@ -75,7 +75,7 @@ func (vm *VM) layLate() error {
 	begin := time.Now()
 	err := vm.plan.layout.LayLate(vm.mem)
 	vm.cfg.Timeline.Span("text copied", begin, time.Now())
-	if changed := vm.changedFile(false); changed != nil {
+	if changed := vm.changedFile(true); changed != nil { // what was copied before is of no matter
 		return changed
 	}
 	return err

@@ -9,3 +9,6 @@ func (vm *VM) Exits() uint64 {
 	}
 	return vm.board.totalExits()
 }
+
+// SelfWriter is selfWriter for tests of another package.
+var SelfWriter = selfWriter

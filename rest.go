@@ -37,7 +37,3 @@ func (b *board) complete() {
 		b.partial.Store(false)
 	})
 }
-
-// leaveIncomplete waits until nobody is at complete any more, and lets nobody
-// begin. No processor runs any more.
-func (b *board) leaveIncomplete() { b.rest.Do(func() {}) }

@@ -20,7 +20,7 @@ type vcpu struct {
 	id    int
 	proc  cpu.Processor
 
-	partial bool // there was RAM to attach when the guest was entered last
+	partial bool // the guest's memory was not complete when it was entered last
 
 	exits   [cpu.NumExitKinds]atomic.Uint64
 	total   atomic.Uint64
@@ -102,7 +102,7 @@ func (c *vcpu) handle(e *cpu.Exit) {
 	case cpu.ExitFailEntry:
 		b.end(Outcome{Reason: FailedEntry, Detail: e.Detail + "\n" + c.report()})
 	default:
-		if c.partial { // perhaps an instruction on RAM that was not there: it is tried again
+		if c.partial { // perhaps an instruction on memory that was not there: it is tried again
 			b.complete()
 			return
 		}
@@ -115,6 +115,7 @@ func (c *vcpu) handle(e *cpu.Exit) {
 // and looking for RAM in vain allocates.
 func (c *vcpu) mmio(e *cpu.Exit) {
 	b := c.board
+	b.complete() // a driver at work: its devices may write to all of RAM soon
 	write := e.Kind == cpu.ExitMMIOWrite
 	if write && b.mmio.Write(e.Addr, e.Data) || !write && b.mmio.Read(e.Addr, e.Data) {
 		return
@@ -123,7 +124,6 @@ func (c *vcpu) mmio(e *cpu.Exit) {
 	if err != nil {
 		return // nobody: a read has got all ones
 	}
-	b.complete()
 	if write {
 		copy(mem, e.Data)
 	} else {

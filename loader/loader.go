@@ -75,6 +75,7 @@ type Layout struct {
 	Late bool
 
 	pieces []piece
+	done   atomic.Bool // nothing of what is late is mapped any more
 }
 
 // piece is a run of a file's bytes with one place and one way.
@@ -194,7 +195,7 @@ func (l *Layout) ToCopy() (n uint64) {
 // long as the guest runs.
 func (l *Layout) Maps(f *os.File) bool {
 	for i := range l.pieces {
-		if p := &l.pieces[i]; p.file == f && p.way.maps() {
+		if p := &l.pieces[i]; p.file == f && (p.way == mapped || p.way == late && !l.done.Load()) {
 			return true
 		}
 	}
@@ -204,7 +205,8 @@ func (l *Layout) Maps(f *os.File) bool {
 // Ranges are the places that Lay fills without gaps, in whole pages, for those
 // who want to fault them in. What is sifted is left out: to read a page that is
 // not there yet brings in a small page of zeroes, where the guest's first write
-// would have brought a huge one. So is what comes late, and then in huge pages.
+// would have brought a huge one. So is what is late: it comes in huge pages when the
+// guest touches it behind LayLate.
 func (l *Layout) Ranges() []memory.Range {
 	list := make([]memory.Range, 0, len(l.pieces))
 	for i := range l.pieces {
@@ -224,6 +226,7 @@ const chunk = memory.HugePageSize
 // Lay maps first, then copies, much with two threads: the mappings change the
 // address space, which must be done before anybody faults in it.
 func (l *Layout) Lay(m *memory.Map) error {
+	l.done.Store(false)
 	for i := range l.pieces {
 		p := &l.pieces[i]
 		var err error
@@ -291,6 +294,7 @@ func (l *Layout) LayLate(m *memory.Map) error {
 			return err
 		}
 	}
+	l.done.Store(true)
 	return nil
 }
 
