@@ -23,7 +23,8 @@ help: ## list the targets
 
 # Go 1.26's collector writes to the end of each span of memory when it is made: 23 page faults in a start, and a tenth of what a
 # small machine weighs. Only 1.26 can do without it.
-build: export GOEXPERIMENT = $(if $(findstring go1.26,$(shell $(GO) env GOVERSION)),nogreenteagc)
+GOEXPERIMENT ?= $(if $(findstring go1.26,$(shell $(GO) env GOVERSION)),nogreenteagc)
+build: export GOEXPERIMENT := $(GOEXPERIMENT)
 build: ## the programs, static and stripped, into bin/
 	$(GO) build -trimpath -ldflags='$(LDFLAGS)' -o $(BIN)/ $(addprefix ./cmd/,$(PROGRAMS))
 	$(GO) build -tags=qcow2 -trimpath -ldflags='$(LDFLAGS)' -o $(BIN)/mayfly-qcow2 ./cmd/mayfly

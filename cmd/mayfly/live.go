@@ -83,11 +83,11 @@ func (o *runOptions) live() int {
 		}
 		return fail(err, "run")
 	}
-	if len(vm.Plan().Devices) > 0 && runtime.NumCPU() > 1 {
+	if len(vm.Plan().Devices) > 0 && (runtime.NumCPU() > 1 || o.cfg.CPUs > 1) {
 		// Each processor in the guest holds one of Go's; with no other left, a device
 		// that has work would wait for the scheduler's watchman, up to 10 ms.
 		// No more than one: Go would wake threads to look for work that others have done.
-		// And none on a host with one CPU: there the watchman takes at once what is held,
+		// And none where one processor is alone on one CPU: there the watchman takes at once what is held,
 		// and with another at hand would look every 20 us for 10 ms behind each exit.
 		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), max(o.cfg.CPUs, 1)+1))
 	}
