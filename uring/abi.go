@@ -7,7 +7,6 @@ const (
 	opWritev    = 2
 	opFsync     = 3
 	opReadFixed = 4
-	opPollAdd   = 6
 	opFallocate = 17
 	opRead      = 22
 	opWrite     = 23

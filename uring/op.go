@@ -36,11 +36,6 @@ func (e *SQE) ReadFixed(fd int, p []byte, i int, off int64) {
 	e.addr, e.len = uint64(uintptr(unsafe.Pointer(unsafe.SliceData(p)))), uint32(len(p))
 }
 
-// Poll waits until fd is ready for one of events (poll(2)); the answer is for which.
-func (e *SQE) Poll(fd int, events uint32) {
-	e.opcode, e.fd, e.opFlags = opPollAdd, int32(fd), events
-}
-
 // Fdatasync makes the data of fd durable.
 func (e *SQE) Fdatasync(fd int) { e.opcode, e.fd, e.opFlags = opFsync, int32(fd), fsyncDatasync }
 

@@ -118,6 +118,9 @@ func (r *Ring) Close() {
 	unix.Close(r.fd)
 }
 
+// FD is the ring's descriptor. It can be read, for poll(2), when a completion is there.
+func (r *Ring) FD() int { return r.fd }
+
 // Entries is how many submissions the ring takes between two calls of Submit.
 func (r *Ring) Entries() int { return len(r.sqes) }
 

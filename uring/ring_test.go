@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/mayfly-vm/mayfly/eventfd"
 	"github.com/mayfly-vm/mayfly/uring"
 )
 
@@ -162,35 +161,6 @@ func TestFull(t *testing.T) {
 		}
 		if r.Pop(&c) {
 			t.Fatal("a completion too many")
-		}
-	}
-}
-
-// TestPoll: a poll waits for what comes later, and what was there before it.
-func TestPoll(t *testing.T) {
-	r := open(t, 4, uring.Options{Cooperative: true})
-	bell, err := eventfd.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer bell.Close()
-	for _, before := range []bool{false, true} {
-		if before {
-			bell.Signal()
-		}
-		r.Next().Poll(bell.FD(), unix.POLLIN)
-		if err := r.Submit(0); err != nil {
-			t.Fatal(err)
-		}
-		if !before {
-			var c uring.CQE
-			if r.Pop(&c) {
-				t.Fatalf("an answer without a signal: %+v", c)
-			}
-			bell.Signal()
-		}
-		if c := one(t, r); c.Res != unix.POLLIN || !bell.Clear() {
-			t.Errorf("signalled before %v: %+v", before, c)
 		}
 	}
 }

@@ -1,8 +1,6 @@
 package blk
 
 import (
-	"math"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/eventfd"
@@ -13,24 +11,20 @@ import (
 // ringEntries is how many requests go to the kernel in one call, at most.
 const ringEntries = 128
 
-// bellIndex stands in next's answers, and in the poll's UserData, for the bell.
-const bellIndex = math.MaxUint32
-
 // ring is a queue's io_uring.
 type ring struct {
-	u        *uring.Ring
-	fd       int
-	bell     *eventfd.FD
-	flight   int
-	staged   int
-	watching bool // the poll of the bell is under way
+	u      *uring.Ring
+	fd     int
+	bell   *eventfd.FD
+	flight int
+	staged int
+	wakers [2]unix.PollFd // sleep's: the ring, the bell
 }
 
 func newRing(q *virtio.Queue, fd int) (*ring, error) {
-	// The completions' ring is twice as long; it must hold all that is under way, and
-	// the bell's.
+	// The completions' ring is twice as long; it must hold all that is under way.
 	entries := max(1, min(ringEntries, q.Size()))
-	for 2*entries <= q.Size() {
+	for 2*entries < q.Size() {
 		entries *= 2
 	}
 	// Cooperative: the goroutine that looks for completions is not interrupted to be
@@ -81,15 +75,15 @@ func (e *ring) submit() bool {
 	return true
 }
 
-// sleep returns when something is done, or the bell rings.
+// sleep returns when something is done, or the bell rings; it may return early. A
+// request to the ring to poll the bell would spare a call, but be answered through
+// the thread that made it, whatever that does by then.
 func (e *ring) sleep() {
-	if !e.watching {
-		s := e.entry()
-		s.Poll(e.bell.FD(), unix.POLLIN)
-		s.UserData = bellIndex
-		e.watching = true
+	e.submit()
+	e.wakers = [2]unix.PollFd{{Fd: int32(e.u.FD()), Events: unix.POLLIN}, {Fd: int32(e.bell.FD()), Events: unix.POLLIN}}
+	if _, err := unix.Poll(e.wakers[:], -1); err == nil && e.wakers[1].Revents != 0 {
+		e.bell.Clear()
 	}
-	e.enter(1)
 }
 
 func (e *ring) enter(wait int) {
@@ -111,13 +105,8 @@ func (e *ring) next() (index uint32, res int32, ok bool) {
 	if !e.u.Pop(&c) {
 		return 0, 0, false
 	}
-	if index = uint32(c.UserData); index == bellIndex {
-		e.watching = false
-		e.bell.Clear()
-	} else {
-		e.flight--
-	}
-	return index, c.Res, true
+	e.flight--
+	return uint32(c.UserData), c.Res, true
 }
 
 func (e *ring) wait() { e.enter(1) }

@@ -124,7 +124,7 @@ func (w *worker) work() bool {
 			break
 		}
 	}
-	// What is found here may be the bell's only ring: no sleep before another look.
+	// What is done already makes room: no sleep before another look.
 	more := w.ring != nil && w.ring.submit() && w.reap()
 	w.queue.Flush()
 	w.d.stats.add(&w.tally)
@@ -204,9 +204,7 @@ func (w *worker) reap() bool {
 			if !ok {
 				break
 			}
-			if any = true; i == bellIndex {
-				continue
-			}
+			any = true
 			w.flight--
 			w.complete(w.requests[i], int(max(res, 0)), errno(res), true)
 		}
