@@ -84,6 +84,9 @@ func (s *Set) Wait(last func() bool, until time.Time) error {
 	}
 	s.last, s.looked = last, false
 	err := s.conn.Read(s.try)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = nil
+	}
 	if s.armed >= 0 {
 		err = errors.Join(err, s.control(unix.EPOLL_CTL_MOD, s.armed, unix.EPOLLET))
 		s.armed = -1
@@ -91,9 +94,6 @@ func (s *Set) Wait(last func() bool, until time.Time) error {
 	// Arm tells of what is there already only if no older event of it is left.
 	var events [8]unix.EpollEvent
 	_, _ = unix.EpollWait(s.fd, events[:], 0)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil
-	}
 	return err
 }
 

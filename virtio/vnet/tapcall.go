@@ -8,7 +8,7 @@ import (
 )
 
 // A tap's descriptor doesn't block: its calls are too short to tell the scheduler
-// of them.
+// of them, but for pages of guest memory that the host has to fetch first.
 
 func readTap(fd int, v []unix.Iovec) (int, syscall.Errno) {
 	return call(unix.SYS_READV, fd, unsafe.Pointer(unsafe.SliceData(v)), len(v))

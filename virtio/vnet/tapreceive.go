@@ -65,10 +65,8 @@ func (t *tapReceiver) work() (frames int) {
 			t.win.publish()
 		}
 	}
-	if frames > 0 {
-		t.win.publish()
-		t.q.Flush()
-	}
+	t.win.publish()
+	t.q.Flush() // also where only chains of no use went back
 	return frames
 }
 
@@ -133,6 +131,7 @@ func (t *tapReceiver) deliver() bool {
 // room finds buffers for what bounce has of the frame, and copies it there. It drops a
 // frame for which there can't be enough, or were not in time.
 func (t *tapReceiver) room() bool {
+	t.win.publish() // what is set aside takes places of the window
 	switch t.win.fill(t.frame); {
 	case t.win.room() >= t.frame:
 		t.win.vec().CopyIn(t.bounce[:t.frame-t.direct], t.direct)
