@@ -62,7 +62,7 @@ func prepare(ctx context.Context) (lab.Job, error) {
 	j := lab.Job{
 		Nest:  true, // for the sake of this machine's interfaces, mounts and disks
 		Files: map[string]string{}, Disks: map[string]string{}, Modules: hostModules,
-		Timeout: 20 * time.Minute,
+		Timeout: 40 * time.Minute,
 	}
 	cache, err := kernels.CacheDir()
 	if err != nil {

@@ -50,7 +50,7 @@ type options struct {
 // Time limits of go test, for each package.
 const (
 	plainTimeout = "10m"
-	labTimeout   = "30m"
+	labTimeout   = "45m"
 )
 
 func run(ctx context.Context, o options) error {
