@@ -34,7 +34,7 @@ const (
 
 // prepare brings kernels and programs together, outside of the lab.
 func prepare(ctx context.Context) (j lab.Job, err error) {
-	j = lab.Job{Files: map[string]string{}, Timeout: 12 * time.Minute}
+	j = lab.Job{Files: map[string]string{}, Timeout: 30 * time.Minute}
 	for _, name := range kernels.All() {
 		k, err := kernels.Get(ctx, name, os.Stderr)
 		if err != nil {

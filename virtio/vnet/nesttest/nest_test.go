@@ -31,7 +31,7 @@ func TestVHostInTheNest(t *testing.T) {
 		Args:    []string{"-test.v", "-test.run", "VHost", "-test.bench", "VHost", "-test.benchtime", "20000x"},
 		Modules: []string{"tun", "vhost_net", "vhost_vsock"},
 		Stdout:  &out, Stderr: &out,
-		Timeout: 5 * time.Minute,
+		Timeout: 10 * time.Minute,
 	})
 	t.Logf("%s", out.Bytes())
 	if err != nil {
