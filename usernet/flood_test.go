@@ -106,21 +106,7 @@ func TestManyFlows(t *testing.T) {
 // TestManyConnections: each costs a socket of the host and up to 1 MiB, so one too
 // many is refused, and there is room again when others have ended.
 func TestManyConnections(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { io.Copy(io.Discard, c); c.Close() }()
-		}
-	}()
-	port := uint16(l.Addr().(*net.TCPAddr).Port)
+	port := hostServer(t, func(c net.Conn) { io.Copy(io.Discard, c) })
 	g := start(t, usernet.Config{Host: true})
 	var open []net.Conn
 	for len(open) < 2000 {
@@ -152,22 +138,7 @@ func TestManyConnections(t *testing.T) {
 // TestConnectionsThatEnd: those whose far end has closed them count no more, however
 // many have come before.
 func TestConnectionsThatEnd(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			c.Write([]byte("bye"))
-			c.Close()
-		}
-	}()
-	port := uint16(l.Addr().(*net.TCPAddr).Port)
+	port := hostServer(t, func(c net.Conn) { c.Write([]byte("bye")) })
 	g := start(t, usernet.Config{Host: true})
 	refused := 0
 	for i := 0; i < 1500; {

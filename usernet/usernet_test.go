@@ -268,22 +268,31 @@ func TestDNS(t *testing.T) {
 	}
 }
 
-func TestWayOut(t *testing.T) {
+// hostServer serves each connection to a port of the host's 127.0.0.1, and closes it.
+func hostServer(t testing.TB, serve func(net.Conn)) uint16 {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go func() { io.Copy(c, c); c.Close() }()
+			go func() {
+				serve(c)
+				c.Close()
+			}()
 		}
 	}()
-	port := uint16(l.Addr().(*net.TCPAddr).Port)
+	return uint16(l.Addr().(*net.TCPAddr).Port)
+}
+
+func TestWayOut(t *testing.T) {
+	port := hostServer(t, func(c net.Conn) { io.Copy(c, c) })
 	t.Run("host", func(t *testing.T) {
 		g := start(t, usernet.Config{Host: true})
 		c, err := g.dial(usernet.Host, port)
