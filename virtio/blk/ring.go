@@ -39,7 +39,11 @@ func newRing(q *virtio.Queue, fd int) (*ring, error) {
 
 // start puts r's transfer into the ring; submit hands it over.
 func (e *ring) start(r *request) {
-	s := e.entry()
+	s := e.u.Next()
+	if s == nil {
+		e.enter(0)
+		s = e.u.Next()
+	}
 	switch r.kind {
 	case typeIn:
 		s.Readv(e.fd, r.data, r.off, 0)
@@ -54,16 +58,7 @@ func (e *ring) start(r *request) {
 	}
 	s.UserData = uint64(r.index)
 	e.flight++
-}
-
-func (e *ring) entry() *uring.SQE {
-	s := e.u.Next()
-	if s == nil {
-		e.enter(0)
-		s = e.u.Next()
-	}
 	e.staged++
-	return s
 }
 
 // submit hands over what was started and tells whether that was anything.
