@@ -51,6 +51,10 @@ type request struct {
 	left    int   // bytes
 	total   int   // bytes of the whole transfer
 	ranges  []zone
+
+	next   *request   // what was joined to it, in the order of the disk
+	joined virtio.Vec // the data of all of them
+	alone  bool       // is not to be joined to others
 }
 
 // zone is a checked range.
@@ -98,6 +102,7 @@ func (r *request) parse() error {
 	}
 	r.left = r.data.Len()
 	r.total = r.left
+	r.alone = false
 	return nil
 }
 

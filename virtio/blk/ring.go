@@ -16,8 +16,9 @@ type ring struct {
 	u      *uring.Ring
 	fd     int
 	bell   *eventfd.FD
-	flight int
+	flight int // transfers
 	staged int
+	joint  joint
 	wakers [2]unix.PollFd // sleep's: the ring, the bell
 }
 
@@ -37,28 +38,40 @@ func newRing(q *virtio.Queue, fd int) (*ring, error) {
 	return &ring{u: u, fd: fd, bell: q.Bell()}, nil
 }
 
-// start puts r's transfer into the ring; submit hands it over.
-func (e *ring) start(r *request) {
+// start puts r's transfer into the ring, with the one before if that may be; submit
+// hands it over.
+func (e *ring) start(r *request) (joined bool) {
+	if j := &e.joint; j.add(r) {
+		e.transfer(j.sqe, j.first, j.first.joined)
+		return true
+	}
 	s := e.u.Next()
 	if s == nil {
 		e.enter(0)
 		s = e.u.Next()
 	}
-	switch r.kind {
-	case typeIn:
-		s.Readv(e.fd, r.data, r.off, 0)
-	case typeOut:
-		flags := 0
-		if r.durable {
-			flags = unix.RWF_DSYNC
-		}
-		s.Writev(e.fd, r.data, r.off, flags)
-	case typeFlush:
-		s.Fdatasync(e.fd)
-	}
 	s.UserData = uint64(r.index)
 	e.flight++
 	e.staged++
+	e.joint.begin(s, r)
+	if r.kind == typeFlush {
+		s.Fdatasync(e.fd)
+	} else {
+		e.transfer(s, r, r.data)
+	}
+	return false
+}
+
+// transfer has s move v as r says.
+func (e *ring) transfer(s *uring.SQE, r *request, v virtio.Vec) {
+	switch {
+	case r.kind == typeIn:
+		s.Readv(e.fd, v, r.off, 0)
+	case r.durable:
+		s.Writev(e.fd, v, r.off, unix.RWF_DSYNC)
+	default:
+		s.Writev(e.fd, v, r.off, 0)
+	}
 }
 
 // submit hands over what was started and tells whether that was anything.
@@ -82,6 +95,7 @@ func (e *ring) sleep() {
 }
 
 func (e *ring) enter(wait int) {
+	e.joint.sqe = nil
 	if err := e.u.Submit(wait); err != nil {
 		// Only a defect of ours or a kernel out of its mind leads here.
 		panic(err)

@@ -185,7 +185,9 @@ func (w *worker) wait(r *request) {
 		return
 	}
 	w.flight++
-	w.ring.start(r)
+	if w.ring.start(r) {
+		w.tally.joined++
+	}
 }
 
 func (w *worker) toPool(r *request) {

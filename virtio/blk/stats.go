@@ -7,6 +7,7 @@ type Stats struct {
 	Reads, Writes, Flushes, Discards, WriteZeroes uint64 // requests
 	ReadBytes, WriteBytes                         uint64 // asked for
 	Inline                                        uint64 // reads and writes that the page cache served at once
+	Joined                                        uint64 // reads and writes that went with another next to them
 	Throttled                                     uint64 // times that the limits stopped a queue
 	Errors                                        uint64 // requests that ended in an I/O error
 	Unsupported                                   uint64 // requests of unknown types or flags
@@ -14,13 +15,13 @@ type Stats struct {
 
 // counters are Stats as the workers add to them.
 type counters struct {
-	reads, writes, flushes, discards, zeroes, readBytes, writeBytes, inline, throttled, errors, unsupported atomic.Uint64
+	reads, writes, flushes, discards, zeroes, readBytes, writeBytes, inline, joined, throttled, errors, unsupported atomic.Uint64
 }
 
 // tally is a worker's own count between two visits to the counters: a locked
 // addition costs as much as the rest of the bookkeeping.
 type tally struct {
-	reads, writes, readBytes, writeBytes, inline uint64
+	reads, writes, readBytes, writeBytes, inline, joined uint64
 }
 
 func (c *counters) add(t *tally) {
@@ -35,6 +36,9 @@ func (c *counters) add(t *tally) {
 	if t.inline != 0 {
 		c.inline.Add(t.inline)
 	}
+	if t.joined != 0 {
+		c.joined.Add(t.joined)
+	}
 	*t = tally{}
 }
 
@@ -44,6 +48,6 @@ func (d *Device) Stats() Stats {
 	return Stats{
 		Reads: c.reads.Load(), Writes: c.writes.Load(), Flushes: c.flushes.Load(), Discards: c.discards.Load(), WriteZeroes: c.zeroes.Load(),
 		ReadBytes: c.readBytes.Load(), WriteBytes: c.writeBytes.Load(),
-		Inline: c.inline.Load(), Throttled: c.throttled.Load(), Errors: c.errors.Load(), Unsupported: c.unsupported.Load(),
+		Inline: c.inline.Load(), Joined: c.joined.Load(), Throttled: c.throttled.Load(), Errors: c.errors.Load(), Unsupported: c.unsupported.Load(),
 	}
 }

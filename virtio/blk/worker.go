@@ -205,8 +205,7 @@ func (w *worker) reap() bool {
 				break
 			}
 			any = true
-			w.flight--
-			w.complete(w.requests[i], int(max(res, 0)), errno(res), true)
+			w.completeAll(w.requests[i], int(max(res, 0)), errno(res))
 		}
 	}
 	if w.pool != nil {
