@@ -33,6 +33,7 @@ type board struct {
 	ioapic   *ioapic.Device
 	pci      *pci.Host
 	seats    []*seat
+	panels   []byte // registers of virtio devices that the guest reads as memory
 	genID    *vmgenid.Device
 	watchdog *wdat.Device // nil: none
 	signs    signs

@@ -37,7 +37,7 @@ type PlannedDevice struct {
 // by the processors' own second-level tables.
 const (
 	mmioAddr   = 0xFEB0_0000
-	mmioStride = 0x1000
+	mmioStride = mmio.Size
 	mmioMost   = 64
 )
 

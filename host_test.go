@@ -72,9 +72,10 @@ type scripted struct {
 	mem   *memory.Map
 }
 
-func (m *scripted) Partial() bool     { return m.partial }
-func (m *scripted) AttachRest() error { m.attached <- struct{}{}; return m.attachErr }
-func (m *scripted) Close() error      { defer m.lock()(); m.open--; return nil }
+func (m *scripted) Show(uint64, []byte) bool { return false }
+func (m *scripted) Partial() bool            { return m.partial }
+func (m *scripted) AttachRest() error        { m.attached <- struct{}{}; return m.attachErr }
+func (m *scripted) Close() error             { defer m.lock()(); m.open--; return nil }
 
 func (m *scripted) NewProcessor(id int) (cpu.Processor, error) {
 	defer m.lock()()

@@ -2,6 +2,7 @@ package mayfly
 
 import (
 	"fmt"
+	"unsafe"
 
 	"github.com/mayfly-vm/mayfly/bus"
 	"github.com/mayfly-vm/mayfly/pci"
@@ -20,6 +21,9 @@ type seat struct {
 
 // addVirtio gives each device its transport on this board.
 func (b *board) addVirtio() error {
+	if b.vm.cfg.Bus != BusPCI {
+		b.panels = b.showPanels(len(b.vm.devices))
+	}
 	for i, d := range b.vm.devices {
 		at := b.vm.plan.Devices[i]
 		s := &seat{instance: virtio.New(d.Device, virtio.Options{
@@ -43,12 +47,33 @@ func (b *board) overMMIO(s *seat, at PlannedDevice) (err error) {
 	if s.message, err = b.machine.NewMessage(); err != nil {
 		return err
 	}
-	t, err := mmio.New(s.instance, mmio.Config{Fabric: b.machine, Addr: at.Addr, GSI: uint32(at.GSI), Interrupt: s.message})
+	var panel []byte
+	if b.panels != nil {
+		panel = b.panels[at.Addr-mmioAddr:][:mmio.Size:mmio.Size]
+	}
+	t, err := mmio.New(s.instance, mmio.Config{Fabric: b.machine, Addr: at.Addr, GSI: uint32(at.GSI), Interrupt: s.message, Panel: panel})
 	if err != nil {
 		return err
 	}
 	b.ioapic.Attach(b.vm.plan.pin(at.GSI), s.message, func(err error) { b.fail(fmt.Errorf("interrupt %d: %w", at.GSI, err)) })
 	return b.mmio.Add(at.Name, at.Addr, mmio.Size, t)
+}
+
+// showPanels makes the memory that the registers of n devices are read from; nil
+// where the host can't show any. It is whole pages of Go's heap, and so stays as
+// long as a device that is told of a change late.
+func (b *board) showPanels(n int) []byte {
+	const page = 4096
+	if n == 0 {
+		return nil
+	}
+	size := (n*mmioStride + page - 1) &^ (page - 1)
+	mem := make([]byte, size+page-1)
+	mem = mem[-uintptr(unsafe.Pointer(&mem[0]))%page:][:size:size]
+	if !b.machine.Show(mmioAddr, mem) {
+		return nil
+	}
+	return mem
 }
 
 func (b *board) overPCI(s *seat, at PlannedDevice) (err error) {

@@ -42,9 +42,15 @@ type Machine interface {
 	// RouteLevel tells the interrupt fabric which pins are level triggered, so that
 	// the end of such an interrupt is reported. The list replaces the last one.
 	RouteLevel(routes []LevelRoute) error
-	// Partial tells whether there is RAM that AttachRest has yet to make reachable.
+	// Show has processors read page, whole pages of this process, at addr, without
+	// an exit once AttachRest has returned; until then, and where it says false,
+	// these reads are exits as the writes there always are. page stays where it is
+	// as long as the machine.
+	Show(addr uint64, page []byte) bool
+	// Partial tells whether there is RAM or a page that AttachRest has yet to make reachable.
 	Partial() bool
-	// AttachRest makes the RAM above Options.Eager reachable. It may run beside the
+	// AttachRest makes the RAM above Options.Eager reachable, and what Show was
+	// given. It may run beside the
 	// guest: until it returns, accesses up there are MMIO exits.
 	AttachRest() error
 	Close() error

@@ -49,6 +49,10 @@ func (v *VM) SetIdentityMapAddr(addr uint64) error {
 	return ioctlPtr(v.fd, "KVM_SET_IDENTITY_MAP_ADDR", setIdentityMapAddr, unsafe.Pointer(&addr))
 }
 
+// MemReadonly is KVM_MEM_READONLY of MemoryRegion.Flags: the guest's writes are
+// MMIO exits.
+const MemReadonly = 1 << 1
+
 // MemoryRegion is struct kvm_userspace_memory_region: 32 bytes. Size 0 removes
 // the slot.
 type MemoryRegion struct {

@@ -43,7 +43,9 @@ type Device interface {
 	// MaxQueueSize.
 	QueueSizes() []uint16
 	// ReadConfig fills p from the configuration space at off; bytes beyond its end
-	// are zero. It may run at any time, in several goroutines.
+	// are zero. It may run at any time, in several goroutines, those included that
+	// call ConfigChanged or Fail: it takes no lock that is held meanwhile, or while
+	// a Stop waits.
 	ReadConfig(off uint64, p []byte)
 	// WriteConfig is a driver's write to it; what can't be written is ignored.
 	WriteConfig(off uint64, p []byte)

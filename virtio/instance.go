@@ -36,6 +36,8 @@ type Transport interface {
 	// ConfigChanged interrupts the driver because of a change of the configuration
 	// space or because the device needs a reset.
 	ConfigChanged()
+	// Refresh comes after a Restore: all that the driver can read has changed.
+	Refresh()
 }
 
 // Options of an Instance.
@@ -119,6 +121,12 @@ func (in *Instance) Status() uint8 { return uint8(in.status.Load()) }
 
 // Generation changes with every change of the configuration space (section 2.5).
 func (in *Instance) Generation() uint32 { return in.generation.Load() }
+
+// ConfigChanged tells the driver that the configuration space has changed.
+func (in *Instance) ConfigChanged() {
+	in.generation.Add(1)
+	in.transport.ConfigChanged()
+}
 
 // ReadConfig and WriteConfig access the configuration space.
 func (in *Instance) ReadConfig(off uint64, p []byte) { in.dev.ReadConfig(off, p) }
@@ -324,6 +332,12 @@ func (in *Instance) Save() (State, error) {
 // Restore puts an Instance that no driver has touched into a saved state. If a
 // session was going on, the device is paused; Resume starts it.
 func (in *Instance) Restore(s State) error {
+	err := in.restore(s)
+	in.transport.Refresh()
+	return err
+}
+
+func (in *Instance) restore(s State) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	switch {

@@ -37,6 +37,7 @@ func (b *board) Bind(int, *eventfd.FD) error {
 func (b *board) Unbind(int, *eventfd.FD)        { b.unbound++ }
 func (b *board) Interrupt(int) virtio.Interrupt { return deaf{} }
 func (b *board) ConfigChanged()                 { b.config++ }
+func (b *board) Refresh()                       {}
 
 type deaf struct{}
 

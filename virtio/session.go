@@ -75,10 +75,7 @@ func (s *Session) Queue(i int) *Queue {
 }
 
 // ConfigChanged tells the driver that the configuration space has changed.
-func (s *Session) ConfigChanged() {
-	s.in.generation.Add(1)
-	s.in.transport.ConfigChanged()
-}
+func (s *Session) ConfigChanged() { s.in.ConfigChanged() }
 
 // Fail makes the device need a reset: the host or the driver did what leaves no
 // way on. The device stays started, with nothing to do, until its Stop.

@@ -78,7 +78,7 @@ func Ways(paths map[string]string) (list []Monitor) {
 		program string
 		Monitor
 	}{
-		{"mayfly", Monitor{Name: "mayfly, mmio", Args: mayfly("mmio"), Find: "mmio=0xfeb00000,0x1000,8", Linux: "pci=conf1,noearly", Direct: true, Vsock: true}},
+		{"mayfly", Monitor{Name: "mayfly, mmio", Args: mayfly("mmio"), Find: "mmio=0xfeb00000,512,8", Linux: "pci=conf1,noearly", Direct: true, Vsock: true}},
 		{"mayfly", Monitor{Name: "mayfly, pci", Args: mayfly("pci"), Find: "pci", Direct: true, Vsock: true}},
 		{"firecracker", Monitor{Name: "firecracker, sync", Args: firecracker("Sync"), Linux: "pci=off", Vsock: true}},
 		{"firecracker", Monitor{Name: "firecracker, async", Args: firecracker("Async"), Linux: "pci=off", Vsock: true}},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -120,7 +121,7 @@ type machine struct {
 	vm     *kvm.VM
 	fabric fabric
 
-	slots []kvm.MemoryRegion // the first is attached at once, the others by AttachRest
+	slots []kvm.MemoryRegion // RAM, then what Show was given; the first is attached at once, the others by AttachRest
 }
 
 // setUp sets the first memory slot before anything else: with interrupt
@@ -151,9 +152,19 @@ func (mc *machine) setUp(m *memory.Map, o cpu.Options) error {
 func (mc *machine) attach(i int) error {
 	s := &mc.slots[i]
 	if err := mc.vm.SetUserMemoryRegion(*s); err != nil {
-		return fmt.Errorf("%d MiB of guest memory at %#x: %w", s.Size>>20, s.GuestAddr, err)
+		return fmt.Errorf("%d KiB of guest memory at %#x: %w", s.Size>>10, s.GuestAddr, err)
 	}
 	return nil
+}
+
+// Show implements cpu.Machine by a slot that is read-only to the guest.
+func (mc *machine) Show(addr uint64, page []byte) bool {
+	if n, err := mc.host.sys.CheckExtension(kvm.CapReadonlyMem); err != nil || n == 0 {
+		return false
+	}
+	mc.slots = append(mc.slots, kvm.MemoryRegion{Slot: uint32(len(mc.slots)), Flags: kvm.MemReadonly, GuestAddr: addr,
+		Size: uint64(len(page)), HostAddr: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(page))))})
+	return true
 }
 
 // Partial tells whether slots remain.

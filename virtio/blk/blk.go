@@ -28,6 +28,7 @@ import (
 // Device is a disk. It implements virtio.Device.
 type Device struct {
 	sizes   []uint16
+	blocks  disk.Blocks // the first image's: a driver keeps to what it has read
 	limiter *ratelimit.Limiter
 	stats   counters
 	report  reporter
@@ -39,7 +40,6 @@ type Device struct {
 	mu       sync.Mutex // of what follows
 	config   Config
 	image    disk.Image
-	blocks   disk.Blocks
 	session  *virtio.Session // the last one
 	running  bool
 	workers  []*worker
@@ -55,7 +55,8 @@ func New(c Config) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{limiter: ratelimit.New(c.Limits)}
+	d := &Device{limiter: ratelimit.New(c.Limits), blocks: img.Blocks()}
+	d.blocks.Logical = max(d.blocks.Logical, disk.SectorSize)
 	for range max(c.Queues, 1) {
 		size := c.QueueSize
 		if size == 0 {
@@ -98,10 +99,7 @@ func openImage(c *Config) (disk.Image, error) {
 
 // adopt makes img the disk's image. Nothing runs.
 func (d *Device) adopt(c Config, img disk.Image) {
-	d.config, d.image, d.blocks = c, img, img.Blocks()
-	if d.blocks.Logical < disk.SectorSize {
-		d.blocks.Logical = disk.SectorSize
-	}
+	d.config, d.image = c, img
 	d.capacity.Store(img.Size())
 	d.serial.Store(c.Serial)
 	d.report.set(c.Path, c.Report)

@@ -70,9 +70,7 @@ func (d *Device) change(c Config) (*virtio.Session, error) {
 	running := d.running
 	d.stop()
 	d.image.Close()
-	blocks := d.blocks
 	d.adopt(c, img)
-	d.blocks = blocks
 	d.limiter.Set(c.Limits)
 	if !running {
 		return nil, nil

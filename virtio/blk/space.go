@@ -72,9 +72,7 @@ func (d *Device) ReadConfig(off uint64, p []byte) {
 	le := binary.LittleEndian
 	le.PutUint64(s[0:], uint64(d.capacity.Load()/disk.SectorSize))
 	le.PutUint32(s[12:], uint32(d.segMax()))
-	d.mu.Lock()
 	b := d.blocks
-	d.mu.Unlock()
 	le.PutUint32(s[20:], b.Logical)
 	if b.Physical > b.Logical {
 		s[24] = byte(bits.TrailingZeros32(b.Physical / b.Logical))

@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mayfly-vm/mayfly/virtio"
@@ -114,11 +115,12 @@ type Device struct {
 	sizes []uint16
 	stats counters
 
+	window atomic.Uint32 // of port 0: columns, and rows << 16
+
 	mu      sync.Mutex
 	session *virtio.Session // the last one
 	runs    bool
 	ready   bool // the driver wants to hear of ports
-	space   [12]byte
 	workers []*virtio.Worker
 }
 
@@ -144,7 +146,6 @@ func New(c Config) (*Device, error) {
 			d.sizes = append(d.sizes, controlQueue, controlQueue)
 		}
 	}
-	binary.LittleEndian.PutUint32(d.space[4:], uint32(len(c.Ports)))
 	for _, p := range d.ports {
 		p.begin()
 	}
@@ -175,9 +176,10 @@ func (d *Device) QueueSizes() []uint16 { return d.sizes }
 
 // ReadConfig reads (section 5.3.4): u16 cols, u16 rows, u32 max_nr_ports.
 func (d *Device) ReadConfig(off uint64, p []byte) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	virtio.ReadSpace(d.space[:], off, p)
+	var space [12]byte
+	binary.LittleEndian.PutUint32(space[0:], d.window.Load())
+	binary.LittleEndian.PutUint32(space[4:], uint32(len(d.ports)))
+	virtio.ReadSpace(space[:], off, p)
 }
 
 // emergency is the offset of emerg_wr: a byte written there is output of port 0,
@@ -278,8 +280,7 @@ func (d *Device) Resize(port int, cols, rows uint16) {
 	}
 	p.cols, p.rows = cols, rows
 	if port == 0 {
-		binary.LittleEndian.PutUint16(d.space[0:], cols)
-		binary.LittleEndian.PutUint16(d.space[2:], rows)
+		d.window.Store(uint32(cols) | uint32(rows)<<16)
 		if d.runs {
 			d.session.ConfigChanged()
 		}

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"encoding/binary"
 	"fmt"
 )
 
@@ -70,7 +69,6 @@ func (d *Device) SetState(v any) error {
 		p.in.ring.put(q.Input)
 		p.in.mu.Unlock()
 	}
-	binary.LittleEndian.PutUint16(d.space[0:], d.ports[0].cols)
-	binary.LittleEndian.PutUint16(d.space[2:], d.ports[0].rows)
+	d.window.Store(uint32(s.Ports[0].Cols) | uint32(s.Ports[0].Rows)<<16)
 	return nil
 }

@@ -4,7 +4,9 @@
 //
 // It is the transport that costs a guest least to find: no bus is probed, and a
 // device is set up with some forty accesses. Its price is one interrupt for all
-// queues, with a read and a write of registers each time.
+// queues, with a read and a write of registers each time. Where the processors'
+// side can show memory (Config.Panel), reads don't leave the guest, and the write
+// no longer than a doorbell.
 package mmio
 
 import (
@@ -12,6 +14,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/mayfly-vm/mayfly/bus"
 	"github.com/mayfly-vm/mayfly/eventfd"
@@ -31,6 +34,9 @@ type Config struct {
 	GSI uint32
 	// Interrupt raises it. It stays its owner's.
 	Interrupt virtio.Interrupt
+	// Panel is memory of Size bytes that guests see at Addr, read-only, so that no
+	// read leaves them. nil: each read comes to Read, as it may with a Panel too.
+	Panel []byte
 }
 
 // Transport is the registers of one device: a bus.Handler for Size bytes and the
@@ -39,6 +45,10 @@ type Transport struct {
 	cfg Config
 	in  *virtio.Instance
 	irq interrupt
+
+	panel panel
+	ack   *eventfd.FD // takes the driver's acknowledgements, see Bind
+	bound int         // queues with a doorbell
 
 	mu sync.Mutex // of the registers that select; the driver should have a lock too
 	regs
@@ -51,10 +61,17 @@ func New(in *virtio.Instance, c Config) (*Transport, error) {
 		return nil, errors.New("virtio/mmio: no fabric or no interrupt")
 	case c.Addr%Size != 0 || c.Addr > 1<<52-Size:
 		return nil, fmt.Errorf("virtio/mmio: a device at %#x; expected a multiple of %#x below 2^52", c.Addr, Size)
+	case c.Panel != nil && len(c.Panel) != Size:
+		return nil, fmt.Errorf("virtio/mmio: a panel of %d bytes; it has %d", len(c.Panel), Size)
 	}
 	t := &Transport{cfg: c, in: in}
-	t.irq.line = c.Interrupt
+	t.irq.line, t.irq.status = c.Interrupt, new(atomic.Uint32)
 	in.Attach(t)
+	if c.Panel != nil {
+		t.panel.mem = c.Panel
+		t.irq.status = (*atomic.Uint32)(unsafe.Pointer(t.panel.word(regInterrupt)))
+		t.initPanel()
+	}
 	return t, nil
 }
 
@@ -77,16 +94,57 @@ func (t *Transport) Parameter() string {
 // Bind makes writes of i to QueueNotify ring bell. Where the processors' side has
 // no doorbells the writes come to Write.
 func (t *Transport) Bind(i int, bell *eventfd.FD) error {
+	if t.panel.mem != nil && t.bound == 0 {
+		if err := t.bindACK(); err != nil {
+			return err
+		}
+	}
+	t.bound++
 	err := t.cfg.Fabric.Bind(t.doorbell(i, bell))
-	if errors.Is(err, bus.ErrNoDoorbell) {
+	switch {
+	case err == nil, errors.Is(err, bus.ErrNoDoorbell):
 		return nil
 	}
+	t.unbound()
 	return err
 }
 
 // Unbind ends a Bind.
 func (t *Transport) Unbind(i int, bell *eventfd.FD) {
 	_ = t.cfg.Fabric.Unbind(t.doorbell(i, bell)) // where none was bound none is missed
+	t.unbound()
+}
+
+// unbound counts a queue less.
+func (t *Transport) unbound() {
+	if t.bound--; t.bound == 0 && t.ack != nil {
+		_ = t.cfg.Fabric.Unbind(t.doorbellACK())
+		t.ack.Close()
+		t.ack = nil
+	}
+}
+
+// bindACK lets a driver that acknowledges used buffers do so without leaving the
+// guest for longer than a doorbell takes: nobody has to know. The bit then reads
+// as set for good, see interrupt.
+func (t *Transport) bindACK() (err error) {
+	if t.ack, err = eventfd.New(); err != nil {
+		return err
+	}
+	switch err = t.cfg.Fabric.Bind(t.doorbellACK()); {
+	case err == nil:
+		t.irq.keepUsed()
+		return nil
+	case errors.Is(err, bus.ErrNoDoorbell):
+		err = nil
+	}
+	t.ack.Close()
+	t.ack = nil
+	return err
+}
+
+func (t *Transport) doorbellACK() bus.Doorbell {
+	return bus.Doorbell{Addr: t.cfg.Addr + regInterruptACK, Size: 4, Match: true, Value: statusUsed, FD: t.ack.FD()}
 }
 
 func (t *Transport) doorbell(i int, bell *eventfd.FD) bus.Doorbell {
@@ -97,7 +155,10 @@ func (t *Transport) doorbell(i int, bell *eventfd.FD) bus.Doorbell {
 func (t *Transport) Interrupt(int) virtio.Interrupt { return &t.irq }
 
 // ConfigChanged interrupts the driver.
-func (t *Transport) ConfigChanged() { t.irq.raise(statusConfig) }
+func (t *Transport) ConfigChanged() {
+	t.showShared()
+	t.irq.raise(statusConfig)
+}
 
 // Bits of InterruptStatus.
 const (
@@ -108,9 +169,11 @@ const (
 // interrupt is the device's only one, with the register that says why it came.
 type interrupt struct {
 	line   virtio.Interrupt
-	status atomic.Uint32
-	// foreign: somebody has line's eventfd and raises the interrupt past status.
-	foreign atomic.Bool
+	status *atomic.Uint32
+	// kept: the bit for used buffers is set for good. Not all who raise the interrupt
+	// or acknowledge it pass by here; and a driver that finds nothing in its rings
+	// goes on (Linux's vring_interrupt, FreeBSD's virtqueue_intr return at once).
+	kept atomic.Bool
 }
 
 func (i *interrupt) raise(why uint32) {
@@ -122,22 +185,24 @@ func (i *interrupt) raise(why uint32) {
 func (i *interrupt) Signal() { i.raise(statusUsed) }
 
 // FD is for a back end in the kernel, which can't set the bit for used buffers.
-// From here on it reads as set, always: a driver that finds nothing in its rings
-// goes on (Linux's vring_interrupt, FreeBSD's virtqueue_intr return at once).
 func (i *interrupt) FD() int {
-	i.foreign.Store(true)
+	i.keepUsed()
 	return i.line.FD()
 }
 
-func (i *interrupt) read() uint32 {
-	v := i.status.Load()
-	if i.foreign.Load() {
-		v |= statusUsed
+func (i *interrupt) keepUsed() {
+	i.kept.Store(true)
+	i.status.Or(statusUsed)
+}
+
+func (i *interrupt) acknowledge(v uint32) {
+	if i.kept.Load() {
+		v &^= statusUsed
 	}
-	return v
+	i.status.And(^v)
 }
 
 func (i *interrupt) reset() {
-	i.foreign.Store(false)
+	i.kept.Store(false)
 	i.status.Store(0)
 }

@@ -2,8 +2,10 @@ package mmio_test
 
 import (
 	"encoding/binary"
+	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/mayfly-vm/mayfly/bus"
 	"github.com/mayfly-vm/mayfly/virtio"
@@ -21,10 +23,15 @@ type link struct {
 	t          testing.TB
 	f          *virtiotest.Fabric
 	tr         *mmio.Transport
-	configured bool // a configuration interrupt came
+	panel      []byte // what the guest reads; nil: all reads leave it
+	configured bool   // a configuration interrupt came
 }
 
 func connect(t testing.TB, f *virtiotest.Fabric, in *virtio.Instance) *link {
+	return connectPanel(t, f, in, make([]byte, mmio.Size))
+}
+
+func connectPanel(t testing.TB, f *virtiotest.Fabric, in *virtio.Instance, panel []byte) *link {
 	m, err := f.NewMessage()
 	if err != nil {
 		t.Fatal(err)
@@ -32,14 +39,14 @@ func connect(t testing.TB, f *virtiotest.Fabric, in *virtio.Instance) *link {
 	if err := m.Route(msi); err != nil {
 		t.Fatal(err)
 	}
-	tr, err := mmio.New(in, mmio.Config{Fabric: f, Addr: base, GSI: 5, Interrupt: m})
+	tr, err := mmio.New(in, mmio.Config{Fabric: f, Addr: base, GSI: 5, Interrupt: m, Panel: panel})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := f.MMIO.Add("virtio", base, mmio.Size, tr); err != nil {
 		t.Fatal(err)
 	}
-	return &link{t: t, f: f, tr: tr}
+	return &link{t: t, f: f, tr: tr, panel: panel}
 }
 
 func over(o virtiotest.Options) virtiotest.Options {
@@ -60,7 +67,16 @@ func (l *link) Move(t testing.TB, in *virtio.Instance) virtiotest.Link {
 func (l *link) read(off uint64) uint32 {
 	var p [4]byte
 	l.f.Read(base+off, p[:])
-	return binary.LittleEndian.Uint32(p[:])
+	v := binary.LittleEndian.Uint32(p[:])
+	if l.panel == nil {
+		return v
+	}
+	shown := atomic.LoadUint32((*uint32)(unsafe.Pointer(&l.panel[off])))
+	// What changes beside the processors may have done so since.
+	if off != 0x60 && off != 0x70 && off < 0xFC && shown != v {
+		l.t.Errorf("register %#x is %#x, and shown as %#x", off, v, shown)
+	}
+	return shown
 }
 
 func (l *link) write(off uint64, v uint32) {
@@ -129,5 +145,16 @@ func (l *link) WaitConfig(d time.Duration) bool {
 	return was
 }
 
-func (l *link) ReadConfig(off uint64, p []byte)  { l.f.Read(base+0x100+off, p) }
+func (l *link) ReadConfig(off uint64, p []byte) {
+	if l.panel == nil {
+		l.f.Read(base+0x100+off, p)
+		return
+	}
+	for i := range p {
+		at := 0x100 + off + uint64(i)
+		w := atomic.LoadUint32((*uint32)(unsafe.Pointer(&l.panel[at&^3])))
+		p[i] = byte(w >> (8 * (at & 3)))
+	}
+}
+
 func (l *link) WriteConfig(off uint64, p []byte) { l.f.Write(base+0x100+off, p) }

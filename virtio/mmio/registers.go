@@ -50,6 +50,9 @@ const (
 // regs are the transport's own registers: what selects others.
 type regs struct {
 	deviceSel, driverSel, queueSel uint32
+	// unheard: the configuration space has changed, perhaps since the driver has read
+	// it, and it could not be told yet.
+	unheard bool
 }
 
 // Read is a processor's read. A register that is read otherwise than as aligned
@@ -76,7 +79,7 @@ func (t *Transport) read(off uint64) uint32 {
 	case regVendorID:
 		return vendor
 	case regInterrupt: // first of the rest: with each interrupt
-		return t.irq.read()
+		return t.irq.status.Load()
 	case regStatus:
 		return uint32(t.in.Status())
 	case regGeneration:
@@ -86,6 +89,11 @@ func (t *Transport) read(off uint64) uint32 {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.selected(off)
+}
+
+// selected is a register that another one selects; mu is held.
+func (t *Transport) selected(off uint64) uint32 {
 	switch off {
 	case regDeviceFeatures:
 		if t.deviceSel < 2 {
@@ -109,6 +117,7 @@ func (t *Transport) Write(off uint64, p []byte) {
 	switch {
 	case off >= config:
 		t.in.WriteConfig(off-config, p)
+		t.showShared()
 	case len(p) == 4 && off%4 == 0:
 		t.write(off, binary.LittleEndian.Uint32(p))
 	}
@@ -120,11 +129,26 @@ func (t *Transport) write(off uint64, v uint32) {
 		t.in.Notify(int(min(v, math.MaxUint16)))
 		return
 	case regInterruptACK:
-		t.irq.status.And(^v)
+		t.irq.acknowledge(v)
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.set(off, v)
+	t.unheard = t.show() || t.unheard
+	if off != regStatus {
+		return
+	}
+	if status := t.in.Status(); status == 0 {
+		t.unheard = false // a driver that begins reads all anew
+	} else if t.unheard && status&virtio.StatusDriverOK != 0 {
+		t.unheard = false
+		t.in.ConfigChanged()
+	}
+}
+
+// set is a write to one of the registers that set the device up; mu is held.
+func (t *Transport) set(off uint64, v uint32) {
 	switch off {
 	case regDeviceSel:
 		t.deviceSel = v

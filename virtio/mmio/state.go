@@ -16,7 +16,7 @@ type State struct {
 func (t *Transport) State() State {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return State{StateVersion, t.deviceSel, t.driverSel, t.queueSel, t.irq.read()}
+	return State{StateVersion, t.deviceSel, t.driverSel, t.queueSel, t.irq.status.Load()}
 }
 
 // SetState takes a saved state, before or after the instance does. An interrupt
@@ -26,7 +26,8 @@ func (t *Transport) SetState(s State) error {
 		return fmt.Errorf("virtio/mmio: a saved state of version %d; this program reads version %d", s.Version, StateVersion)
 	}
 	t.mu.Lock()
-	t.regs = regs{s.DeviceSel, s.DriverSel, s.QueueSel}
+	t.regs = regs{deviceSel: s.DeviceSel, driverSel: s.DriverSel, queueSel: s.QueueSel}
+	t.show()
 	t.mu.Unlock()
 	if why := s.Interrupt & (statusUsed | statusConfig); why != 0 {
 		t.irq.raise(why)

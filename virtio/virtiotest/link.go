@@ -91,3 +91,5 @@ func (l *direct) Unbind(i int, _ *eventfd.FD) {
 func (l *direct) Interrupt(i int) virtio.Interrupt { return l.used[i] }
 
 func (l *direct) ConfigChanged() { l.config.Signal() }
+
+func (l *direct) Refresh() {}

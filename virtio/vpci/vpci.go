@@ -102,3 +102,6 @@ func (t *Transport) Interrupt(i int) virtio.Interrupt { return &t.queues[i] }
 
 // ConfigChanged interrupts the driver.
 func (t *Transport) ConfigChanged() { t.config.Signal() }
+
+// Refresh has nothing to do: all registers are read anew.
+func (t *Transport) Refresh() {}

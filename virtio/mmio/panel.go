@@ -1,0 +1,76 @@
+package mmio
+
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
+
+// panel is what a driver reads of the device, kept in memory that the guest sees
+// read-only: its reads leave the guest no more. Reads have no side effects in
+// this transport, so that all that they find can be laid out before.
+//
+// The registers that others select change with the driver's own writes alone,
+// which leave the guest as ever. Status, configuration space and its generation
+// change beside the processors too.
+type panel struct {
+	mem []byte // Size bytes; nil: there is none
+
+	mu sync.Mutex // of showShared, which takes none behind it but ReadConfig's
+}
+
+// word is a register.
+func (p *panel) word(off uint64) *uint32 { return (*uint32)(unsafe.Pointer(&p.mem[off])) }
+
+func (p *panel) set(off uint64, v uint32) { atomic.StoreUint32(p.word(off), v) }
+
+// initPanel lays out the registers of a new device.
+func (t *Transport) initPanel() {
+	for off := uint64(0); off < config; off += 4 {
+		t.panel.set(off, t.read(off))
+	}
+	t.showShared()
+}
+
+// show lays out anew what a driver's write can change, and what showShared does.
+// mu of the Transport is held.
+func (t *Transport) show() (configChanged bool) {
+	if t.panel.mem == nil {
+		return false
+	}
+	for _, off := range [...]uint64{regDeviceFeatures, regQueueSizeMax, regQueueReady} {
+		t.panel.set(off, t.selected(off))
+	}
+	return t.showShared()
+}
+
+// showShared lays out what changes beside the processors, and tells whether the
+// configuration space has.
+func (t *Transport) showShared() (configChanged bool) {
+	p := &t.panel
+	if p.mem == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var space [Size - config]byte
+	t.in.ReadConfig(0, space[:])
+	for i := 0; i < len(space); i += 4 {
+		off := config + uint64(i)
+		if v := binary.NativeEndian.Uint32(space[i:]); v != *p.word(off) {
+			p.set(off, v)
+			configChanged = true
+		}
+	}
+	p.set(regGeneration, t.in.Generation()) // after the fields: who has read old ones sees it change
+	p.set(regStatus, uint32(t.in.Status()))
+	return configChanged
+}
+
+// Refresh lays all out anew after a restore.
+func (t *Transport) Refresh() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.show()
+}
