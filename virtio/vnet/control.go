@@ -85,10 +85,14 @@ func (c *controller) command() bool {
 		if m[0]&1 != 0 {
 			return false
 		}
-		c.d.space.setMAC(m)
+		if c.d.space.setMAC(m) {
+			c.s.ConfigChanged()
+		}
 		return true
 	case class == classAnnounce && cmd == announceAck && f.Has(FeatureAnnounce):
-		c.d.space.setStatus(statusAnnounce, false)
+		if c.d.space.setStatus(statusAnnounce, false) {
+			c.s.ConfigChanged()
+		}
 		return true
 	case class == classQueues && cmd == queuesPairsSet && f.Has(FeatureQueues):
 		return len(data) >= 2 && c.d.setPairs(int(binary.LittleEndian.Uint16(data)))

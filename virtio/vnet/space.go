@@ -60,10 +60,13 @@ func (s *space) mac() (m MAC) {
 	return m
 }
 
-func (s *space) setMAC(m MAC) {
+// setMAC tells whether that changed anything.
+func (s *space) setMAC(m MAC) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	old := MAC(s.b[:len(m)])
 	copy(s.b[:], m[:])
+	return m != old
 }
 
 // setStatus sets or clears a bit and tells whether that changed anything.

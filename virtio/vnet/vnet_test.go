@@ -173,6 +173,7 @@ func TestControl(t *testing.T) {
 			t.Errorf("%s: answer %v, want %d", tc.name, r.In(), tc.want)
 		}
 	}
+	d.WaitConfigChanged() // a transport that shows the space must learn of its own driver's changes too
 	if got := d.ReadConfig(0, 6); got[1] != 1 || got[5] != 5 {
 		t.Errorf("MAC %x", got)
 	}
