@@ -25,9 +25,12 @@ func (t *Tap) setUp(c Config) error {
 	}
 	defer unix.Close(s)
 	if c.MTU != 0 {
-		if err := t.setMTU(s, c.MTU); err != nil {
-			return err
-		}
+		err = t.setMTU(s, c.MTU)
+	} else {
+		t.mtu, err = mtuOf(s, t.name)
+	}
+	if err != nil {
+		return err
 	}
 	if c.Bridge != "" {
 		if err := t.join(s, c.Bridge); err != nil {
@@ -63,6 +66,7 @@ func (t *Tap) setMTU(s, mtu int) error {
 	if mtu < MinMTU || mtu > MaxMTU {
 		return fmt.Errorf("tap %s: an MTU of %d; it has %d to %d bytes", t.name, mtu, MinMTU, MaxMTU)
 	}
+	t.mtu = mtu
 	if now, err := mtuOf(s, t.name); err == nil && now == mtu {
 		return nil
 	}
@@ -77,8 +81,11 @@ func (t *Tap) setMTU(s, mtu int) error {
 	return nil
 }
 
-// MTU is the interface's, in bytes.
+// MTU is the interface's, in bytes: what Open found or set.
 func (t *Tap) MTU() (int, error) {
+	if t.mtu != 0 {
+		return t.mtu, nil
+	}
 	s, err := control()
 	if err != nil {
 		return 0, err

@@ -20,12 +20,12 @@ const (
 )
 
 // probe finds out what the kernel's taps can do: UDP segmentation came with
-// Linux 6.2.
+// Linux 6.2. What it finds stays set until somebody who reads says SetOffload.
 func (t *Tap) probe() error {
 	for _, o := range []uint{offloadBase | offloadUSO, offloadBase, OffloadCSUM} {
 		if t.SetOffload(o) == nil {
 			t.offload = o
-			break
+			return nil
 		}
 	}
 	return t.SetOffload(0)

@@ -43,6 +43,7 @@ type Tap struct {
 	queues  []*Queue
 	active  []bool
 	offload uint
+	mtu     int // 0: nobody has asked
 }
 
 // Queue is one queue of a Tap: what a descriptor reads and writes.
