@@ -28,6 +28,10 @@ type nestLoad struct {
 	Error                   string
 }
 
+// nestBusy has the guest do nothing but compute: the exits that it has then are
+// those of its clock.
+const nestBusy = "busy=1000"
+
 // nestDevices compares the devices under Linux's own drivers, on Linux's own
 // KVM.
 func (b *bench) nestDevices() error {
@@ -64,7 +68,7 @@ func (b *bench) nestDevices() error {
 	delete(job.Files, "debian")
 	b.addQEMU(&job)
 	job.Modules, job.THP = append(job.Modules, "tun"), "always"
-	var orders []string
+	orders := []string{nestBusy}
 	for _, r := range rows {
 		orders = append(orders, r.String())
 	}
@@ -101,6 +105,7 @@ func printNestDevices(rows []measure, output []byte, paths map[string]string) er
 	f := newFigures(rows, monitor.Ways(paths))
 	boots, exits := map[string][]time.Duration{}, map[string][]int64{}
 	kinds := map[[2]string]map[string]uint64{}
+	ticks := map[string][]float64{} // exits a second of a guest that computes
 	for s := bufio.NewScanner(bytes.NewReader(output)); s.Scan(); {
 		var l nestLoad
 		if json.Unmarshal(s.Bytes(), &l) != nil {
@@ -115,6 +120,9 @@ func printNestDevices(rows []measure, output []byte, paths map[string]string) er
 			boots[l.Monitor] = append(boots[l.Monitor], time.Duration(l.Seconds*float64(time.Second)))
 			exits[l.Monitor] = append(exits[l.Monitor], int64(l.Exits))
 			continue
+		}
+		if l.Order == nestBusy {
+			ticks[l.Monitor] = append(ticks[l.Monitor], l.Exits*l.PerSecond)
 		}
 		for _, row := range rows {
 			if row.String() != l.Order {
@@ -162,5 +170,37 @@ func printNestDevices(rows []measure, output []byte, paths map[string]string) er
 		e.add(append(cells, byKind(maps.Clone(ours)))...)
 	}
 	e.print()
+	f.printOwnExits(ticks)
 	return nil
+}
+
+// printOwnExits shows what of the exits is the device's, where the guest had no
+// time to sleep: all but those that its clock makes in the same time.
+func (f *figures) printOwnExits(ticks map[string][]float64) {
+	t := &table{title: "The same at depth 32, without those that a guest that only computes has in the same time (its clock's)"}
+	head := []string{""}
+	for _, m := range f.ways {
+		head = append(head, m.Name)
+	}
+	t.add(head...)
+	for _, r := range f.rows {
+		if !strings.Contains(r.name, "depth 32") {
+			continue
+		}
+		cells := []string{r.name}
+		for _, m := range f.ways {
+			k := [2]string{r.name, m.Name}
+			if len(f.kicks[k]) == 0 || len(ticks[m.Name]) == 0 {
+				cells = append(cells, "-")
+				continue
+			}
+			var own []float64
+			for i, exits := range f.kicks[k] {
+				own = append(own, exits-median(ticks[m.Name])/f.speed[k][i])
+			}
+			cells = append(cells, fmt.Sprintf("%.3f", median(own)))
+		}
+		t.add(cells...)
+	}
+	t.print()
 }

@@ -7,6 +7,7 @@
 //	tcp=tx|rx|ping,IP:PORT,SIZE,MS		through eth0
 //	icmp=IP,SIZE,MS
 //	vsock=tx|rx|ping,PORT,SIZE,MS		to the host
+//	busy=MS					nothing but counting
 //
 // Then it powers off.
 package main
@@ -35,7 +36,7 @@ func main() {
 	fmt.Println("init")
 	for i, a := range os.Args[1:] {
 		kind, rest, _ := strings.Cut(a, "=")
-		do := map[string]func([]string) (tally, error){"blk": disk, "tcp": tcp, "icmp": ping, "vsock": vsock}[kind]
+		do := map[string]func([]string) (tally, error){"blk": disk, "tcp": tcp, "icmp": ping, "vsock": vsock, "busy": busy}[kind]
 		if do == nil {
 			continue // a word that the kernel left to us
 		}
@@ -49,6 +50,19 @@ func main() {
 	}
 	fmt.Println("done=1")
 	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+}
+
+// busy leaves the processor to nobody: what exits there are then are the clock's.
+func busy(words []string) (t tally, err error) {
+	n, err := numbers(words, 1)
+	if err != nil {
+		return t, fmt.Errorf("busy: %w", err)
+	}
+	begin := time.Now()
+	for t.took = 0; t.took < time.Duration(n[0])*time.Millisecond; t.took = time.Since(begin) {
+		t.ops++
+	}
+	return t, nil
 }
 
 // numbers reads the last words of an order.
