@@ -72,8 +72,7 @@ func disk(words []string) (t tally, err error) {
 		}
 		list = append(list, r)
 	}
-	// Raw: a call that Go's scheduler knows of wakes its watchman, whose naps of 20 us
-	// are timers, and each of these some exits: four fifths of all that were counted.
+	// RawSyscall: see raw.
 	next := int64(0)
 	events := make([]ioEvent, depth)
 	begin := time.Now()

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -28,7 +26,12 @@ func tcp(words []string) (tally, error) {
 		return tally{}, err
 	}
 	defer c.Close()
-	return exercise(c, words[0], n[0], time.Duration(n[1])*time.Millisecond)
+	f, err := c.(*net.TCPConn).File()
+	if err != nil {
+		return tally{}, err
+	}
+	defer f.Close()
+	return exercise(raw(f.Fd()), words[0], n[0], time.Duration(n[1])*time.Millisecond) // Fd makes it block
 }
 
 func vsock(words []string) (tally, error) {
@@ -43,9 +46,8 @@ func vsock(words []string) (tally, error) {
 	if err := unix.Connect(fd, &unix.SockaddrVM{CID: unix.VMADDR_CID_HOST, Port: uint32(n[0])}); err != nil {
 		return tally{}, fmt.Errorf("connect to port %d: %w", n[0], err)
 	}
-	f := os.NewFile(uintptr(fd), "vsock") // blocking: as iperf3 does it
-	defer f.Close()
-	return exercise(f, words[0], n[1], time.Duration(n[2])*time.Millisecond)
+	defer unix.Close(fd)
+	return exercise(raw(fd), words[0], n[1], time.Duration(n[2])*time.Millisecond)
 }
 
 // exercise sends, receives, or sends and waits for the same back.
@@ -92,6 +94,9 @@ func ping(words []string) (t tally, err error) {
 	defer unix.Close(fd)
 	to := &unix.SockaddrInet4{}
 	copy(to.Addr[:], net.ParseIP(words[0]).To4())
+	if err := unix.Connect(fd, to); err != nil {
+		return t, err
+	}
 	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 2})
 	m, back := make([]byte, max(8, n[0])), make([]byte, 65536)
 	begin, limit := time.Now(), time.Duration(n[1])*time.Millisecond
@@ -99,14 +104,11 @@ func ping(words []string) (t tally, err error) {
 		m[0], m[2], m[3], m[4], m[6], m[7] = 8, 0, 0, 77, byte(seq>>8), byte(seq)
 		sum := checksum(m)
 		m[2], m[3] = byte(sum>>8), byte(sum)
-		if err := unix.Sendto(fd, m, 0, to); err != nil {
+		if _, err := raw(fd).Write(m); err != nil {
 			return t, err
 		}
 		for {
-			k, _, err := unix.Recvfrom(fd, back, 0)
-			if errors.Is(err, unix.EINTR) {
-				continue
-			}
+			k, err := raw(fd).Read(back)
 			if err != nil {
 				return t, fmt.Errorf("no answer to request %d: %w", seq, err)
 			}
