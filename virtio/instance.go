@@ -36,7 +36,8 @@ type Transport interface {
 	// ConfigChanged interrupts the driver because of a change of the configuration
 	// space or because the device needs a reset.
 	ConfigChanged()
-	// Refresh comes after a Restore: all that the driver can read has changed.
+	// Refresh comes after a Restore and after a Resume: what the driver can read may
+	// have changed. It comes from who holds no lock.
 	Refresh()
 }
 
@@ -291,6 +292,11 @@ func (in *Instance) Pause() {
 
 // Resume ends a Pause.
 func (in *Instance) Resume() {
+	in.resume()
+	in.transport.Refresh()
+}
+
+func (in *Instance) resume() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if !in.paused {

@@ -175,7 +175,8 @@ func (mc *machine) Partial() bool { return len(mc.slots) > 1 }
 // of a start.
 func (mc *machine) AttachRest() error {
 	for i := 1; i < len(mc.slots); i++ {
-		if err := mc.attach(i); err != nil {
+		// A page that can't be shown is read as any device's register is.
+		if err := mc.attach(i); err != nil && mc.slots[i].Flags&kvm.MemReadonly == 0 {
 			return err
 		}
 	}

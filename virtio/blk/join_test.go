@@ -63,6 +63,16 @@ func TestJoined(t *testing.T) {
 	if n := dev.Stats().Joined; n != 18 {
 		t.Errorf("%d of 24 writes were joined to others", n)
 	}
+	// In structs that were durable writes: those are no reason not to join reads.
+	d.WriteConfig(32, []byte{0})
+	for range 2 {
+		for _, s := range together(d, writes...) {
+			if s != ok {
+				t.Errorf("a durable write: status %d", s)
+			}
+		}
+	}
+	d.WriteConfig(32, []byte{1})
 	for r, s := range together(d, append(reads, q.Prepare([][]byte{header(out, 24*16), want[24*8192:][:4096]}, []int{1}))...) {
 		if s != ok {
 			t.Errorf("a read: status %d", s)
@@ -77,7 +87,7 @@ func TestJoined(t *testing.T) {
 			t.Errorf("wrong contents at %d", off)
 		}
 	}
-	if n := dev.Stats().Joined; n != 18+18 {
+	if n := dev.Stats().Joined; n != 18*4 {
 		t.Errorf("%d of 49 requests were joined to others", n)
 	}
 	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {

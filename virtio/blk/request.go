@@ -102,7 +102,7 @@ func (r *request) parse() error {
 	}
 	r.left = r.data.Len()
 	r.total = r.left
-	r.alone = false
+	r.durable, r.alone = false, false
 	return nil
 }
 

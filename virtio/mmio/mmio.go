@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mayfly-vm/mayfly/bus"
 	"github.com/mayfly-vm/mayfly/eventfd"
 	"github.com/mayfly-vm/mayfly/virtio"
@@ -47,8 +49,8 @@ type Transport struct {
 	irq interrupt
 
 	panel panel
-	ack   *eventfd.FD // takes the driver's acknowledgements, see Bind
-	bound int         // queues with a doorbell
+	ack   int // an eventfd that takes the driver's acknowledgements, see bindACK; -1: none
+	bound int // queues with a doorbell
 
 	mu sync.Mutex // of the registers that select; the driver should have a lock too
 	regs
@@ -64,7 +66,7 @@ func New(in *virtio.Instance, c Config) (*Transport, error) {
 	case c.Panel != nil && len(c.Panel) != Size:
 		return nil, fmt.Errorf("virtio/mmio: a panel of %d bytes; it has %d", len(c.Panel), Size)
 	}
-	t := &Transport{cfg: c, in: in}
+	t := &Transport{cfg: c, in: in, ack: -1}
 	t.irq.line, t.irq.status = c.Interrupt, new(atomic.Uint32)
 	in.Attach(t)
 	if c.Panel != nil {
@@ -95,9 +97,7 @@ func (t *Transport) Parameter() string {
 // no doorbells the writes come to Write.
 func (t *Transport) Bind(i int, bell *eventfd.FD) error {
 	if t.panel.mem != nil && t.bound == 0 {
-		if err := t.bindACK(); err != nil {
-			return err
-		}
+		t.bindACK()
 	}
 	t.bound++
 	err := t.cfg.Fabric.Bind(t.doorbell(i, bell))
@@ -117,34 +117,36 @@ func (t *Transport) Unbind(i int, bell *eventfd.FD) {
 
 // unbound counts a queue less.
 func (t *Transport) unbound() {
-	if t.bound--; t.bound == 0 && t.ack != nil {
+	if t.bound--; t.bound == 0 && t.ack >= 0 {
 		_ = t.cfg.Fabric.Unbind(t.doorbellACK())
-		t.ack.Close()
-		t.ack = nil
+		t.closeACK()
 	}
 }
 
 // bindACK lets a driver that acknowledges used buffers do so without leaving the
 // guest for longer than a doorbell takes: nobody has to know. The bit then reads
-// as set for good, see interrupt.
-func (t *Transport) bindACK() (err error) {
-	if t.ack, err = eventfd.New(); err != nil {
-		return err
+// as set for good, see interrupt. Go's poller must not know of the eventfd: it
+// would wake a thread each time. Without one the acknowledgements come to Write.
+func (t *Transport) bindACK() {
+	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		return
 	}
-	switch err = t.cfg.Fabric.Bind(t.doorbellACK()); {
-	case err == nil:
-		t.irq.keepUsed()
-		return nil
-	case errors.Is(err, bus.ErrNoDoorbell):
-		err = nil
+	t.ack = fd
+	if t.cfg.Fabric.Bind(t.doorbellACK()) != nil {
+		t.closeACK()
+		return
 	}
-	t.ack.Close()
-	t.ack = nil
-	return err
+	t.irq.keepUsed()
+}
+
+func (t *Transport) closeACK() {
+	unix.Close(t.ack)
+	t.ack = -1
 }
 
 func (t *Transport) doorbellACK() bus.Doorbell {
-	return bus.Doorbell{Addr: t.cfg.Addr + regInterruptACK, Size: 4, Match: true, Value: statusUsed, FD: t.ack.FD()}
+	return bus.Doorbell{Addr: t.cfg.Addr + regInterruptACK, Size: 4, Match: true, Value: statusUsed, FD: t.ack}
 }
 
 func (t *Transport) doorbell(i int, bell *eventfd.FD) bus.Doorbell {

@@ -68,9 +68,10 @@ func (t *Transport) showShared() (configChanged bool) {
 	return configChanged
 }
 
-// Refresh lays all out anew after a restore.
+// Refresh lays all out anew after a restore or a pause, in which nobody could be
+// told of a change.
 func (t *Transport) Refresh() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.show()
+	t.changed(t.show())
 }

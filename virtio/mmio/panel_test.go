@@ -176,3 +176,49 @@ func TestChangesBesideTheDriver(t *testing.T) {
 		l.same("in the end")
 	}
 }
+
+// What changes while a machine is paused is shown and told when it goes on.
+func TestChangeInAPause(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(path, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	disk, err := blk.New(blk.Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	d := virtiotest.New(t, disk, over(virtiotest.Options{}))
+	l := d.Link().(*link)
+	d.Instance().Pause()
+	os.Truncate(path, 3<<20)
+	if err := disk.Resize(); err != nil {
+		t.Fatal(err)
+	}
+	d.Instance().Resume()
+	d.WaitConfigChanged()
+	l.same("after a pause")
+	d.Instance().Pause()
+	d.Instance().Resume()
+	if l.read(0x60)&2 != 0 {
+		t.Error("a pause without a change was told")
+	}
+}
+
+// A change that the driver's own write to the space finds is told too.
+func TestChangeBeforeAWriteToTheSpace(t *testing.T) {
+	terminal, err := console.New(console.Config{Ports: []console.Port{{Console: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	l := raw(t, terminal)
+	l.SetStatus(3)
+	l.Accept(virtio.FeatureVersion1)
+	l.SetStatus(11)
+	terminal.Resize(0, 80, 25)
+	l.WriteConfig(8, []byte{'!', 0, 0, 0})
+	if l.SetStatus(15); !l.WaitConfig(virtiotest.Deadline) {
+		t.Error("no interrupt")
+	}
+}

@@ -116,6 +116,10 @@ func (t *Transport) queue() int { return int(min(t.queueSel, math.MaxUint16)) }
 func (t *Transport) Write(off uint64, p []byte) {
 	switch {
 	case off >= config:
+		// What has changed before is the device's word, what changes now the driver's own.
+		t.mu.Lock()
+		t.unheard = t.showShared() || t.unheard
+		t.mu.Unlock()
 		t.in.WriteConfig(off-config, p)
 		t.showShared()
 	case len(p) == 4 && off%4 == 0:
@@ -135,10 +139,19 @@ func (t *Transport) write(off uint64, v uint32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.set(off, v)
-	t.unheard = t.show() || t.unheard
+	changed := t.show()
 	if off != regStatus {
+		t.unheard = t.unheard || changed
 		return
 	}
+	t.changed(changed)
+}
+
+// changed tells the driver that the configuration space has changed, perhaps since
+// it was read, as soon as it can be told; mu is held. (A disk whose driver knows
+// no flush changes by the driver's being ready: one interrupt for nothing.)
+func (t *Transport) changed(now bool) {
+	t.unheard = t.unheard || now
 	if status := t.in.Status(); status == 0 {
 		t.unheard = false // a driver that begins reads all anew
 	} else if t.unheard && status&virtio.StatusDriverOK != 0 {
