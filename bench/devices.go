@@ -226,6 +226,8 @@ func rate(v float64, unit string) string {
 		return "-"
 	case unit == "bytes":
 		return fmt.Sprintf("%.0f MB/s", v/1e6)
+	case v < 1e4:
+		return fmt.Sprintf("%.0f /s", v)
 	}
 	return fmt.Sprintf("%.1f k/s", v/1e3)
 }
