@@ -1,6 +1,6 @@
 package blk
 
-import "github.com/mayfly-vm/mayfly/uring"
+import "github.com/mayfly-vm/mayfly/virtio"
 
 // What is joined is at most joinBytes long, and a list of joinVecs buffers.
 const (
@@ -8,31 +8,38 @@ const (
 	joinVecs  = 256
 )
 
-// joint is the transfer that was put into the ring last and is not on its way yet.
-// A request that begins where it ends is joined to it: one longer transfer costs
-// the kernel and the disk less than two.
+// joint is a transfer that is not on its way yet. A request that begins where it
+// ends is joined to it: one longer transfer costs the kernel and the disk less
+// than two.
 type joint struct {
-	sqe   *uring.SQE // nil: there is none
-	first *request
+	first *request // nil: there is none
 	last  *request
 	end   int64 // on the disk
 	bytes int
 }
 
-// begin makes r, which s is for, the one that others are joined to.
-func (j *joint) begin(s *uring.SQE, r *request) {
+// begin makes r the one that others are joined to.
+func (j *joint) begin(r *request) {
 	r.next = nil
 	if r.kind == typeFlush || r.alone {
-		j.sqe = nil
+		j.first = nil
 		return
 	}
-	*j = joint{sqe: s, first: r, last: r, end: r.off + int64(r.left), bytes: r.left}
+	*j = joint{first: r, last: r, end: r.off + int64(r.left), bytes: r.left}
 }
 
-// add joins r if it fits; first.joined is then what the transfer moves.
+// vec is what the transfer moves.
+func (j *joint) vec() virtio.Vec {
+	if j.first == j.last {
+		return j.first.data
+	}
+	return j.first.joined
+}
+
+// add joins r if it fits.
 func (j *joint) add(r *request) bool {
 	f := j.first
-	if j.sqe == nil || r.kind != f.kind || r.off != j.end || r.durable != f.durable || r.alone ||
+	if f == nil || r.kind != f.kind || r.off != j.end || r.durable != f.durable || r.alone ||
 		j.bytes+r.left > joinBytes {
 		return false
 	}
@@ -70,6 +77,45 @@ func (w *worker) completeAll(first *request, n int, err error) {
 			w.complete(r, moved, nil, true)
 		} else {
 			r.alone = true
+			w.wait(r)
+		}
+		r = next
+	}
+}
+
+// hold keeps a read that the page cache may have until it is known whether the
+// next one is its neighbour.
+func (w *worker) hold(r *request) {
+	if w.held.add(r) {
+		return
+	}
+	w.readHeld()
+	w.held.begin(r)
+}
+
+// readHeld reads what was held. What the page cache does not have goes to an
+// engine.
+func (w *worker) readHeld() {
+	j := w.held
+	if j.first == nil {
+		return
+	}
+	w.held.first = nil
+	n := w.file.TryRead(j.vec(), j.bytes, j.first.off)
+	w.pace.didRead(n == j.bytes)
+	for r := j.first; r != nil; {
+		next := r.next
+		moved := min(n, r.left)
+		n -= moved
+		if moved == r.left {
+			r.left = 0
+			w.tally.inline++
+			if r != j.first {
+				w.tally.joined++
+			}
+			w.finish(r, statusOK)
+		} else {
+			r.advance(moved)
 			w.wait(r)
 		}
 		r = next

@@ -24,6 +24,8 @@ func together(d *virtiotest.Driver, reqs ...*virtiotest.Request) map[*virtiotest
 		r := q.Wait()
 		answers[r] = status(r)
 	}
+	d.Instance().Pause() // the worker has told all that it counted
+	d.Instance().Resume()
 	return answers
 }
 
@@ -143,5 +145,40 @@ func TestJoinedInPieces(t *testing.T) {
 	}
 	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got[:len(p)], p) {
 		t.Errorf("the file is not what was written: %v", err)
+	}
+}
+
+// TestJoinedInThePageCache: neighbours that the page cache has come from it in one
+// call, and those that the file does not have any more are errors, one by one.
+func TestJoinedInThePageCache(t *testing.T) {
+	path := image(t, imageSize)
+	dev := open(t, blk.Config{Path: path})
+	d := virtiotest.New(t, dev, virtiotest.Options{})
+	q := d.Queue(0)
+	var reads []*virtiotest.Request
+	for i := range 10 {
+		reads = append(reads, q.Prepare([][]byte{header(in, uint64(i)*16)}, []int{100, 8092, 1}))
+	}
+	for _, s := range together(d, reads...) {
+		if s != ok {
+			t.Errorf("status %d", s)
+		}
+	}
+	for i, r := range reads {
+		if !bytes.Equal(r.In()[:8192], pattern(i*8192, 8192)) {
+			t.Errorf("read %d: wrong contents", i)
+		}
+	}
+	if s := dev.Stats(); s.Joined != 9 || s.Inline != 10 {
+		t.Errorf("%d joined, %d from the page cache", s.Joined, s.Inline)
+	}
+	if err := os.Truncate(path, 5*8192+4096); err != nil {
+		t.Fatal(err)
+	}
+	answers := together(d, reads...)
+	for i, r := range reads {
+		if s := answers[r]; (i < 5) != (s == ok) || s != ok && s != ioErr {
+			t.Errorf("read %d: status %d", i, answers[r])
+		}
 	}
 }

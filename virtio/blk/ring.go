@@ -18,7 +18,8 @@ type ring struct {
 	bell   *eventfd.FD
 	flight int // transfers
 	staged int
-	joint  joint
+	joint  joint          // the last one that was put into the ring
+	sqe    *uring.SQE     // its
 	wakers [2]unix.PollFd // sleep's: the ring, the bell
 }
 
@@ -41,8 +42,8 @@ func newRing(q *virtio.Queue, fd int) (*ring, error) {
 // start puts r's transfer into the ring, with the one before if that may be; submit
 // hands it over.
 func (e *ring) start(r *request) (joined bool) {
-	if j := &e.joint; j.add(r) {
-		e.transfer(j.sqe, j.first, j.first.joined)
+	if e.joint.add(r) {
+		e.transfer(e.sqe, e.joint.first, e.joint.vec())
 		return true
 	}
 	s := e.u.Next()
@@ -53,7 +54,8 @@ func (e *ring) start(r *request) (joined bool) {
 	s.UserData = uint64(r.index)
 	e.flight++
 	e.staged++
-	e.joint.begin(s, r)
+	e.joint.begin(r)
+	e.sqe = s
 	if r.kind == typeFlush {
 		s.Fdatasync(e.fd)
 	} else {
@@ -95,7 +97,7 @@ func (e *ring) sleep() {
 }
 
 func (e *ring) enter(wait int) {
-	e.joint.sqe = nil
+	e.joint.first = nil
 	if err := e.u.Submit(wait); err != nil {
 		// Only a defect of ours or a kernel out of its mind leads here.
 		panic(err)

@@ -85,17 +85,8 @@ func (w *worker) read(r *request) {
 		return
 	}
 	if w.file != nil && w.pace.tryRead() {
-		n := w.file.TryRead(r.data, r.left, r.off)
-		w.pace.didRead(n == r.left)
-		if n == r.left {
-			r.left = 0
-			w.tally.inline++
-			w.finish(r, statusOK)
-			return
-		}
-		if n > 0 {
-			r.advance(n)
-		}
+		w.hold(r)
+		return
 	}
 	w.wait(r)
 }

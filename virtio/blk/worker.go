@@ -45,7 +45,8 @@ type worker struct {
 	ring   *ring // nil until something has to wait for a disk
 	pool   *pool // nil until something has to wait for a thread
 	noRing bool
-	armed  bool // the threads ring the bell
+	armed  bool  // the threads ring the bell
+	held   joint // reads for the page cache; nothing is held outside work
 	look   virtio.Spinner
 	mute   bool // guest memory is not to be touched any more
 	behind bool // the next request is long, and waits for those under way
@@ -124,6 +125,7 @@ func (w *worker) work() bool {
 			break
 		}
 	}
+	w.readHeld()
 	// What is done already makes room: no sleep before another look.
 	more := w.ring != nil && w.ring.submit() && w.reap()
 	w.queue.Flush()
