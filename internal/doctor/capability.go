@@ -27,7 +27,7 @@ func wanted() []capability {
 		{kvm.CapGetTSCKHz, "GET_TSC_KHZ", "2.6.39", "the guest must measure its clock itself, which takes it some 10 ms"},
 		{kvm.CapTSCDeadlineTimer, "TSC_DEADLINE_TIMER", "3.1", "the guest's timer needs two accesses a tick instead of one"},
 		{kvm.CapX2APICAPI, "X2APIC_API", "4.8", "no more than 255 CPUs"},
-		{kvm.CapReadonlyMem, "READONLY_MEM", "3.7", "nothing can be shown to the guest as read-only memory"},
+		{kvm.CapReadonlyMem, "READONLY_MEM", "3.7", "each read of a virtio-mmio register leaves the guest"},
 		{kvm.CapPreFaultMemory, "PRE_FAULT_MEMORY", "6.12", "the guest's first accesses to its memory each cost an exit"},
 	}
 }
