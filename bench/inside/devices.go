@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,7 +45,10 @@ func devices(out *json.Encoder, paths map[string]string, kernel string, runs int
 		return err
 	}
 	for run := range runs {
-		for way, m := range monitor.Ways(paths) {
+		ways := monitor.Ways(paths)
+		// Who comes first or behind whom shall be chance.
+		rand.Shuffle(len(ways), func(i, j int) { ways[i], ways[j] = ways[j], ways[i] })
+		for way, m := range ways {
 			d := monitor.Devices{Disk: &monitor.Disk{Path: disk}, Tap: "tap0", Vsock: filepath.Join(dir, fmt.Sprintf("v%d-%d", run, way)), RNG: true}
 			vm := monitor.Machine{Kernel: kernel, Initrd: "initrd", Cmdline: "console=ttyS0 quiet " + m.Linux + " -- stay", MiB: 256, CPUs: 1, Devices: d}
 			r := start(m, vm, 1)
