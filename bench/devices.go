@@ -152,13 +152,18 @@ func (f *figures) print(title string, extra map[string]map[string]float64, colum
 	}
 }
 
-func (f *figures) printNotifications(title string) {
-	t := &table{title: title + ": notifications a request (each an exit)"}
+// head is that of a table with a column for each monitor.
+func (f *figures) head() []string {
 	head := []string{""}
 	for _, m := range f.ways {
 		head = append(head, m.Name)
 	}
-	t.add(head...)
+	return head
+}
+
+func (f *figures) printNotifications(title string) {
+	t := &table{title: title + ": notifications a request (each an exit)"}
+	t.add(f.head()...)
 	for _, r := range f.rows {
 		if r.unit != "ops" {
 			continue
@@ -180,11 +185,7 @@ func (f *figures) printNotifications(title string) {
 
 func (f *figures) printSpeeds(title string, extra map[string]map[string]float64, columns ...string) {
 	t := &table{title: title}
-	head := []string{""}
-	for _, m := range f.ways {
-		head = append(head, m.Name)
-	}
-	head = append(append(head, columns...), "mayfly x best peer")
+	head := append(append(f.head(), columns...), "mayfly x best peer")
 	for _, c := range columns {
 		head = append(head, "x "+c)
 	}

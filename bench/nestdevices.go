@@ -148,11 +148,7 @@ func printNestDevices(rows []measure, output []byte, paths map[string]string) er
 	t.print()
 	f.printSpeeds("Devices under Linux's own drivers, on Linux's KVM", nil)
 	e := &table{title: "The same: all KVM exits a request"}
-	head := []string{""}
-	for _, m := range f.ways {
-		head = append(head, m.Name)
-	}
-	e.add(append(head, "mayfly's by kind")...)
+	e.add(append(f.head(), "mayfly's by kind")...)
 	for _, r := range rows {
 		cells := []string{r.name}
 		var ours map[string]uint64
@@ -178,11 +174,7 @@ func printNestDevices(rows []measure, output []byte, paths map[string]string) er
 // time to sleep: all but those that its clock makes in the same time.
 func (f *figures) printOwnExits(ticks map[string][]float64) {
 	t := &table{title: "The same at depth 32, without those that a guest that only computes has in the same time (its clock's)"}
-	head := []string{""}
-	for _, m := range f.ways {
-		head = append(head, m.Name)
-	}
-	t.add(head...)
+	t.add(f.head()...)
 	for _, r := range f.rows {
 		if !strings.Contains(r.name, "depth 32") {
 			continue
@@ -195,8 +187,9 @@ func (f *figures) printOwnExits(ticks map[string][]float64) {
 				continue
 			}
 			var own []float64
+			clock := median(ticks[m.Name])
 			for i, exits := range f.kicks[k] {
-				own = append(own, exits-median(ticks[m.Name])/f.speed[k][i])
+				own = append(own, exits-clock/f.speed[k][i])
 			}
 			cells = append(cells, fmt.Sprintf("%.3f", median(own)))
 		}

@@ -33,19 +33,7 @@ func TestRequests(t *testing.T) {
 		t.Run(fmt.Sprintf("doorbells=%v,packed=%v,panel=%v", doorbells, packed, panel != nil), func(t *testing.T) {
 			f := virtiotest.NewFabric(t)
 			f.NoDoorbells = !doorbells
-			d := virtiotest.New(t, &virtiotest.Echo{Sizes: []uint16{16, 64}}, virtiotest.Options{Packed: packed,
-				Connect: func(t testing.TB, in *virtio.Instance) virtiotest.Link { return connectPanel(t, f, in, panel) }})
-			for i := range 300 {
-				want := bytes.Repeat([]byte{byte(i)}, i+1)
-				if r := d.Queue(i%2).Do([][]byte{want}, []int{i + 1}); !bytes.Equal(r.In(), want) {
-					t.Fatalf("request %d: % x", i, r.In())
-				}
-			}
-			if doorbells != (f.Rung() > 0) {
-				t.Errorf("%d notifications by doorbell", f.Rung())
-			}
-			d.Reset()
-			d.Queue(1).Do([][]byte{{1}}, []int{1})
+			virtiotest.Exercise(t, f, packed, func(t testing.TB, in *virtio.Instance) virtiotest.Link { return connectPanel(t, f, in, panel) })
 		})
 	}
 }
