@@ -25,7 +25,7 @@ func (b *bench) density() error {
 			continue
 		}
 		for _, g := range []struct{ name, path, load string }{{"tiny", small, ""}, {"Debian vmlinux", big, ""}, {"Debian vmlinux, --load=map", big, "map"}} {
-			if g.load != "" && m.Name != "mayfly" {
+			if g.load != "" && !m.Mayfly() {
 				continue
 			}
 			vm := monitor.Machine{Kernel: g.path, Cmdline: "console=ttyS0", MiB: 256, CPUs: 1, Load: g.load}

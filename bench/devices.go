@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -140,7 +141,7 @@ func (b *bench) collectOn(f *figures, m monitor.Monitor, devices monitor.Devices
 	return nil
 }
 
-// print shows the speeds, Mayfly's beside the best of the others, and the exits
+// print shows the speeds, Mayfly's next to the best of the others, and the exits
 // of the data path. extra are more columns, by row.
 func (f *figures) print(title string, extra map[string]map[string]float64, columns ...string) {
 	f.printSpeeds(title, extra, columns...)
@@ -189,25 +190,32 @@ func (f *figures) printSpeeds(title string, extra map[string]map[string]float64,
 	for _, c := range columns {
 		head = append(head, "x "+c)
 	}
+	before := slices.ContainsFunc(f.ways, func(m monitor.Monitor) bool { return strings.HasPrefix(m.Name, monitor.Before) })
+	if before {
+		head = append(head, "x before")
+	}
 	t.add(head...)
 	for _, r := range f.rows {
 		cells := []string{r.name}
-		var ours, best float64
+		best := map[string]float64{} // by whose it is
 		for _, m := range f.ways {
 			v := median(f.speed[[2]string{r.name, m.Name}])
-			if strings.HasPrefix(m.Name, "mayfly") {
-				ours = max(ours, v)
-			} else {
-				best = max(best, v)
+			whose := "peer"
+			if m.Mayfly() {
+				whose, _, _ = strings.Cut(m.Name, ",")
 			}
+			best[whose] = max(best[whose], v)
 			cells = append(cells, rate(v, r.unit))
 		}
 		for _, c := range columns {
 			cells = append(cells, rate(extra[c][r.name], r.unit))
 		}
-		cells = append(cells, times(ours, best))
+		cells = append(cells, times(best["mayfly"], best["peer"]))
 		for _, c := range columns {
-			cells = append(cells, times(ours, extra[c][r.name]))
+			cells = append(cells, times(best["mayfly"], extra[c][r.name]))
+		}
+		if before {
+			cells = append(cells, times(best["mayfly"], best[monitor.Before]))
 		}
 		t.add(cells...)
 	}

@@ -3,7 +3,9 @@
 //	go run ./bench [-runs N] [-only start,scale,density,blk,net,vsock,rng,devstart,nest,nestdev]
 //
 // MAYFLY_BENCH_FIRECRACKER and MAYFLY_BENCH_CLOUD_HYPERVISOR name the peers'
-// programs; a peer without one is left out. QEMU is taken from the PATH. Each
+// programs; a peer without one is left out. QEMU is taken from the PATH.
+// MAYFLY_BENCH_BEFORE names an older mayfly program: its rows and columns are
+// "before", and tables of devices get a column with this version's ratio to it. Each
 // figure is the median of runs that were interleaved with those of the others:
 // compare within one table, never across machines.
 package main
@@ -15,6 +17,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/mayfly-vm/mayfly/bench/monitor"
 )
 
 // bench is one run of the benchmarks.
@@ -46,6 +50,7 @@ func run(runs int, only []string) error {
 	b := &bench{runs: runs, dir: dir, khz: tscKHz(), paths: map[string]string{
 		"firecracker":      os.Getenv("MAYFLY_BENCH_FIRECRACKER"),
 		"cloud-hypervisor": os.Getenv("MAYFLY_BENCH_CLOUD_HYPERVISOR"),
+		monitor.Before:     os.Getenv("MAYFLY_BENCH_BEFORE"),
 	}}
 	if b.paths["qemu"], err = exec.LookPath("qemu-system-x86_64"); err != nil {
 		b.paths["qemu"] = ""

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mayfly-vm/mayfly/bench/monitor"
 	"github.com/mayfly-vm/mayfly/lab"
 	"github.com/mayfly-vm/mayfly/lab/kernels"
 )
@@ -63,7 +64,7 @@ func (b *bench) insideJob(ctx context.Context) (lab.Job, error) {
 	if job.Program, err = lab.Build(ctx, "./bench/inside"); err != nil {
 		return job, err
 	}
-	for _, name := range []string{"mayfly", "firecracker", "cloud-hypervisor"} {
+	for _, name := range []string{"mayfly", monitor.Before, "firecracker", "cloud-hypervisor"} {
 		if p := b.paths[name]; p != "" {
 			job.Files[name] = p
 			job.Args = append(job.Args, name+"=./"+name)

@@ -94,7 +94,7 @@ func (b *bench) start() error {
 	for gi, g := range guests {
 		for _, m := range monitor.All(b.paths) {
 			loads := []string{""}
-			if m.Name == "mayfly" {
+			if m.Mayfly() {
 				loads = []string{"auto", "map", "copy"}
 			}
 			for _, l := range loads {

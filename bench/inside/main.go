@@ -82,7 +82,7 @@ type contender struct {
 func startsOf(paths map[string]string, kernels, loads []string) (list []contender) {
 	for _, k := range kernels {
 		for _, m := range monitor.All(paths) {
-			if m.Name != "mayfly" {
+			if !m.Mayfly() {
 				list = append(list, contender{m.Name, m, monitor.Machine{Kernel: k}})
 				continue
 			}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/mayfly-vm/mayfly/bench/tap"
 )
@@ -55,12 +56,26 @@ type Monitor struct {
 	Direct, Vsock bool
 }
 
+// Before names an older version of Mayfly, measured next to this one.
+const Before = "before"
+
+// mayflyMMIO tells guest/bench where Mayfly's virtio-mmio devices are.
+const mayflyMMIO = "mmio=0xfeb00000,512,8"
+
+// Mayfly tells whether m is Mayfly, of this version or an older one.
+func (m Monitor) Mayfly() bool {
+	program, _, _ := strings.Cut(m.Name, ",")
+	return program == "mayfly" || program == Before
+}
+
 // All are the monitors that paths names a program for, Mayfly first. The keys
-// are "mayfly", "floor", "firecracker", "cloud-hypervisor" and "qemu".
+// are "mayfly", "before" (an older version of it), "floor", "firecracker",
+// "cloud-hypervisor" and "qemu".
 func All(paths map[string]string) (list []Monitor) {
 	for _, m := range []Monitor{
 		{Name: "floor", Args: floor},
 		{Name: "mayfly", Args: mayfly("")},
+		{Name: Before, Args: mayfly("")},
 		{Name: "firecracker", Args: firecracker("Sync")},
 		{Name: "cloud-hypervisor", Args: cloudHypervisor},
 		{Name: "qemu", Args: qemu},
@@ -78,8 +93,10 @@ func Ways(paths map[string]string) (list []Monitor) {
 		program string
 		Monitor
 	}{
-		{"mayfly", Monitor{Name: "mayfly, mmio", Args: mayfly("mmio"), Find: "mmio=0xfeb00000,512,8", Linux: "pci=conf1,noearly", Direct: true, Vsock: true}},
+		{"mayfly", Monitor{Name: "mayfly, mmio", Args: mayfly("mmio"), Find: mayflyMMIO, Linux: "pci=conf1,noearly", Direct: true, Vsock: true}},
 		{"mayfly", Monitor{Name: "mayfly, pci", Args: mayfly("pci"), Find: "pci", Direct: true, Vsock: true}},
+		{Before, Monitor{Name: Before + ", mmio", Args: mayfly("mmio"), Find: mayflyMMIO, Linux: "pci=conf1,noearly", Direct: true, Vsock: true}},
+		{Before, Monitor{Name: Before + ", pci", Args: mayfly("pci"), Find: "pci", Direct: true, Vsock: true}},
 		{"firecracker", Monitor{Name: "firecracker, sync", Args: firecracker("Sync"), Linux: "pci=off", Vsock: true}},
 		{"firecracker", Monitor{Name: "firecracker, async", Args: firecracker("Async"), Linux: "pci=off", Vsock: true}},
 		{"cloud-hypervisor", Monitor{Name: "cloud-hypervisor", Args: cloudHypervisor, Find: "pci", Direct: true, Vsock: true}},
