@@ -67,6 +67,9 @@ type Image interface {
 	Writev(v []unix.Iovec, off int64, durable bool) (int, error)
 	// Flush makes durable what was written.
 	Flush() error
+	// Discard and Zero take as long as the host needs for the range: who must be able
+	// to stop in between asks for pieces of it.
+
 	// Discard tells that the range's contents are of no interest; where that can't
 	// be used it does nothing.
 	Discard(off, n int64) error

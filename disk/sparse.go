@@ -36,8 +36,10 @@ func (f *File) Zero(off, n int64, unmap bool) error {
 	if err := f.fallocate(unix.FALLOC_FL_ZERO_RANGE|unix.FALLOC_FL_KEEP_SIZE, off, n); !unsupported(err) {
 		return err
 	}
+	// One call writes no more than this, so that none takes long.
+	const zeroCall = 1 << 20
 	page := zeroes()
-	v := make([]unix.Iovec, 16)
+	v := make([]unix.Iovec, zeroCall/len(page))
 	for n > 0 {
 		k := 0
 		for left := n; left > 0 && k < len(v); k++ {

@@ -7,6 +7,7 @@ const (
 	opWritev    = 2
 	opFsync     = 3
 	opReadFixed = 4
+	opCancel    = 14
 	opFallocate = 17
 	opRead      = 22
 	opWrite     = 23
@@ -16,6 +17,8 @@ const (
 const (
 	sqeFixedFile  = 1 << 0
 	fsyncDatasync = 1 << 0
+	cancelAll     = 1 << 0
+	cancelAny     = 1 << 2
 )
 
 // Flags of io_uring_setup(2).

@@ -22,7 +22,8 @@ func TestConstantsMatchHeaders(t *testing.T) {
 	want := map[string]uint64{
 		"IORING_OP_NOP": opNop, "IORING_OP_READV": opReadv, "IORING_OP_WRITEV": opWritev, "IORING_OP_FSYNC": opFsync,
 		"IORING_OP_READ_FIXED": opReadFixed, "IORING_OP_FALLOCATE": opFallocate, "IORING_OP_READ": opRead, "IORING_OP_WRITE": opWrite,
-		"IOSQE_FIXED_FILE": sqeFixedFile, "IORING_FSYNC_DATASYNC": fsyncDatasync,
+		"IOSQE_FIXED_FILE": sqeFixedFile, "IORING_FSYNC_DATASYNC": fsyncDatasync, "IORING_OP_ASYNC_CANCEL": opCancel,
+		"IORING_ASYNC_CANCEL_ALL": cancelAll, "IORING_ASYNC_CANCEL_ANY": cancelAny,
 		"IORING_SETUP_CLAMP": setupClamp, "IORING_SETUP_SUBMIT_ALL": setupSubmitAll,
 		"IORING_SETUP_COOP_TASKRUN": setupCoopTaskrun, "IORING_SETUP_TASKRUN_FLAG": setupTaskrunFlag,
 		"IORING_FEAT_SINGLE_MMAP": featSingleMmap, "IORING_FEAT_NODROP": featNoDrop, "IORING_FEAT_SUBMIT_STABLE": featSubmitStable,

@@ -39,6 +39,11 @@ func (e *SQE) ReadFixed(fd int, p []byte, i int, off int64) {
 // Fdatasync makes the data of fd durable.
 func (e *SQE) Fdatasync(fd int) { e.opcode, e.fd, e.opFlags = opFsync, int32(fd), fsyncDatasync }
 
+// CancelAll asks the kernel to cancel everything that is under way in the ring. What
+// it can still cancel completes with ECANCELED or EINTR; the rest goes on. Kernels
+// before 5.19 answer EINVAL.
+func (e *SQE) CancelAll() { e.opcode, e.fd, e.opFlags = opCancel, -1, cancelAll|cancelAny }
+
 // Fallocate is fallocate(2).
 func (e *SQE) Fallocate(fd, mode int, off, n int64) {
 	e.opcode, e.fd, e.off, e.len, e.addr = opFallocate, int32(fd), uint64(off), uint32(mode), uint64(n)

@@ -242,3 +242,37 @@ func BenchmarkRead(b *testing.B) {
 		}
 	})
 }
+
+// TestCancelAll: a read that would wait for ever comes back.
+func TestCancelAll(t *testing.T) {
+	r, err := uring.New(4, uring.Options{Cooperative: true})
+	if err != nil {
+		t.Skip(err)
+	}
+	defer r.Close()
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pipe[0])
+	defer unix.Close(pipe[1])
+	read := r.Next()
+	read.Readv(pipe[0], []unix.Iovec{iov(memory(t, 4096))}, -1, 0)
+	read.UserData = 1
+	if err := r.Submit(0); err != nil {
+		t.Fatal(err)
+	}
+	all := r.Next()
+	all.CancelAll()
+	all.UserData = 2
+	for n := 0; n < 2; {
+		c := one(t, r)
+		if n++; c.UserData == 1 && c.Res != -int32(unix.ECANCELED) && c.Res != -int32(unix.EINTR) {
+			t.Errorf("the read: %d", c.Res)
+		}
+		if c.UserData == 2 && c.Res == -int32(unix.EINVAL) {
+			unix.Write(pipe[1], []byte{1})
+			t.Skip("this kernel cancels requests only one by one")
+		}
+	}
+}

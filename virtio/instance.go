@@ -62,6 +62,7 @@ type Instance struct {
 
 	generation atomic.Uint32
 	status     atomic.Uint32
+	halted     atomic.Bool
 
 	mu       sync.Mutex // of what follows; Start and Stop of the device run under it
 	accepted Feature
@@ -242,6 +243,7 @@ func (in *Instance) stop() {
 	if s == nil {
 		return
 	}
+	s.ending.Store(true)
 	if s.started && !in.paused {
 		s.Guard(in.dev.Stop)
 	}
@@ -279,6 +281,11 @@ func (in *Instance) Close() {
 	defer in.mu.Unlock()
 	in.stop()
 }
+
+// Halt says that the machine has ended: a Stop of the device that is under way, or
+// comes later, is not to wait for requests that can be abandoned. It takes no lock,
+// since a driver's reset may hold the Instance's for as long as its requests take.
+func (in *Instance) Halt() { in.halted.Store(true) }
 
 // Pause stops the device where it is, for Save. Resume lets it go on.
 func (in *Instance) Pause() {

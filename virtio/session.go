@@ -3,6 +3,7 @@ package virtio
 import (
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/mayfly-vm/mayfly/eventfd"
 	"github.com/mayfly-vm/mayfly/memory"
@@ -18,6 +19,7 @@ type Session struct {
 
 	in      *Instance
 	started bool
+	ending  atomic.Bool
 }
 
 // open makes queue i as a driver has just set it up.
@@ -80,6 +82,16 @@ func (s *Session) ConfigChanged() { s.in.ConfigChanged() }
 // Fail makes the device need a reset: the host or the driver did what leaves no
 // way on. The device stays started, with nothing to do, until its Stop.
 func (s *Session) Fail(err error) { s.in.needsReset(err) }
+
+// Ending tells whether the session is over for its driver, by a reset or because the
+// machine has ended. Requests under way need no answer then, and a device should
+// abandon those that it can. Unlike before a Save, where all that were taken from a
+// ring must be answered.
+func (s *Session) Ending() bool { return s.ending.Load() || s.in.halted.Load() }
+
+// Halted tells whether the machine has ended: what the host's kernel does for the
+// device should be cancelled too.
+func (s *Session) Halted() bool { return s.in.halted.Load() }
 
 // Guard runs do, which touches guest memory: a page that the host can't give
 // (a truncated file below it, no memory) or a defect of ours ends this device

@@ -72,7 +72,8 @@ type Config struct {
 	Serial string
 	// NoDiscard keeps from the guest that space can be given back.
 	NoDiscard bool
-	// Limits hold the disk to so many bytes and operations a second.
+	// Limits hold the disk to so many bytes and operations a second. Zeroed bytes count
+	// like written ones; a discard is an operation of no bytes.
 	Limits ratelimit.Config
 	// Packed lets the guest use packed rings. It is for who makes the virtio.Instance;
 	// the device itself serves both.

@@ -17,6 +17,11 @@ func FuzzDevice(f *testing.F) {
 	f.Add([]byte{0}, []byte{})
 	f.Add(append(header(out, 0), make([]byte, 512)...), []byte{0, 0, 16, 0, 1, 16, 0, 2, 1, 32, 0, 1, 2})
 	f.Add(append(header(discard, 0), ranges([3]uint64{0, 8, 0})...), []byte{1, 0, 16, 0, 1, 16, 16, 0, 1, 0, 64, 1, 2})
+	// Zeroes over all of the disk, over more than it has, and of more than a request may name.
+	for i, sectors := range []uint64{128, 129, 128<<11 + 1, 1<<32 - 1} {
+		f.Add(append(header(writeZeroes, 0), ranges([3]uint64{0, sectors, uint64(i & 1)})...), []byte{byte(4 * i), 0, 0, 32, 1, 1, 0, 1, 2})
+		f.Add(append(header(writeZeroes, 0), ranges([3]uint64{0, sectors, 0}, [3]uint64{8, 8, 1})...), []byte{byte(4 * i), 0, 0, 48, 1, 1, 0, 1, 2})
+	}
 	f.Add(append(header(in, 0), 1, 2, 3), []byte{2, 0, 16, 0, 1, 0, 64, 0, 3, 0, 80, 1, 2})
 	f.Add(header(getID, 0), []byte{3, 0, 16, 0, 1, 0, 64, 20, 3, 0, 80, 1, 2})
 	f.Fuzz(func(t *testing.T, data, plan []byte) {

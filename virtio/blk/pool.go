@@ -1,6 +1,7 @@
 package blk
 
 import (
+	"errors"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -83,24 +84,23 @@ func (p *pool) run() {
 	}
 }
 
+// errAbandoned ends a request that nobody waits for.
+var errAbandoned = errors.New("abandoned")
+
 func (p *pool) perform(r *request) (int, error) {
+	if p.session.Ending() {
+		return 0, errAbandoned
+	}
 	switch r.kind {
 	case typeIn:
-		return p.image.Readv(r.data, r.off)
+		return p.image.Readv(r.front(), r.off)
 	case typeOut:
-		return p.image.Writev(r.data, r.off, r.durable)
+		return p.image.Writev(r.front(), r.off, r.durable)
 	case typeFlush:
 		return 0, p.image.Flush()
 	}
 	for i := range r.ranges {
-		var err error
-		z := &r.ranges[i]
-		if r.kind == typeDiscard {
-			err = p.image.Discard(z.off, z.n)
-		} else {
-			err = p.image.Zero(z.off, z.n, z.unmap)
-		}
-		if err != nil {
+		if err := p.clear(r.kind, r.ranges[i]); err != nil {
 			return 0, err
 		}
 	}
@@ -108,6 +108,39 @@ func (p *pool) perform(r *request) (int, error) {
 		return 0, p.image.Flush()
 	}
 	return 0, nil
+}
+
+// What one call to the host clears, at most. It may write that much: a file system
+// writes dirty pages out before it takes them away. A discard is not cut finer, since
+// devices ignore what is less than their unit.
+const (
+	zeroPiece    = 1 << 20
+	discardPiece = 8 << 20
+)
+
+// clear discards or zeroes a range, in pieces that end at multiples of their size.
+func (p *pool) clear(kind uint32, z zone) error {
+	piece := int64(zeroPiece)
+	if kind == typeDiscard {
+		piece = discardPiece
+	}
+	for z.n > 0 {
+		if p.session.Ending() {
+			return errAbandoned
+		}
+		n := min(z.n, piece-z.off%piece)
+		var err error
+		if kind == typeDiscard {
+			err = p.image.Discard(z.off, n)
+		} else {
+			err = p.image.Zero(z.off, n, z.unmap)
+		}
+		if err != nil {
+			return err
+		}
+		z.off, z.n = z.off+n, z.n-n
+	}
+	return nil
 }
 
 func (p *pool) next() (outcome, bool) {

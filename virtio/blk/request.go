@@ -51,6 +51,8 @@ type request struct {
 	left    int   // bytes
 	total   int   // bytes of the whole transfer
 	ranges  []zone
+	ruling  byte       // the status of ranges that were refused
+	part    virtio.Vec // front's
 
 	next   *request   // what was joined to it, in the order of the disk
 	joined virtio.Vec // the data of all of them
@@ -109,6 +111,25 @@ func (r *request) parse() error {
 // within tells whether [r.off, r.off+r.left) lies on a disk of size bytes.
 func (r *request) within(size int64) bool {
 	return r.off >= 0 && r.off <= size && int64(r.left) <= size-r.off
+}
+
+// front is the beginning of the data: what one call to the host may move.
+func (r *request) front() virtio.Vec {
+	if r.left <= long {
+		return r.data
+	}
+	r.part = r.data.Cut(r.part[:0], 0, long)
+	return r.part
+}
+
+// zeroBytes is how much a write-zeroes request, whose ranges were read, writes.
+func (r *request) zeroBytes() (n int) {
+	if r.kind == typeWriteZeroes && r.ruling == statusOK {
+		for i := range r.ranges {
+			n += int(r.ranges[i].n)
+		}
+	}
+	return n
 }
 
 // advance takes n bytes off the front.

@@ -87,8 +87,10 @@ func TestRequests(t *testing.T) {
 			t.Errorf("a read in odd pieces: status %d, %d bytes", status(r), r.Written())
 		}
 
-		if s := status(q.Do([][]byte{header(writeZeroes, 0), ranges([3]uint64{16, 2, 0}, [3]uint64{32, 8, 1})}, []int{1})); s != ok {
-			t.Errorf("write zeroes: %d", s)
+		for _, r := range [][3]uint64{{16, 2, 0}, {32, 8, 1}} {
+			if s := status(q.Do([][]byte{header(writeZeroes, 0), ranges(r)}, []int{1})); s != ok {
+				t.Errorf("write zeroes: %d", s)
+			}
 		}
 		wantBytes(t, q, 16*512, make([]byte, 1024))
 		wantBytes(t, q, 32*512, make([]byte, 4096))
@@ -102,24 +104,26 @@ func TestRequests(t *testing.T) {
 			in   []int
 			want byte
 		}{
-			"read over the end":      {[][]byte{header(in, end-1)}, []int{1024, 1}, ioErr},
-			"read far away":          {[][]byte{header(in, 1<<63)}, []int{512, 1}, ioErr},
-			"read that wraps":        {[][]byte{header(in, 1<<55-1)}, []int{512, 1}, ioErr},
-			"odd read":               {[][]byte{header(in, 0)}, []int{511, 1}, ioErr},
-			"write over the end":     {[][]byte{header(out, end), data[:512]}, []int{1}, ioErr},
-			"odd write":              {[][]byte{header(out, 0), data[:100]}, []int{1}, ioErr},
-			"unknown":                {[][]byte{header(77, 0)}, []int{512, 1}, unsupported},
-			"old SCSI":               {[][]byte{header(2, 0)}, []int{1}, unsupported},
-			"secure erase":           {[][]byte{header(14, 0), ranges([3]uint64{0, 1, 0})}, []int{1}, unsupported},
-			"discard with unmap":     {[][]byte{header(discard, 0), ranges([3]uint64{0, 1, 1})}, []int{1}, unsupported},
-			"zeroes with flags":      {[][]byte{header(writeZeroes, 0), ranges([3]uint64{0, 1, 2})}, []int{1}, unsupported},
-			"discard over the end":   {[][]byte{header(discard, 0), ranges([3]uint64{end - 1, 2, 0})}, []int{1}, ioErr},
-			"discard that wraps":     {[][]byte{header(discard, 0), ranges([3]uint64{1<<64 - 1, 2, 0})}, []int{1}, ioErr},
-			"discard of much":        {[][]byte{header(discard, 0), ranges([3]uint64{0, 1<<32 - 1, 0})}, []int{1}, ioErr},
-			"discard of nothing":     {[][]byte{header(discard, 0)}, []int{1}, ioErr},
-			"discard of half":        {[][]byte{header(discard, 0), make([]byte, 15)}, []int{1}, ioErr},
-			"discard of many ranges": {[][]byte{header(discard, 0), make([]byte, 16*17)}, []int{1}, ioErr},
-			"empty range":            {[][]byte{header(discard, 0), ranges([3]uint64{0, 0, 0})}, []int{1}, ok},
+			"read over the end":     {[][]byte{header(in, end-1)}, []int{1024, 1}, ioErr},
+			"read far away":         {[][]byte{header(in, 1<<63)}, []int{512, 1}, ioErr},
+			"read that wraps":       {[][]byte{header(in, 1<<55-1)}, []int{512, 1}, ioErr},
+			"odd read":              {[][]byte{header(in, 0)}, []int{511, 1}, ioErr},
+			"write over the end":    {[][]byte{header(out, end), data[:512]}, []int{1}, ioErr},
+			"odd write":             {[][]byte{header(out, 0), data[:100]}, []int{1}, ioErr},
+			"unknown":               {[][]byte{header(77, 0)}, []int{512, 1}, unsupported},
+			"old SCSI":              {[][]byte{header(2, 0)}, []int{1}, unsupported},
+			"secure erase":          {[][]byte{header(14, 0), ranges([3]uint64{0, 1, 0})}, []int{1}, unsupported},
+			"discard with unmap":    {[][]byte{header(discard, 0), ranges([3]uint64{0, 1, 1})}, []int{1}, unsupported},
+			"zeroes with flags":     {[][]byte{header(writeZeroes, 0), ranges([3]uint64{0, 1, 2})}, []int{1}, unsupported},
+			"discard over the end":  {[][]byte{header(discard, 0), ranges([3]uint64{end - 1, 2, 0})}, []int{1}, ioErr},
+			"discard that wraps":    {[][]byte{header(discard, 0), ranges([3]uint64{1<<64 - 1, 2, 0})}, []int{1}, ioErr},
+			"discard of much":       {[][]byte{header(discard, 0), ranges([3]uint64{0, 1<<32 - 1, 0})}, []int{1}, ioErr},
+			"discard of nothing":    {[][]byte{header(discard, 0)}, []int{1}, ioErr},
+			"discard of half":       {[][]byte{header(discard, 0), make([]byte, 15)}, []int{1}, ioErr},
+			"discard of two ranges": {[][]byte{header(discard, 0), make([]byte, 16*2)}, []int{1}, ioErr},
+			"zeroes over the end":   {[][]byte{header(writeZeroes, 0), ranges([3]uint64{0, end + 1, 0})}, []int{1}, ioErr},
+			"zeroes of much":        {[][]byte{header(writeZeroes, 0), ranges([3]uint64{0, 128<<11 + 1, 0})}, []int{1}, ioErr},
+			"empty range":           {[][]byte{header(discard, 0), ranges([3]uint64{0, 0, 0})}, []int{1}, ok},
 		} {
 			if s := status(q.Do(x.out, x.in)); s != x.want {
 				t.Errorf("%s: status %d, want %d", name, s, x.want)
@@ -195,8 +199,10 @@ func TestConfigSpace(t *testing.T) {
 		{"opt_io_size", uint64(le.Uint32(s[28:])), 2048},
 		{"writeback", uint64(s[32]), 1},
 		{"num_queues", uint64(le.Uint16(s[34:])), 3},
-		{"max_discard_seg", uint64(le.Uint32(s[40:])), 16},
-		{"max_write_zeroes_seg", uint64(le.Uint32(s[52:])), 16},
+		{"max_discard_sectors", uint64(le.Uint32(s[36:])), 128 << 11},
+		{"max_discard_seg", uint64(le.Uint32(s[40:])), 1},
+		{"max_write_zeroes_sectors", uint64(le.Uint32(s[48:])), 128 << 11},
+		{"max_write_zeroes_seg", uint64(le.Uint32(s[52:])), 1},
 	} {
 		if x.got != x.want {
 			t.Errorf("%s is %d, want %d", x.name, x.got, x.want)

@@ -1,6 +1,8 @@
 package blk
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/eventfd"
@@ -11,6 +13,12 @@ import (
 // ringEntries is how many requests go to the kernel in one call, at most.
 const ringEntries = 128
 
+// stagedBytes is how much they may move: the kernel may do all of it within the call.
+const stagedBytes = 16 << 20
+
+// cancelTag is the UserData of a request to cancel others.
+const cancelTag = ^uint64(0)
+
 // ring is a queue's io_uring.
 type ring struct {
 	u      *uring.Ring
@@ -18,6 +26,7 @@ type ring struct {
 	bell   *eventfd.FD
 	flight int // transfers
 	staged int
+	bytes  int            // of the staged transfers
 	joint  joint          // the last one that was put into the ring
 	sqe    *uring.SQE     // its
 	wakers [2]unix.PollFd // sleep's: the ring, the bell
@@ -43,14 +52,14 @@ func newRing(q *virtio.Queue, fd int) (*ring, error) {
 // hands it over.
 func (e *ring) start(r *request) (joined bool) {
 	if e.joint.add(r) {
+		e.bytes += r.left
 		e.transfer(e.sqe, e.joint.first, e.joint.vec())
 		return true
 	}
-	s := e.u.Next()
-	if s == nil {
+	if e.bytes += min(r.left, long); e.bytes > stagedBytes {
 		e.enter(0)
-		s = e.u.Next()
 	}
+	s := e.entry()
 	s.UserData = uint64(r.index)
 	e.flight++
 	e.staged++
@@ -59,9 +68,27 @@ func (e *ring) start(r *request) (joined bool) {
 	if r.kind == typeFlush {
 		s.Fdatasync(e.fd)
 	} else {
-		e.transfer(s, r, r.data)
+		e.transfer(s, r, r.front())
 	}
 	return false
+}
+
+// entry is a free one for a request to the kernel.
+func (e *ring) entry() *uring.SQE {
+	s := e.u.Next()
+	if s == nil {
+		e.enter(0)
+		s = e.u.Next()
+	}
+	return s
+}
+
+// cancel has the kernel end what it can of the transfers under way.
+func (e *ring) cancel() {
+	s := e.entry()
+	s.CancelAll()
+	s.UserData = cancelTag
+	e.enter(0)
 }
 
 // transfer has s move v as r says.
@@ -97,9 +124,9 @@ func (e *ring) sleep() {
 }
 
 func (e *ring) enter(wait int) {
-	e.joint.first = nil
+	e.joint.first, e.bytes = nil, 0
 	if err := e.u.Submit(wait); err != nil {
-		// Only a defect of ours or a kernel out of its mind leads here.
+		// A defect of ours, or an unexpected kernel error.
 		panic(err)
 	}
 	e.staged = e.u.Pending() // what a host short of memory did not take yet
@@ -113,13 +140,18 @@ func (e *ring) next() (index uint32, res int32, ok bool) {
 		e.u.Nudge()
 	}
 	var c uring.CQE
-	if !e.u.Pop(&c) {
+	if !e.u.Pop(&c) || c.UserData == cancelTag && !e.u.Pop(&c) {
 		return 0, 0, false
 	}
 	e.flight--
 	return uint32(c.UserData), c.Res, true
 }
 
-func (e *ring) wait() { e.enter(1) }
+// waitFor returns when something is done, or after d.
+func (e *ring) waitFor(d time.Duration) {
+	e.submit()
+	e.wakers[0] = unix.PollFd{Fd: int32(e.u.FD()), Events: unix.POLLIN}
+	_, _ = unix.Poll(e.wakers[:1], int(d.Milliseconds()))
+}
 
 func (e *ring) close() { e.u.Close() }

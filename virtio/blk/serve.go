@@ -21,11 +21,19 @@ func (w *worker) begin(r *request) bool {
 		return true
 	}
 	size := w.d.capacity.Load()
-	bytes := 0
-	if r.kind == typeIn || r.kind == typeOut {
+	bytes, held := 0, false
+	switch r.kind {
+	case typeIn, typeOut:
 		bytes = r.left
+		held = bytes > long && w.flight > 0
+	case typeDiscard, typeWriteZeroes:
+		// One after the other, so that what a stop waits for is bounded.
+		if held = w.clearing; !held {
+			r.ruling = w.rule(r, size)
+			bytes = r.zeroBytes()
+		}
 	}
-	if bytes > long && w.flight > 0 {
+	if held {
 		w.queue.Unpop(&r.chain)
 		w.give(r)
 		w.behind = true
@@ -69,7 +77,7 @@ func (w *worker) begin(r *request) bool {
 		r.total, r.left = r.total-r.left, 0
 		w.finish(r, statusOK)
 	case typeDiscard, typeWriteZeroes:
-		w.deallocate(r, size)
+		w.deallocate(r)
 	default:
 		w.d.stats.unsupported.Add(1)
 		w.finish(r, statusUnsupported)
@@ -84,7 +92,7 @@ func (w *worker) read(r *request) {
 		w.finish(r, statusOK)
 		return
 	}
-	if w.file != nil && w.pace.tryRead() {
+	if w.file != nil && r.left <= long && w.pace.tryRead() {
 		w.hold(r)
 		return
 	}
@@ -105,7 +113,7 @@ func (w *worker) write(r *request) {
 	if r.durable {
 		flags = unix.RWF_DSYNC
 	}
-	n, err := w.file.Pwritev(r.data, r.off, flags)
+	n, err := w.file.Pwritev(r.front(), r.off, flags)
 	w.pace.didWrite(w.queue.Available())
 	switch {
 	case err == syscall.EINVAL && w.file.Direct():
@@ -136,35 +144,49 @@ func (w *worker) mayCall(r *request) bool {
 	return w.pace.single(w.flight == 0 && !w.queue.Available())
 }
 
-func (w *worker) deallocate(r *request, size int64) {
+// rule reads the ranges of a discard or write-zeroes request and returns its status
+// if it is refused: before any work, and before it costs tokens.
+func (w *worker) rule(r *request, size int64) byte {
+	if w.readOnly {
+		return statusIOErr
+	}
+	return r.parseRanges(size)
+}
+
+func (w *worker) deallocate(r *request) {
 	if r.kind == typeDiscard {
 		w.d.stats.discards.Add(1)
 	} else {
 		w.d.stats.zeroes.Add(1)
 	}
 	r.durable = w.cache != Unsafe && !w.d.writeback.Load()
-	if w.readOnly {
-		w.fail(r)
+	switch r.ruling {
+	case statusOK:
+	case statusUnsupported:
+		w.d.stats.unsupported.Add(1)
+		w.finish(r, statusUnsupported)
 		return
-	}
-	if status := r.parseRanges(size); status != statusOK {
-		if status == statusUnsupported {
-			w.d.stats.unsupported.Add(1)
-			w.finish(r, status)
-		} else {
-			w.fail(r)
-		}
+	default:
+		w.fail(r)
 		return
 	}
 	if r.left, r.total = 0, 0; len(r.ranges) == 0 {
 		w.finish(r, statusOK)
 		return
 	}
+	w.clearing = true
 	w.toPool(r)
 }
 
+// over tells whether nobody waits for answers any more: requests are abandoned.
+func (w *worker) over() bool { return w.mute || w.session.Ending() }
+
 // wait hands r to who can wait for the disk.
 func (w *worker) wait(r *request) {
+	if w.over() {
+		w.give(r)
+		return
+	}
 	if !w.noRing && w.ring == nil {
 		var err error
 		if w.ring, err = newRing(w.queue, w.file.FD()); err != nil {
@@ -195,16 +217,21 @@ func (w *worker) toPool(r *request) {
 // complete goes on with a request that came back from an engine.
 func (w *worker) complete(r *request, n int, err error, ring bool) {
 	transfer := r.kind == typeIn || r.kind == typeOut
+	if r.kind == typeDiscard || r.kind == typeWriteZeroes {
+		w.clearing = false
+	}
 	switch {
+	case err == nil && (!transfer || n >= r.left):
+		r.left = 0
+		w.finish(r, statusOK)
+	case w.over():
+		w.give(r)
 	case ring && (err == syscall.EINVAL || err == syscall.EAGAIN || err == syscall.EINTR || err == syscall.ECANCELED):
 		// Threads know a way around O_DIRECT's alignment; and the kernel cancels what
 		// a thread of this process left behind when it ended, flushes too.
 		w.toPool(r)
 	case err != nil:
 		w.trouble(r, err)
-	case !transfer || n >= r.left:
-		r.left = 0
-		w.finish(r, statusOK)
 	case n == 0:
 		w.trouble(r, errShort)
 	default:

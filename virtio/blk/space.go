@@ -23,11 +23,12 @@ const (
 	featureWriteZeroes virtio.Feature = 1 << 14
 )
 
-// Limits of discard and write-zeroes requests: a range, in sectors, and the ranges
-// of one request.
+// Limits of discard and write-zeroes requests. A guest chooses how much work they are
+// for the host, which may have to write the zeroes out: one range of 128 MiB is all
+// that a request may name.
 const (
-	maxRangeSectors = 1 << 22 // 2 GiB
-	maxRanges       = 16
+	maxRangeSectors = 128 << 20 / disk.SectorSize
+	maxRanges       = 1
 )
 
 // offsetWCE is the place of the one field that a driver may write.

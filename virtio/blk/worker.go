@@ -20,10 +20,14 @@ const batch = 64
 const diskLook = 2 * virtio.Spin
 
 // long is how many bytes of a transfer are more than any driver asks for at once:
-// Linux has 4 MiB at most. Such a request is begun when no other is under way. A
-// guest may point thousands of buffers to one place, and a ring full of requests
-// of 4 GiB each would keep a reset waiting for minutes.
+// Linux has 4 MiB at most. Such a request is begun when no other is under way, and
+// moved in pieces of this size. A guest may point thousands of buffers to one place,
+// and a ring full of requests of 4 GiB each would keep a stop waiting for minutes.
 const long = 4 << 20
+
+// haltPoll is how often a worker that waits for the end of transfers checks whether
+// the machine has ended meanwhile.
+const haltPoll = 10 * time.Millisecond
 
 // worker serves one queue. All but ring bell belongs to the queue's goroutine.
 type worker struct {
@@ -39,7 +43,8 @@ type worker struct {
 
 	requests []*request // as many as were ever under way at once
 	free     []*request
-	flight   int // requests that the engines have
+	flight   int  // requests that the engines have
+	clearing bool // one of them is a discard or write-zeroes
 	tally    tally
 
 	ring   *ring // nil until something has to wait for a disk
@@ -69,7 +74,8 @@ func newWorker(d *Device, s *virtio.Session, q *virtio.Queue) *worker {
 
 func (w *worker) serve() { w.serving = w.session.Serve(w.queue, w.work) }
 
-// stop ends the goroutine and finishes what is under way.
+// stop ends the goroutine. What is under way is finished or, if nobody waits for it
+// any more, abandoned where that can be done.
 func (w *worker) stop() {
 	w.halting.Store(true)
 	w.serving.Stop()
@@ -89,9 +95,13 @@ func (w *worker) stop() {
 }
 
 func (w *worker) drain() {
-	for w.flight > 0 {
+	for cancelled := false; w.flight > 0; {
 		if w.ring != nil && w.ring.flight > 0 {
-			w.ring.wait()
+			if !cancelled && w.session.Halted() {
+				cancelled = true
+				w.ring.cancel()
+			}
+			w.ring.waitFor(haltPoll)
 		} else if w.pool != nil {
 			w.pool.wait()
 		}
