@@ -1,10 +1,15 @@
+// Without these Go keeps two files of the container's CPU quota open.
+
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Mayfly-config turns a machine's YAML into JSON for programs that link no YAML,
 // such as mayfly itself:
 //
 //	mayfly-config <machine.yaml >machine.json
 //
 // Each value stands in the line that it had, so that errors about it name the
-// right one. Exit code 1 is YAML that makes no sense; standard error then has
+// right one. Exit code 1 is YAML that is not valid; standard error then has
 // "LINE: what", or "0: what" where the line isn't known. Any other code but 0 is
 // an error of the host.
 package main
@@ -14,8 +19,13 @@ import (
 	"io"
 	"os"
 
+	"github.com/mayfly-vm/mayfly/internal/confine"
 	"github.com/mayfly-vm/mayfly/internal/yamljson"
 )
+
+// limits are against a file that makes the parser spin or hoard. 1 MiB of YAML
+// takes some 0.2 s and 200 MB.
+var limits = confine.Limits{AddressSpace: 4 << 30, CPUSeconds: 20}
 
 const (
 	exitSense = 1
@@ -26,7 +36,7 @@ func main() {
 	if len(os.Args) > 1 {
 		fail(exitHost, fmt.Errorf("mayfly-config takes no argument, found %q: mayfly-config <machine.yaml >machine.json", os.Args[1]))
 	}
-	if err := confine(); err != nil {
+	if err := confine.Companion(limits); err != nil {
 		fail(exitHost, err)
 	}
 	in, err := io.ReadAll(io.LimitReader(os.Stdin, yamljson.MaxInput+1))

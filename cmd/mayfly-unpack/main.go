@@ -1,3 +1,8 @@
+// Without these Go keeps two files of the container's CPU quota open.
+
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Mayfly-unpack unpacks a kernel for programs that link no decompressor, such as
 // mayfly itself:
 //
@@ -13,6 +18,7 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/mayfly-vm/mayfly/internal/confine"
 	"github.com/mayfly-vm/mayfly/kernel/packing"
 	"github.com/mayfly-vm/mayfly/kernel/unpack"
 )
@@ -39,7 +45,7 @@ func run(args []string) (int, error) {
 	if err != nil || !st.Mode().IsRegular() || st.Size() != 0 {
 		return packing.ExitUsage, fmt.Errorf("standard output is no empty regular file; %s", use)
 	}
-	if err := confine(limit); err != nil {
+	if err := confine.Companion(limits(limit)); err != nil {
 		return packing.ExitUsage, err
 	}
 	err = unpackTo(os.Stdout, packing.Kind(args[0]), limit)

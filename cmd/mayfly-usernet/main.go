@@ -1,3 +1,8 @@
+// Without these Go keeps two files of the container's CPU quota open.
+
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command mayfly-usernet is the network of one machine, in user space: DHCP, DNS,
 // a way out and port forwards, without any privilege. mayfly starts it and hands
 // it one end of a socket (-fd); with -listen it waits at a Unix socket, for any
@@ -13,6 +18,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/mayfly-vm/mayfly/internal/confine"
 	"github.com/mayfly-vm/mayfly/usernet"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
@@ -57,6 +63,9 @@ func run(args []string) error {
 	case (*fd < 0) == (*listen == ""):
 		return errors.New("give one of -fd and -listen")
 	}
+	if err := confine.CloseInherited(*fd); err != nil {
+		return err
+	}
 	n, err := usernet.New(c)
 	if err != nil {
 		return err
@@ -64,6 +73,10 @@ func run(args []string) error {
 	defer n.Close()
 	conn, err := connection(*fd, *listen)
 	if err != nil {
+		return err
+	}
+	// Not before the forwards are bound: low ports take a capability.
+	if err := confine.Companion(confine.Limits{}); err != nil {
 		return err
 	}
 	return n.Serve(context.Background(), conn)
