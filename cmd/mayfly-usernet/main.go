@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/mayfly-vm/mayfly/internal/confine"
+	"github.com/mayfly-vm/mayfly/internal/unixsocket"
 	"github.com/mayfly-vm/mayfly/usernet"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
@@ -95,6 +96,9 @@ func connection(fd int, path string) (net.Conn, error) {
 			return nil, fmt.Errorf("-fd: descriptor %d is no socket: %w", fd, err)
 		}
 		return conn, nil
+	}
+	if err := unixsocket.CheckPath(path, 0); err != nil {
+		return nil, fmt.Errorf("-listen: %w", err)
 	}
 	l, err := net.Listen("unix", path)
 	if err != nil {

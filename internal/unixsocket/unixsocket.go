@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/internal/dirlock"
 )
 
 // Listener is a socket that others connect to.
@@ -23,6 +25,11 @@ const backlog = 128
 // that a process left there which is gone is replaced; one in use, another user's
 // or a file that is no socket is an error that says so.
 func Listen(path string, mode os.FileMode) (*Listener, error) {
+	if err := CheckPath(path, 0); err != nil {
+		return nil, fmt.Errorf("path %w", err)
+	}
+	// Another program that finds the socket before it listens would replace it.
+	defer dirlock.Take(path)()
 	if err := clearPath(path); err != nil {
 		return nil, err
 	}
@@ -83,13 +90,14 @@ func clearPath(path string) error {
 	return nil
 }
 
-// Dial connects to the socket at path. That either succeeds at once or fails.
+// Dial connects to the socket at path, or an abstract one (@NAME). That either
+// succeeds at once or fails.
 func Dial(path string) (int, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
 	}
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+	if err := Connect(fd, path); err != nil {
 		unix.Close(fd)
 		return -1, err
 	}

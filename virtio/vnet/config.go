@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mayfly-vm/mayfly/internal/unixsocket"
 	"github.com/mayfly-vm/mayfly/ratelimit"
 	"github.com/mayfly-vm/mayfly/tap"
 	"github.com/mayfly-vm/mayfly/virtio"
@@ -72,8 +73,8 @@ type Config struct {
 	Bridge string
 	// FDs are open descriptors: a tap's queues, or one socket. The card closes them.
 	FDs []int
-	// Socket is the path of the Unix socket of Passt or Stream; with User, that of a
-	// mayfly-usernet that runs already.
+	// Socket is the path of the Unix socket of Passt or Stream, or @NAME, an abstract
+	// socket; with User, that of a mayfly-usernet that runs already.
 	Socket string
 	// MAC is the guest's Ethernet address; empty: made of Name, and of the tap's and
 	// the host's where there is one.
@@ -185,6 +186,8 @@ func (c *Config) checkKind() error {
 		return fmt.Errorf("kind=%s needs the path of its socket: socket=PATH", k)
 	case c.Socket != "" && k != Passt && k != Stream && k != User:
 		return fmt.Errorf("a socket is for kind=passt, stream and user, not for kind=%s", k)
+	case c.Socket != "" && unixsocket.CheckPeer(c.Socket) != nil:
+		return fmt.Errorf("socket: %w", unixsocket.CheckPeer(c.Socket))
 	case c.Socket != "" && k == User && (len(c.Forward) > 0 || c.Isolated || c.HostAccess):
 		return errors.New("forward, isolated and host are options of mayfly-usernet; give them to the one that runs at the socket")
 	case (len(c.Forward) > 0 || c.Isolated || c.HostAccess) && k != User:

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/internal/unixsocket"
 )
 
 // On a stream each frame follows its length in bytes, u32 big-endian, and has no
@@ -87,7 +89,7 @@ func (s *stream) dial() (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: s.path}); err != nil {
+	if err := unixsocket.Connect(fd, s.path); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}

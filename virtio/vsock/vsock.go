@@ -52,7 +52,8 @@ type Config struct {
 	// MaxConnections is the most connections at a time; 0: 1023. Each may hold 256 KiB
 	// of what the guest sent and nobody has read.
 	MaxConnections int
-	// VHost leaves the work to the host's kernel (/dev/vhost-vsock).
+	// VHost leaves the work to the host's kernel (/dev/vhost-vsock). The guest then
+	// reaches every AF_VSOCK listener of the host.
 	VHost bool
 	// Packed lets the guest use packed rings. It is for who makes the virtio.Instance.
 	// The kernel can't serve them.
@@ -72,12 +73,13 @@ func (c *Config) Check() error {
 		return nil
 	case c.Path == "":
 		return fmt.Errorf("vsock: path: the device needs a path for its Unix socket, or vhost")
-	case len(c.Path) > MaxPath:
-		return fmt.Errorf("vsock: path: %q has %d bytes; a socket's path has at most %d here", c.Path, len(c.Path), MaxPath)
 	case c.Mode&^os.ModePerm != 0:
 		return fmt.Errorf("vsock: mode: %#o; only permissions, such as 0660", uint32(c.Mode))
 	case c.MaxConnections < 0 || c.MaxConnections > MostConnections:
 		return fmt.Errorf("vsock: max-connections: %d; there are 1 to %d", c.MaxConnections, MostConnections)
+	}
+	if err := unixsocket.CheckPath(c.Path, unixsocket.MaxPath-MaxPath); err != nil {
+		return fmt.Errorf("vsock: path: %w", err)
 	}
 	return nil
 }
