@@ -2,6 +2,7 @@ package mayfly
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -34,10 +35,18 @@ func (r *reports) from(name string, err error, now time.Time) {
 	switch {
 	case !ok:
 	case dropped > 0:
-		r.to(fmt.Errorf("%s: %w (and %d reports before, which were too many)", name, err, dropped))
+		r.to(fmt.Errorf("%w (and %d reports before, which were too many)", named(name, err), dropped))
 	default:
-		r.to(fmt.Errorf("%s: %w", name, err))
+		r.to(named(name, err))
 	}
+}
+
+// named puts a device's name before an error, unless the device did so itself.
+func named(name string, err error) error {
+	if strings.HasPrefix(err.Error(), name+": ") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }
 
 // take asks whether a report may pass, and how many did not before it.

@@ -37,7 +37,7 @@ func (b *board) addVirtio() error {
 			put = b.overPCI
 		}
 		if err := put(s, at); err != nil {
-			return fmt.Errorf("%s: %w", d.Name, err)
+			return named(d.Name, err)
 		}
 	}
 	return nil
