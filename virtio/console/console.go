@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mayfly-vm/mayfly/internal/unixsocket"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
@@ -32,6 +33,9 @@ type Config struct {
 	// Ports are at least one. A single one without a name that is a Console makes the
 	// simple device of hvc0 alone, which every driver knows.
 	Ports []Port
+	// Report is told why output to a File or an Out is lost. nil: nobody is. It must not
+	// block.
+	Report func(error)
 	// Packed lets the guest use packed rings. It is for who makes the virtio.Instance.
 	Packed bool
 }
@@ -49,11 +53,16 @@ type Port struct {
 	In io.Reader
 	// Out gets what the guest writes.
 	Out io.Writer
-	// File is a path that output is appended to.
+	// File is a path that output is appended to. Several machines may append to one
+	// file: their output is mixed. A FIFO needs a reader when the device is made.
 	File string
+	// Limit is the size in bytes up to which File grows, or the most that Out gets; what
+	// comes after is lost. 0: there is none.
+	Limit uint64
 	// Socket is a path at which the device listens, for one client at a time.
 	Socket string
-	// PTY is a path at which the device makes a link to a terminal of its own.
+	// PTY is a path at which the device makes a link to a terminal of its own. A link
+	// to the terminal of a device that is still open is not replaced.
 	PTY string
 	// Seen, if not nil, is shown what the guest writes. It must not block.
 	Seen func([]byte)
@@ -90,6 +99,10 @@ func (p *Port) check() error {
 		return errors.New("it leads to more than one place: give one of file, socket and pty")
 	case p.Name == "" && !p.Console:
 		return errors.New("name: a port that is no console needs one")
+	case p.Socket != "" && unixsocket.CheckPath(p.Socket, 0) != nil:
+		return fmt.Errorf("socket: %w", unixsocket.CheckPath(p.Socket, 0))
+	case p.Limit != 0 && p.File == "" && p.Out == nil:
+		return errors.New("limit: it is for output to a file; the reader of a socket or a pty keeps its own")
 	case len(p.Name) > MaxName:
 		return fmt.Errorf("name: %d bytes; at most %d", len(p.Name), MaxName)
 	}
@@ -115,6 +128,8 @@ type Device struct {
 	sizes []uint16
 	stats counters
 
+	report func(error)
+
 	window atomic.Uint32 // of port 0: columns, and rows << 16
 
 	mu      sync.Mutex
@@ -130,7 +145,10 @@ func New(c Config) (*Device, error) {
 		return nil, err
 	}
 	first := &c.Ports[0]
-	d := &Device{multi: len(c.Ports) > 1 || first.Name != "" || !first.Console}
+	d := &Device{multi: len(c.Ports) > 1 || first.Name != "" || !first.Console, report: c.Report}
+	if d.report == nil {
+		d.report = func(error) {}
+	}
 	for i := range c.Ports {
 		p, err := newPort(d, i, c.Ports[i])
 		if err != nil {
@@ -253,6 +271,17 @@ func (d *Device) Stop() {
 	for _, w := range workers {
 		w.Stop()
 	}
+}
+
+// LostCause is why output of a File or an Out was lost, or nil: the first of the
+// ports' errors.
+func (d *Device) LostCause() error {
+	for _, p := range d.ports {
+		if err := p.lostCause(); err != nil {
+			return fmt.Errorf("console: port %d: %w", p.index, err)
+		}
+	}
+	return nil
 }
 
 // Close writes out what is left, for a few seconds, and releases what New opened.

@@ -17,7 +17,15 @@ const (
 // output is what comes from a port of the guest.
 type output struct {
 	stats   *counters
-	patient bool // nothing is ever lost
+	patient bool // nothing is ever lost for want of time
+	// mustArrive: what doesn't arrive counts in Stats.Failed; a socket or a terminal
+	// may have nobody there.
+	mustArrive bool
+	limit      uint64 // bytes that may still be taken, if limited
+	limited    bool
+	stalled    bool // that nobody takes the output was reported
+	report     func(error)
+	size       uint64 // of the whole output, for the message
 
 	mu       sync.Mutex
 	ring     ring
@@ -78,6 +86,51 @@ func (o *output) connect(w io.Writer) {
 	o.unblock()
 }
 
+// setLimit lets the output grow from used to most bytes; 0: without limit. It comes
+// before the first byte.
+func (o *output) setLimit(most, used uint64) {
+	if most != 0 {
+		o.limited, o.size, o.limit = true, most, most-min(used, most)
+	}
+}
+
+// lose counts bytes of the guest that went nowhere. mu is held.
+func (o *output) lose(n int) {
+	o.stats.lost.Add(uint64(n))
+	if o.mustArrive {
+		o.stats.failed.Add(uint64(n))
+	}
+}
+
+// fail remembers and reports why the output ended. mu is held.
+func (o *output) fail(err error) {
+	if o.err != nil {
+		return
+	}
+	o.err = err
+	if o.mustArrive {
+		o.report(err)
+	}
+}
+
+// failed is the first error of the output, or else err.
+func (o *output) failed(err error) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		o.err = err
+	}
+	return o.err
+}
+
+// bound cuts what may be taken at the limit. mu is held.
+func (o *output) bound(free []byte) []byte {
+	if !o.limited {
+		return free
+	}
+	return free[:min(uint64(len(free)), o.limit)]
+}
+
 // take copies the chain from off on, as much as there is room for, and returns how
 // far it came.
 func (o *output) take(v virtio.Vec, off int, seen func([]byte)) int {
@@ -85,23 +138,30 @@ func (o *output) take(v virtio.Vec, off int, seen func([]byte)) int {
 	defer o.mu.Unlock()
 	size := v.Len()
 	if o.closed || o.err != nil || o.w == nil && !o.patient {
-		o.stats.lost.Add(uint64(size - off))
+		o.lose(size - off)
 		return size
 	}
-	begin := off
+	taken := 0
 	for off < size {
 		free := o.ring.free()
 		if len(free) == 0 {
 			break
 		}
+		if free = o.bound(free); len(free) == 0 {
+			o.fail(fmt.Errorf("the guest's output reached its limit of %d bytes, the rest is discarded", o.size))
+			o.lose(size - off)
+			off = size
+			break
+		}
 		n := v.CopyOut(free, off)
+		o.limit -= uint64(n)
 		if seen != nil {
 			seen(free[:n])
 		}
-		o.ring.n, off = o.ring.n+n, off+n
+		o.ring.n, off, taken = o.ring.n+n, off+n, taken+n
 	}
-	if off > begin {
-		o.stats.fromGuest.Add(uint64(off - begin))
+	if taken > 0 {
+		o.stats.fromGuest.Add(uint64(taken))
 		o.more.Signal()
 	}
 	if off == size {
@@ -118,7 +178,11 @@ func (o *output) take(v virtio.Vec, off int, seen func([]byte)) int {
 		}
 		return off
 	}
-	o.stats.lost.Add(uint64(size - off))
+	o.lose(size - off)
+	if o.mustArrive && !o.stalled {
+		o.stalled = true
+		o.report(fmt.Errorf("nobody takes the guest's output for %v: what comes now is lost", stallLimit))
+	}
 	return size
 }
 
@@ -142,9 +206,10 @@ func (o *output) write() {
 			n, err = 0, errShort
 		}
 		o.ring.drop(n)
-		o.full = false
+		o.full, o.stalled = false, false
 		if err != nil && w == o.w {
-			o.err = fmt.Errorf("the guest's output can't be written and is discarded from now on: %w", err)
+			o.fail(fmt.Errorf("the guest's output cannot be written, the rest is discarded: %w", err))
+			o.lose(o.ring.n)
 			o.ring.drop(o.ring.n)
 		}
 		o.unblock()
@@ -156,6 +221,9 @@ func (o *output) close(deadline time.Time) error {
 	o.mu.Lock()
 	o.closed = true
 	o.more.Signal()
+	if o.full && time.Since(o.progress) > stallLimit {
+		deadline = time.Now() // it was waited for already
+	}
 	o.mu.Unlock()
 	o.timer.Stop()
 	t := time.NewTimer(time.Until(deadline))
@@ -163,15 +231,16 @@ func (o *output) close(deadline time.Time) error {
 	select {
 	case <-o.done:
 	case <-t.C:
-		return fmt.Errorf("nobody reads the output: %d bytes are lost", o.left())
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		left := o.ring.n
+		o.lose(left)
+		if o.err == nil {
+			o.err = fmt.Errorf("nobody reads the output: %d bytes are lost", left)
+		}
+		return o.err
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.err
-}
-
-func (o *output) left() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.ring.n
 }

@@ -23,7 +23,7 @@ type port struct {
 	rx, tx   virtio.Chain
 	skip     int // bytes of the next chain from the guest that were taken already
 	ptyName  string
-	closers  []func()
+	closers  []func() error // an error is one of the output: a write that came too late to fail
 	stopping chan struct{}
 
 	todo             todo
@@ -36,6 +36,8 @@ func newPort(d *Device, i int, cfg Port) (*port, error) {
 	p := &port{d: d, index: i, cfg: cfg, hostOpen: true, stopping: make(chan struct{})}
 	p.in.stats, p.in.space = &d.stats, make(chan struct{}, 1)
 	p.out.init(&d.stats, !cfg.Console)
+	p.out.report = func(err error) { d.report(fmt.Errorf("port %d: %w", i, err)) }
+	p.out.mustArrive = cfg.File != "" || cfg.Out != nil
 	var err error
 	switch {
 	case cfg.File != "":
@@ -45,7 +47,9 @@ func newPort(d *Device, i int, cfg Port) (*port, error) {
 	case cfg.PTY != "":
 		err = p.openPTY()
 	case cfg.Out != nil:
-		p.out.w, err = p.own(cfg.Out)
+		if p.out.w, err = p.own(cfg.Out); err == nil {
+			p.out.setLimit(cfg.Limit, 0)
+		}
 	default:
 		p.out.w = io.Discard
 	}
@@ -64,12 +68,26 @@ func (p *port) begin() {
 }
 
 func (p *port) openFile() error {
-	f, err := os.OpenFile(p.cfg.File, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	// O_NONBLOCK: a FIFO without a reader is an error at once, not a wait without end.
+	f, err := os.OpenFile(p.cfg.File, os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600)
+	if errors.Is(err, unix.ENXIO) {
+		return fmt.Errorf("file: %s is a FIFO that nobody reads, or a device that is not there: start the reader first", p.cfg.File)
+	}
 	if err != nil {
 		return fmt.Errorf("file: %w", err)
 	}
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return fmt.Errorf("file: %w", err)
+	}
+	if st.Mode().IsRegular() {
+		p.out.setLimit(p.cfg.Limit, uint64(st.Size()))
+	} else {
+		p.out.setLimit(p.cfg.Limit, 0)
+	}
 	p.out.w = f
-	p.closers = append(p.closers, func() { f.Close() })
+	p.closers = append(p.closers, f.Close)
 	return nil
 }
 
@@ -90,7 +108,7 @@ func (p *port) own(w io.Writer) (io.Writer, error) {
 		return nil, fmt.Errorf("out: %w", errors.Join(e, err))
 	}
 	own := os.NewFile(uintptr(fd), f.Name())
-	p.closers = append(p.closers, func() { own.Close() })
+	p.closers = append(p.closers, own.Close)
 	return own, nil
 }
 
@@ -191,12 +209,21 @@ func (p *port) output(q *virtio.Queue) bool {
 func (p *port) emergency(b byte) {
 	p.out.mu.Lock()
 	defer p.out.mu.Unlock()
-	if p.out.closed || p.out.ring.put([]byte{b}) == 0 {
-		p.d.stats.lost.Add(1)
+	if p.out.closed || p.out.err != nil || p.out.ring.put([]byte{b}) == 0 {
+		p.out.lose(1)
 		return
 	}
 	p.d.stats.fromGuest.Add(1)
 	p.out.more.Signal()
+}
+
+func (p *port) lostCause() error {
+	if !p.out.mustArrive {
+		return nil
+	}
+	p.out.mu.Lock()
+	defer p.out.mu.Unlock()
+	return p.out.err
 }
 
 func (p *port) close(deadline time.Time) error {
@@ -212,7 +239,9 @@ func (p *port) close(deadline time.Time) error {
 		_ = d.SetReadDeadline(time.Unix(1, 0))
 	}
 	for _, c := range p.closers {
-		c()
+		if e := c(); e != nil {
+			err = p.out.failed(e)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("console: port %d: %w", p.index, err)

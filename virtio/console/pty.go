@@ -1,11 +1,16 @@
 package console
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/internal/dirlock"
 )
 
 // openPTY makes a terminal, and a link to it at Port.PTY.
@@ -20,6 +25,8 @@ func (p *port) openPTY() error {
 		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
 	}
 	slave := -1
+	unlock := dirlock.Take(p.cfg.PTY)
+	defer unlock()
 	if err == nil {
 		p.ptyName = "/dev/pts/" + strconv.Itoa(n)
 		// Held open: without anybody there, reads of the master fail.
@@ -27,6 +34,9 @@ func (p *port) openPTY() error {
 	}
 	if err == nil {
 		err = setRaw(slave)
+	}
+	if err == nil {
+		err = claim(slave)
 	}
 	if err == nil {
 		err = linkPTY(p.ptyName, p.cfg.PTY)
@@ -39,22 +49,71 @@ func (p *port) openPTY() error {
 		return fmt.Errorf("pty: %w", err)
 	}
 	p.out.w, p.cfg.In = master, master
-	p.closers = append(p.closers, func() {
+	p.closers = append(p.closers, func() error {
 		if to, err := os.Readlink(p.cfg.PTY); err == nil && to == p.ptyName {
 			_ = os.Remove(p.cfg.PTY)
 		}
 		master.Close()
 		unix.Close(slave)
+		return nil
 	})
 	return nil
 }
 
-// linkPTY makes the link, also over one that was left to a terminal.
+// linkPTY makes the link, also over one that an ended machine left. The directory is
+// locked.
 func linkPTY(name, path string) error {
-	if to, err := os.Readlink(path); err == nil && len(to) > 9 && to[:9] == "/dev/pts/" {
+	to, err := os.Readlink(path)
+	if err == nil && strings.HasPrefix(to, "/dev/pts/") {
+		live, err := false, error(nil)
+		if to != name { // else the kernel gave us the number of the ended machine's
+			live, err = claimed(to)
+		}
+		if err != nil {
+			return fmt.Errorf("%s leads to %s, and whether that is a running machine's cannot be found out: %w; remove it or take another path", path, to, err)
+		}
+		if live {
+			return fmt.Errorf("%s leads to %s, the terminal of a running machine; take another path", path, to)
+		}
 		_ = os.Remove(path)
 	}
-	return os.Symlink(name, path)
+	err = os.Symlink(name, path)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s exists and is not a link to a terminal; remove it or take another path", path)
+	}
+	return err
+}
+
+// A machine marks its terminal by a record lock, which ends with the machine: the
+// number of a terminal alone says nothing, since the kernel gives it out again. A
+// lock of a byte far out is in nobody's way; programs that use terminals lock with
+// flock, or from byte 0 on.
+const claimedByte = 0x6d617966 // "mayf"
+
+func claimLock() *unix.Flock_t {
+	return &unix.Flock_t{Type: unix.F_WRLCK, Whence: unix.SEEK_SET, Start: claimedByte, Len: 1}
+}
+
+func claim(slave int) error {
+	return os.NewSyscallError("fcntl", unix.FcntlFlock(uintptr(slave), unix.F_OFD_SETLK, claimLock()))
+}
+
+// claimed tells whether a machine has the terminal.
+func claimed(name string) (bool, error) {
+	fd, err := unix.Open(name, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	switch err {
+	case nil:
+	case unix.ENOENT, unix.ENXIO, unix.EIO: // no such terminal, or its master is closed
+		return false, nil
+	default:
+		return false, err
+	}
+	defer unix.Close(fd)
+	lock := claimLock()
+	if err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, lock); err != nil {
+		return false, os.NewSyscallError("fcntl", err)
+	}
+	return lock.Type != unix.F_UNLCK, nil
 }
 
 // setRaw passes each byte on as it is: the terminal's own rules are the guest's.

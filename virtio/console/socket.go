@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -10,6 +11,12 @@ import (
 )
 
 const socketMode = 0o600
+
+// Delays between attempts to accept a client after a failure.
+const (
+	acceptFirst = 10 * time.Millisecond
+	acceptLast  = time.Second
+)
 
 // openSocket listens for clients. They come one after the other; the guest is told
 // of each.
@@ -26,9 +33,10 @@ func (p *port) openSocket() error {
 	f := os.NewFile(uintptr(fd), p.cfg.Socket) // for the Go poller
 	p.hostOpen = false
 	p.out.w = nil
-	p.closers = append(p.closers, func() {
+	p.closers = append(p.closers, func() error {
 		f.Close()
 		l.Close()
+		return nil
 	})
 	go p.clients(f)
 	return nil
@@ -39,24 +47,32 @@ func (p *port) clients(l *os.File) {
 	if err != nil {
 		return
 	}
+	wait := acceptFirst
 	for {
 		client := -1
+		var refused error
 		err := conn.Read(func(fd uintptr) bool {
-			var e error
-			client, _, e = unix.Accept4(int(fd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-			return e != unix.EAGAIN
+			client, _, refused = unix.Accept4(int(fd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+			return refused != unix.EAGAIN
 		})
 		if err != nil {
 			return // closed
 		}
 		if client < 0 {
+			// Out of descriptors or memory: the client is still in the backlog, and the
+			// listener still readable.
+			if wait == acceptFirst {
+				p.d.report(fmt.Errorf("port %d: socket: no client can be accepted at present: %w", p.index, refused))
+			}
 			select {
 			case <-p.stopping:
 				return
-			default:
+			case <-time.After(wait):
+				wait = min(2*wait, acceptLast)
 				continue
 			}
 		}
+		wait = acceptFirst
 		p.client(os.NewFile(uintptr(client), p.cfg.Socket))
 	}
 }

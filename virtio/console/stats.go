@@ -6,13 +6,16 @@ import "sync/atomic"
 type Stats struct {
 	ToGuest, FromGuest uint64 // bytes
 	Lost               uint64 // bytes from the guest that nobody took
+	// Failed are those of Lost that a File or an Out should have got: it failed, took
+	// nothing for seconds, or reached its limit.
+	Failed uint64
 }
 
 type counters struct {
-	toGuest, fromGuest, lost atomic.Uint64
+	toGuest, fromGuest, lost, failed atomic.Uint64
 }
 
 // Stats is a snapshot of the counters.
 func (d *Device) Stats() Stats {
-	return Stats{d.stats.toGuest.Load(), d.stats.fromGuest.Load(), d.stats.lost.Load()}
+	return Stats{d.stats.toGuest.Load(), d.stats.fromGuest.Load(), d.stats.lost.Load(), d.stats.failed.Load()}
 }
