@@ -115,8 +115,7 @@ func panicExplains(r Reason) bool {
 func (vm *VM) finish(o Outcome, err error) {
 	vm.console.stop()
 	if !errors.As(err, new(*brokenError)) { // which may have left the device locked
-		vm.port.serial.Close()
-		o.Lost = vm.port.serial.Lost()
+		o.Lost, o.LostCause = vm.closeOutput()
 	}
 	vm.cfg.Timeline.Mark("end: " + o.Reason.String())
 	vm.mu.Lock()

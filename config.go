@@ -87,6 +87,8 @@ type Console struct {
 	// and loses nothing; one that takes nothing at all for seconds does, see
 	// Outcome.Lost.
 	Out io.Writer
+	// Limit is the most bytes that Out gets; what comes after is lost. 0: no limit.
+	Limit uint64
 }
 
 // Config describes a machine. The zero value of each field but Kernel is its

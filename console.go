@@ -1,10 +1,12 @@
 package mayfly
 
 import (
+	"errors"
 	"io"
 	"time"
 
 	"github.com/mayfly-vm/mayfly/device/serial"
+	vconsole "github.com/mayfly-vm/mayfly/virtio/console"
 )
 
 // console carries the host's input to the serial port. A nil console carries
@@ -15,6 +17,30 @@ type console struct {
 	quit chan struct{}
 	done chan struct{}
 }
+
+// closeOutput writes out what the guest wrote last, on all its consoles, and tells
+// how much of their output was lost, and why.
+func (vm *VM) closeOutput() (lost uint64, cause error) {
+	cause = vm.port.serial.Close()
+	lost = vm.port.serial.Lost()
+	for _, d := range vm.devices {
+		c, ok := d.Device.(*vconsole.Device)
+		if !ok {
+			continue
+		}
+		_ = c.Close() // what concerns output is in LostCause
+		lost += c.Stats().Failed
+		if cause == nil {
+			cause = c.LostCause()
+		}
+	}
+	if lost > 0 && cause == nil {
+		cause = errOutputStalled
+	}
+	return lost, cause
+}
+
+var errOutputStalled = errors.New("nobody read it for seconds")
 
 func startConsole(in io.Reader, port *serial.Device) *console {
 	if in == nil {

@@ -156,7 +156,7 @@ func (c *Config) devices() (list []deviceSpec) {
 		list = append(list, deviceSpec{"vsock", virtio.TypeVsock, v.Packed, opener(vsock.New, v)})
 	}
 	if len(c.Consoles) > 0 {
-		list = append(list, deviceSpec{"console", virtio.TypeConsole, false, opener(vconsole.New, vconsole.Config{Ports: c.Consoles})})
+		list = append(list, deviceSpec{"console", virtio.TypeConsole, false, opener(vconsole.New, vconsole.Config{Ports: c.Consoles, Report: c.reporter("console")})})
 	}
 	if c.RNG != nil {
 		list = append(list, deviceSpec{"rng", virtio.TypeEntropy, c.RNG.Packed, opener(rng.New, *c.RNG)})

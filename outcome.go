@@ -37,7 +37,11 @@ type Outcome struct {
 	Detail string
 	// Restarts is how often the guest rebooted in place before.
 	Restarts int
-	// Lost is how many bytes of the guest's output went nowhere, because
-	// Console.Out took nothing for seconds.
+	// Lost is how many bytes of the guest's output went nowhere, of the serial port and
+	// of the virtio console's ports that have a File or an Out: the output failed, took
+	// nothing for seconds, or reached its limit.
 	Lost uint64
+	// LostCause is why, or nil. It may be set with Lost 0, where a file system told only
+	// at the end that something was not written.
+	LostCause error
 }

@@ -27,7 +27,7 @@ func (vm *VM) newPort() (*port, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.serial = serial.New(serial.Config{Out: vm.cfg.Console.Out, Line: p, Scan: scan})
+	p.serial = serial.New(serial.Config{Out: vm.cfg.Console.Out, Limit: vm.cfg.Console.Limit, Report: vm.cfg.reporter("serial"), Line: p, Scan: scan})
 	return p, nil
 }
 

@@ -63,8 +63,8 @@ func (o *checkOptions) run([]string) int {
 		if code := printJSON(result); code != exitOK {
 			return code
 		}
-	} else {
-		os.Stdout.WriteString(result.text(o.facts))
+	} else if code := printText(result.text(o.facts)); code != exitOK {
+		return code
 	}
 	if !result.OK {
 		return exitError
@@ -75,7 +75,7 @@ func (o *checkOptions) run([]string) int {
 func (o *checkOptions) write() int {
 	var err error
 	if o.emit == "-" {
-		_, err = os.Stdout.Write(check.ELF)
+		return printText(string(check.ELF))
 	} else {
 		err = os.WriteFile(o.emit, check.ELF, 0o644)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/document"
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
@@ -43,10 +42,7 @@ func schemaCommand() *option.Command {
 		},
 		Run: func([]string) int {
 			o := &runOptions{}
-			if _, err := os.Stdout.WriteString(option.Schema("A machine, as mayfly run --config reads it", o.machine())); err != nil {
-				return fail(err, "schema")
-			}
-			return exitOK
+			return printText(option.Schema("A machine, as mayfly run --config reads it", o.machine()))
 		},
 	}
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"io"
+	"math"
 	"os"
 	"strconv"
 
@@ -22,8 +24,9 @@ func consoleKeys(p *consolePort) *option.Group {
 		Keys: []option.Flag{
 			{Name: "stdio", Help: "standard input and output, which the serial port then doesn't have: the default command line says console=hvc0", Value: option.Bool(&p.stdio)},
 			{Name: "pty", Arg: "FILE", Help: "a terminal that is made; FILE becomes a link to it", Value: toMake(&p.PTY)},
-			{Name: "socket", Arg: "FILE", Help: "a Unix socket that is made, for one client at a time", Value: toMake(&p.Socket)},
-			{Name: "file", Arg: "FILE", Help: "what the guest writes is appended to this file", Value: toMake(&p.File)},
+			{Name: "socket", Arg: "FILE", Help: "a Unix socket that is made, for one client at a time", Value: socketToMake(&p.Socket)},
+			{Name: "file", Arg: "FILE", Help: "what the guest writes is appended to this file; a FIFO needs a reader before", Value: toMake(&p.File)},
+			{Name: "limit", Arg: "SIZE", Help: "the size up to which the file grows, or the most that standard output gets; what the guest writes beyond is lost, and reported", Value: option.Bytes(&p.Limit, 1, math.MaxInt64)},
 			{Name: "name", Arg: "TEXT", Help: "a port of that name, /dev/virtio-ports/TEXT in the guest, in place of a terminal (hvc0 …)", Value: ascii(&p.Name, vconsole.MaxName)},
 			{Name: "terminal", Help: "a terminal although it has a name", Value: option.Bool(&p.Console)},
 		},
@@ -37,8 +40,14 @@ func consoleKeys(p *consolePort) *option.Group {
 			if ways != 1 {
 				return errors.New("a port leads to one place: stdio, pty=FILE, socket=FILE or file=FILE")
 			}
+			if p.Limit != 0 && !p.stdio && p.File == "" {
+				return errors.New("limit is for stdio and file=FILE: the reader of a socket or a pty keeps its own")
+			}
 			c := vconsole.Config{Ports: []vconsole.Port{p.Port}}
 			c.Ports[0].Console = p.Console || p.Name == ""
+			if p.stdio {
+				c.Ports[0].Out = io.Discard // stands for standard output
+			}
 			return reason(reason(c.Check()))
 		},
 	}

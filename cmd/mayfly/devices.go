@@ -64,7 +64,7 @@ func netKeys(n *mayfly.Net) *option.Group {
 		{Name: "tap", Arg: "NAME", Help: "the host's interface; one that isn't there is made (default: mayfly and a number)", Value: interfaceName(&n.Tap)},
 		{Name: "bridge", Arg: "NAME", Help: "put the tap into this bridge of the host", Value: interfaceName(&n.Bridge)},
 		{Name: "fd", Arg: "N", Many: true, Help: "an open descriptor: a queue of a tap, or a stream's socket", Value: descriptors(&n.FDs)},
-		{Name: "socket", Arg: "FILE", Help: "the Unix socket of passt, of a stream, or of a mayfly-usernet that runs already", Value: existing(&n.Socket)},
+		{Name: "socket", Arg: "FILE", Help: "the Unix socket of passt, of a stream, or of a mayfly-usernet that runs already; @NAME is an abstract one", Value: peerSocket(&n.Socket)},
 		{Name: "forward", Arg: "PORTS", Many: true, Help: "lead a port of the host to one of the guest: [udp:][ADDRESS:]HOST:GUEST, such as 8080:80", Value: forwards(&n.Forward)},
 		{Name: "isolated", Help: "a user network without a way out of the host", Value: option.Bool(&n.Isolated)},
 		{Name: "host", Help: "let the guest of a user network reach the host's 127.0.0.1, as host.mayfly.internal", Value: option.Bool(&n.HostAccess)},
@@ -96,9 +96,9 @@ func vsockKeys(v *mayfly.Vsock) *option.Group {
 	return &option.Group{
 		Main: "path",
 		Keys: []option.Flag{
-			{Name: "path", Arg: "FILE", Help: "the Unix socket that is made for the host's side: connect, write CONNECT PORT; the guest's connections to port P go to FILE_P", Value: toMake(&v.Path)},
+			{Name: "path", Arg: "FILE", Help: "the Unix socket that is made for the host's side: connect, write CONNECT PORT; the guest's connections to port P go to FILE_P", Value: socketToMake(&v.Path)},
 			{Name: "cid", Arg: "N", Default: strconv.Itoa(vsock.MinCID), Help: "the guest's address; with vhost no two machines may share one", Value: option.Number(&v.CID, vsock.MinCID, vsock.MaxCID)},
-			{Name: "vhost", Help: "by the host's kernel (/dev/vhost-vsock), in place of a path", Value: option.Bool(&v.VHost)},
+			{Name: "vhost", Help: "by the host's kernel (/dev/vhost-vsock), in place of a path; the guest then reaches every AF_VSOCK listener of the host", Value: option.Bool(&v.VHost)},
 			{Name: "mode", Arg: "MODE", Default: "0600", Help: "the socket's permissions, in octal", Value: mode(&v.Mode)},
 			{Name: "max-connections", Arg: "N", Default: "1023", Help: "connections at a time", Value: option.Number(&v.MaxConnections, 1, vsock.MostConnections)},
 			ringKey(&v.Packed),

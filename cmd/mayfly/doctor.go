@@ -24,8 +24,8 @@ func doctorCommand() *option.Command {
 				if code := printJSON(r); code != exitOK {
 					return code
 				}
-			} else if err := r.Write(os.Stdout); err != nil {
-				return fail(err, "doctor")
+			} else if code := printed(r.Write(os.Stdout)); code != exitOK {
+				return code
 			}
 			if !r.Ready {
 				return exitError

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/mayfly-vm/mayfly"
@@ -45,8 +44,5 @@ func (o *runOptions) show() int {
 		}
 		row(name, "%#012x - %#012x  %v", e.Addr, e.Addr+e.Size-1, e.Type)
 	}
-	if _, err := os.Stdout.WriteString(b.String()); err != nil {
-		return fail(err, "run")
-	}
-	return exitOK
+	return printText(b.String())
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
@@ -33,10 +32,7 @@ func inspectCommand() *option.Command {
 			if asJSON {
 				return printJSON(r)
 			}
-			if _, err := os.Stdout.WriteString(inspection(r)); err != nil {
-				return fail(err, "inspect")
-			}
-			return exitOK
+			return printText(inspection(r))
 		},
 	}
 }

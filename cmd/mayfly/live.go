@@ -23,7 +23,7 @@ func (o *runOptions) live() int {
 	con := newConsole()
 	reports := newReports(con.Say)
 	o.cfg.Report = reports.report
-	o.cfg.Console = mayfly.Console{In: con, Out: os.Stdout}
+	o.cfg.Console.In, o.cfg.Console.Out = con, os.Stdout
 	o.ports(con)
 	vm, err := mayfly.New(o.cfg)
 	reports.flush(time.Second) // before anything else is said, or the terminal is touched
@@ -110,14 +110,18 @@ func (o *runOptions) live() int {
 
 // tell writes how the machine ended and returns the exit code; killed is the killer's.
 func (o *runOptions) tell(outcome mayfly.Outcome, err error, killed int) int {
-	if outcome.Lost > 0 {
-		say(fmt.Sprintf("warning: %d bytes of the guest's output were lost: nobody read standard output for seconds", outcome.Lost))
+	lost := outcome.Lost > 0 || outcome.LostCause != nil
+	if lost {
+		say(fmt.Sprintf("%d bytes of the guest's output were lost: %v", outcome.Lost, outcome.LostCause))
 	}
 	if err != nil {
 		say(err.Error())
 		return exitError
 	}
 	code, text := ending(outcome.Reason, killed)
+	if lost && code == exitOK {
+		code = exitError
+	}
 	if code == exitOK && o.quiet {
 		return code
 	}

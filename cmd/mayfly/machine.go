@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"math"
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
@@ -28,6 +29,7 @@ func (o *runOptions) machine() []option.Flag {
 		{Name: "on-reboot", Arg: "WHAT", Default: "restart", Help: "what a reboot of the guest does",
 			Value: option.Choice(&c.OnReboot, option.Name[mayfly.Reboot]{Name: "restart", Value: mayfly.RebootRestart}, option.Name[mayfly.Reboot]{Name: "exit", Value: mayfly.RebootExit})},
 	}, o.devices()...), []option.Flag{
+		{Name: "serial-limit", Arg: "SIZE", Help: "the most that the serial port writes to standard output, such as 10M; what the guest writes beyond is lost, and reported", Value: option.Bytes(&c.Console.Limit, 1, math.MaxInt64)},
 		{Name: "cache-dir", Arg: "DIR", Help: "where unpacked kernels are kept (default: mayfly/kernels in the user's cache folder)", Value: option.Path(&c.CacheDir)},
 		kvmFlag(&c.KVM),
 	}...)

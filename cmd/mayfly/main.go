@@ -42,8 +42,7 @@ func run(args []string, begun time.Time) int {
 	}
 	operands, err := c.Parse(args)
 	if errors.Is(err, option.ErrHelp) {
-		os.Stdout.WriteString(c.Help(programName))
-		return exitOK
+		return printText(c.Help(programName))
 	}
 	if err != nil {
 		return badLine(err, name)

@@ -44,7 +44,7 @@ func program() *option.Program {
 func exitTable() option.Table {
 	return option.Table{Title: "Exit codes", Rows: []option.Row{
 		{Name: "0", Meaning: "the guest powered off, halted, rebooted with --on-reboot=exit, or was left with Ctrl-A x; of other commands: all is well"},
-		{Name: "1", Meaning: "an error, told on standard error; of check and doctor: something is not as it must be"},
+		{Name: "1", Meaning: "an error, told on standard error; of run also: output of the guest was lost, because standard output or a console's file failed (a full disk, a pipe without a reader), took nothing for seconds or reached its limit; of check and doctor: something is not as it must be"},
 		{Name: "2", Meaning: "the command line, or a file named by --config, makes no sense"},
 		{Name: "3", Meaning: "the guest's kernel panicked"},
 		{Name: "4", Meaning: "the guest crashed (triple fault), or hung (watchdog)"},

@@ -84,14 +84,29 @@ func lower(s string) string {
 	return string(b)
 }
 
+// printText writes text to standard output, and returns the exit code: text that did not arrive is an error.
+func printText(text string) int {
+	_, err := os.Stdout.WriteString(text)
+	return printed(err)
+}
+
+// printed is the exit code after err of standard output.
+func printed(err error) int {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	if err != nil {
+		say("cannot write to standard output: " + err.Error())
+		return exitError
+	}
+	return exitOK
+}
+
 // printJSON writes a value to standard output.
 func printJSON(v any) int {
 	e := json.NewEncoder(os.Stdout)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		say(err.Error())
-		return exitError
-	}
-	return exitOK
+	return printed(e.Encode(v))
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
 )
 
@@ -15,19 +13,16 @@ func helpCommand() *option.Command {
 
 func help(operands []string) int {
 	if len(operands) == 0 {
-		os.Stdout.WriteString(program().Help())
-		return exitOK
+		return printText(program().Help())
 	}
 	for _, c := range program().Commands {
 		if c.Name == operands[0] {
-			os.Stdout.WriteString(c.Help(programName))
-			return exitOK
+			return printText(c.Help(programName))
 		}
 	}
 	for _, f := range new(runOptions).flags() {
 		if f.Groups != nil && f.Name == operands[0] {
-			os.Stdout.WriteString(f.KeysHelp())
-			return exitOK
+			return printText(f.KeysHelp())
 		}
 	}
 	return notFound(operands[0])
@@ -52,8 +47,7 @@ func completionCommand() *option.Command {
 			if script == "" {
 				return usage(&option.UsageError{Command: "completion", Msg: "no script for " + operands[0] + ": SHELL is bash, zsh or fish"}, "completion")
 			}
-			os.Stdout.WriteString(script)
-			return exitOK
+			return printText(script)
 		},
 	}
 }
@@ -69,11 +63,9 @@ func manCommand() *option.Command {
 		},
 		Run: func([]string) int {
 			if markdown {
-				os.Stdout.WriteString(program().Markdown())
-			} else {
-				os.Stdout.WriteString(program().Man())
+				return printText(program().Markdown())
 			}
-			return exitOK
+			return printText(program().Man())
 		},
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
+	"github.com/mayfly-vm/mayfly/internal/unixsocket"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
 
@@ -59,6 +60,36 @@ func toMake(p *string) option.Value {
 			return &fileError{&fs.PathError{Op: "access", Path: filepath.Dir(s), Err: fmt.Errorf("the folder %q: %w", filepath.Dir(s), err)}}
 		}
 		return nil
+	}
+	return v
+}
+
+// peerSocket is a socket to connect to: a file that must be there, or @NAME, an abstract socket.
+func peerSocket(p *string) option.Value {
+	v := existing(p)
+	file := v.Set
+	v.Set = func(s string) error {
+		if err := unixsocket.CheckPeer(s); err != nil {
+			return unquoted(err, s)
+		}
+		if s[0] == '@' {
+			*p = s
+			return nil
+		}
+		return file(s)
+	}
+	return v
+}
+
+// socketToMake is the path of a socket that the machine makes.
+func socketToMake(p *string) option.Value {
+	v := toMake(p)
+	file := v.Set
+	v.Set = func(s string) error {
+		if err := unixsocket.CheckPath(s, 0); err != nil {
+			return unquoted(err, s)
+		}
+		return file(s)
 	}
 	return v
 }

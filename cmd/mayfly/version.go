@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"runtime"
 	"runtime/debug"
 
@@ -64,8 +63,7 @@ func versionCommand() *option.Command {
 			if commit != "" {
 				line += " (commit " + commit + ")"
 			}
-			os.Stdout.WriteString(line + ", " + runtime.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH + "\n")
-			return exitOK
+			return printText(line + ", " + runtime.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH + "\n")
 		},
 	}
 }

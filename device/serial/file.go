@@ -112,7 +112,7 @@ func (f *file) wait(d time.Duration) bool {
 	return err == nil && n > 0
 }
 
-func (f *file) close() { _ = unix.Close(f.fd) }
+func (f *file) close() error { return os.NewSyscallError("close", unix.Close(f.fd)) }
 
 // send is send(2), which package unix only has without the count.
 func send(fd int, p []byte) (int, error) {

@@ -62,6 +62,9 @@ type output struct {
 	taken    uint64    // bytes that went out
 	lost     uint64
 	err      error
+
+	limit, accepted uint64 // bytes in all; a limit of 0 is none
+	report          func(error)
 }
 
 func newOutput(w io.Writer, drained func()) *output {
@@ -89,7 +92,14 @@ func (o *output) ready() bool { return !o.full.Load() }
 func (o *output) put(b byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed || o.err != nil {
+	if o.closed {
+		return true
+	}
+	if o.err == nil && o.limit != 0 && o.accepted == o.limit {
+		o.end(fmt.Errorf("the guest's output reached its limit of %d bytes, the rest is discarded", o.limit))
+	}
+	if o.err != nil {
+		o.lost++
 		return true
 	}
 	if o.n == len(o.ring) {
@@ -101,6 +111,7 @@ func (o *output) put(b byte) bool {
 	}
 	o.ring[(o.head+o.n)%len(o.ring)] = b
 	o.n++
+	o.accepted++
 	if o.n >= highMark && !o.stalled && !o.full.Load() {
 		o.progress = time.Now()
 		o.full.Store(true)
@@ -211,11 +222,21 @@ func (o *output) unlockAndTell() {
 
 // fail remembers why the output ended; from now on it is discarded. mu is held.
 func (o *output) fail(err error) {
-	if o.err == nil {
-		o.err = fmt.Errorf("serial: the guest's output can't be written and is discarded from now on: %w", err)
-	}
+	o.end(fmt.Errorf("the guest's output cannot be written, the rest is discarded: %w", err))
+	o.lost += uint64(o.n)
 	o.head, o.n = 0, 0
 	o.release()
+}
+
+// end remembers and reports why output is lost from now on. mu is held.
+func (o *output) end(err error) {
+	if o.err != nil {
+		return
+	}
+	o.err = fmt.Errorf("serial: %w", err)
+	if o.report != nil {
+		o.report(o.err)
+	}
 }
 
 // writer writes what would have blocked a vCPU.
@@ -337,7 +358,10 @@ func (o *output) close() error {
 		}
 	}
 	if o.file != nil {
-		o.file.close()
+		// Some file systems tell of a failed write only now.
+		if err := o.file.close(); err != nil {
+			o.end(fmt.Errorf("the guest's output may not have been written: %w", err))
+		}
 	}
 	return o.err
 }

@@ -21,6 +21,11 @@ type Config struct {
 	// device opens a descriptor of its own at New, so that it can write without
 	// blocking; it doesn't close Out.
 	Out io.Writer
+	// Limit is the most bytes that Out gets; what comes after is lost. 0: no limit.
+	Limit uint64
+	// Report is told, once, why output is lost from then on. nil: nobody is. It is
+	// called with the device locked: it must not block or call back.
+	Report func(error)
 
 	// Line is driven high while an enabled interrupt condition holds; it suits
 	// an edge-triggered pin (as PCs have it) and a level-triggered one. It is
@@ -59,6 +64,7 @@ func New(c Config) *Device {
 	}
 	d.rx.room = make(chan struct{}, 1)
 	d.out = newOutput(c.Out, d.drained)
+	d.out.limit, d.out.report = c.Limit, c.Report
 	d.reset()
 	return d
 }
@@ -96,12 +102,13 @@ func (d *Device) Close() error {
 }
 
 // Err returns the error that ended the output, such as EPIPE when its reader
-// went away; the guest runs on and its output is discarded. It is nil while all
-// is well.
+// went away, or that Close had; the guest runs on and its output is discarded. It is
+// nil while all is well.
 func (d *Device) Err() error { return d.out.failure() }
 
-// Lost returns the number of bytes that were discarded because nobody read the
-// output for longer than the guest may be made to wait.
+// Lost returns the number of bytes that were discarded: because nobody read the
+// output for longer than the guest may be made to wait, after an error of the
+// output, or beyond Limit.
 func (d *Device) Lost() uint64 { return d.out.lostBytes() }
 
 // Read implements bus.Handler. A wide access is one byte access a port, as an
