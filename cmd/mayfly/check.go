@@ -75,7 +75,8 @@ func (o *checkOptions) run([]string) int {
 func (o *checkOptions) write() int {
 	var err error
 	if o.emit == "-" {
-		return printText(string(check.ELF))
+		_, err := os.Stdout.Write(check.ELF)
+		return printed(err)
 	} else {
 		err = os.WriteFile(o.emit, check.ELF, 0o644)
 	}
@@ -113,6 +114,9 @@ func (o *checkOptions) boot() (*checkResult, error) {
 	defer vm.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
 	defer cancel()
+	if err := hide(); err != nil {
+		return nil, err
+	}
 	if err := vm.Start(ctx); err != nil {
 		return nil, err
 	}
@@ -128,12 +132,12 @@ func (o *checkOptions) boot() (*checkResult, error) {
 func memoryFile(name string, data []byte) (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("a file in memory for the check guest: %w", err)
+		return nil, fmt.Errorf("a file in memory for %s: %w", name, err)
 	}
 	f := os.NewFile(uintptr(fd), name)
 	if _, err := f.Write(data); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("a file in memory for the check guest: %w", err)
+		return nil, fmt.Errorf("a file in memory for %s: %w", name, err)
 	}
 	return f, nil
 }

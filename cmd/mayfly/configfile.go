@@ -3,9 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/document"
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
+	"github.com/mayfly-vm/mayfly/internal/terminal"
 )
 
 // configFile reads the machine from a file. It is set before the other flags, so that they are set over it.
@@ -13,12 +18,18 @@ func (o *runOptions) configFile() option.Value {
 	return option.Value{
 		Files: true,
 		Set: func(path string) error {
+			if path == "" {
+				return errors.New("empty; name a file, or - for standard input")
+			}
 			if o.config != "" {
 				return fmt.Errorf("%s is there already, and a machine has one file", o.config)
 			}
-			n, err := document.Read(path)
+			n, err := o.readConfig(path)
 			if err != nil {
 				return err
+			}
+			if path == "-" {
+				path = standardInput
 			}
 			if err := option.Apply(o.flags(), n); err != nil {
 				if e := new(document.Error); errors.As(err, &e) {
@@ -31,6 +42,41 @@ func (o *runOptions) configFile() option.Value {
 			return nil
 		},
 	}
+}
+
+// standardInput is the name of the file - in messages.
+const standardInput = "standard input"
+
+// readConfig reads a file; - is standard input, whose text is kept for becomeQCOW2. The guest's input then has ended.
+func (o *runOptions) readConfig(path string) (*document.Node, error) {
+	if path != "-" {
+		return document.Read(path)
+	}
+	if terminal.Is(os.Stdin) {
+		return nil, errors.New("standard input is a terminal, which the guest is to have; redirect a file or a pipe")
+	}
+	b, err := document.Text(os.Stdin)
+	if err != nil {
+		return nil, err
+	}
+	o.configText = b
+	return document.Content(standardInput, b)
+}
+
+// rewindConfig lets a program that this one becomes read the same configuration from standard input.
+func (o *runOptions) rewindConfig() error {
+	if o.configText == nil {
+		return nil
+	}
+	f, err := memoryFile("configuration", o.configText)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return unix.Dup3(int(f.Fd()), 0, 0)
 }
 
 func schemaCommand() *option.Command {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/safetext"
 	"github.com/mayfly-vm/mayfly/internal/terminal"
 )
 
@@ -46,8 +47,9 @@ func (c *console) Read(p []byte) (int, error) {
 // SetReadDeadline lets the machine interrupt a Read when it is closed.
 func (c *console) SetReadDeadline(t time.Time) error { return c.reader.SetReadDeadline(t) }
 
-// Say writes a line for the user while the guest runs: a raw terminal doesn't return the carriage by itself.
+// Say writes a message for the user while the guest runs: a raw terminal doesn't return the carriage by itself.
 func (c *console) Say(text string) {
+	text = safetext.Message(text)
 	end := "\n"
 	if c.term != nil && c.term.IsTerminal() {
 		end = "\r\n"

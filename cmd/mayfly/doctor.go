@@ -1,7 +1,7 @@
 package main
 
 import (
-	"os"
+	"strings"
 
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
 	"github.com/mayfly-vm/mayfly/internal/doctor"
@@ -24,8 +24,12 @@ func doctorCommand() *option.Command {
 				if code := printJSON(r); code != exitOK {
 					return code
 				}
-			} else if code := printed(r.Write(os.Stdout)); code != exitOK {
-				return code
+			} else {
+				var text strings.Builder
+				_ = r.Write(&text) // which takes all
+				if code := printText(text.String()); code != exitOK {
+					return code
+				}
 			}
 			if !r.Ready {
 				return exitError

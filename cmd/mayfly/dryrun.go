@@ -6,6 +6,7 @@ import (
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
+	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/safetext"
 )
 
 // show prints the machine that flags and file describe, as a file for --config. Comments tell how it would be laid out.
@@ -16,16 +17,15 @@ func (o *runOptions) show() int {
 	}
 	var b strings.Builder
 	b.WriteString("# The machine, as mayfly run --config FILE starts it.\n")
-	b.WriteString(option.YAML(o.machine()))
+	machine, err := option.YAML(o.machine())
+	if err != nil {
+		return fail(err, "run")
+	}
+	b.WriteString(machine)
 	b.WriteString("\n# What comes of it:\n")
 	row := func(name, format string, a ...any) {
 		// A comment ends with its line, whatever a name holds.
-		text := strings.Map(func(r rune) rune {
-			if r < ' ' || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 {
-				return '?'
-			}
-			return r
-		}, fmt.Sprintf(format, a...))
+		text := safetext.Line(fmt.Sprintf(format, a...))
 		b.WriteString(strings.TrimRight(fmt.Sprintf("# %-14s %s", name, text), " ") + "\n")
 	}
 	row("entered by", "%v: %s", p.Protocol, p.Why)

@@ -25,6 +25,9 @@ func external(name string, args []string) int {
 }
 
 func notFound(name string) int {
+	if name == "" {
+		return usage(&option.UsageError{Msg: "found an empty argument in place of a command: is a variable of the shell not set?"}, "")
+	}
 	msg := "there is no command " + name
 	if strings.HasPrefix(name, "-") {
 		msg = "there is no flag " + name + " before a command"

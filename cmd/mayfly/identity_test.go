@@ -33,7 +33,10 @@ func TestIdentity(t *testing.T) {
 		t.Fatal(diff)
 	}
 	p := &s
-	text := option.YAML([]option.Flag{{Name: "smbios", Groups: option.OneOf(&p, smbiosKeys)}})
+	text, err := option.YAML([]option.Flag{{Name: "smbios", Groups: option.OneOf(&p, smbiosKeys)}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, want := range []string{"  serial: a,b\n", "uuid: \"123e4567-e89b-12d3-a456-426614174000\"", "    - \"io.systemd.credential:n=v=w\""} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in:\n%s", want, text)

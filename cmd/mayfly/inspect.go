@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
+	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/safetext"
 	"github.com/mayfly-vm/mayfly/kernel"
 )
 
@@ -40,7 +41,9 @@ func inspectCommand() *option.Command {
 // inspection writes a report for people.
 func inspection(r kernel.Report) string {
 	var b strings.Builder
-	row := func(name, format string, a ...any) { fmt.Fprintf(&b, "%-12s  %s\n", name, fmt.Sprintf(format, a...)) }
+	row := func(name, format string, a ...any) {
+		fmt.Fprintf(&b, "%-12s  %s\n", name, safetext.Line(fmt.Sprintf(format, a...)))
+	}
 	row("file", "%s", r.Path)
 	format := string(r.Format)
 	if r.Compression != "" {
@@ -79,7 +82,7 @@ func inspection(r kernel.Report) string {
 		fmt.Fprintf(&b, "\n%-12s  %-12s  %10s  %s\n", "notes", "type", "bytes", "name")
 	}
 	for _, n := range r.Notes {
-		fmt.Fprintf(&b, "%-12s  %#-12x  %10d  %s\n", n.Owner, n.Type, n.Size, n.Name)
+		fmt.Fprintf(&b, "%-12s  %#-12x  %10d  %s\n", safetext.Line(n.Owner), n.Type, n.Size, safetext.Line(n.Name))
 	}
 	return b.String()
 }

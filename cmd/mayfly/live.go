@@ -70,6 +70,9 @@ func (o *runOptions) live() int {
 		k.say = func(string) {}
 	}
 	go k.listen(signals, con.left)
+	if err := hide(); err != nil {
+		con.Say(programName + ": warning: guest memory is not hidden from this user's other processes: " + err.Error())
+	}
 	err = vm.Start(ctx)
 	close(k.started)
 	if err != nil {

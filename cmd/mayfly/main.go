@@ -38,7 +38,11 @@ func run(args []string, begun time.Time) int {
 	}
 	c := command(name, begun)
 	if c == nil {
-		return external(name, args)
+		return external(name, args) // with all that this process was started with
+	}
+	if err := harden(); err != nil {
+		say(err.Error())
+		return exitError
 	}
 	operands, err := c.Parse(args)
 	if errors.Is(err, option.ErrHelp) {

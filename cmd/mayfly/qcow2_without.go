@@ -5,7 +5,6 @@ package main
 import (
 	"os"
 	"strings"
-	"syscall"
 
 	"github.com/mayfly-vm/mayfly/disk"
 	"github.com/mayfly-vm/mayfly/internal/companion"
@@ -19,8 +18,22 @@ func (o *runOptions) withQCOW2() {
 			continue
 		}
 		if path := companion.Find(programName + "-qcow2"); path != "" {
-			_ = syscall.Exec(path, append([]string{path}, os.Args[1:]...), os.Environ())
+			if err := o.becomeQCOW2(path); err != nil {
+				say(path + ": " + err.Error())
+			}
 		}
 		return
 	}
+}
+
+// becomeQCOW2 returns only with an error. The program reads the arguments again, and with them what was read before.
+func (o *runOptions) becomeQCOW2(path string) error {
+	if err := o.rewindConfig(); err != nil {
+		return err
+	}
+	var descriptors []int
+	for i := range o.cfg.Nets {
+		descriptors = append(descriptors, o.cfg.Nets[i].FDs...)
+	}
+	return execWith(path, append([]string{path}, os.Args[1:]...), os.Environ(), descriptors)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -9,10 +10,11 @@ import (
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/document"
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
+	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/safetext"
 )
 
-// say writes a line for the user; the guest has standard output to itself.
-func say(text string) { os.Stderr.WriteString(programName + ": " + text + "\n") }
+// say writes a message for the user; the guest has standard output to itself. The text may hold what a hostile file says.
+func say(text string) { os.Stderr.WriteString(programName + ": " + safetext.Message(text) + "\n") }
 
 // usage tells what is wrong with a command line and where to read on.
 func usage(err error, command string) int {
@@ -84,9 +86,10 @@ func lower(s string) string {
 	return string(b)
 }
 
-// printText writes text to standard output, and returns the exit code: text that did not arrive is an error.
+// printText writes text to standard output, escaped for a terminal, and returns the exit code: text that did not arrive is
+// an error.
 func printText(text string) int {
-	_, err := os.Stdout.WriteString(text)
+	_, err := os.Stdout.WriteString(safetext.Lines(text))
 	return printed(err)
 }
 
@@ -105,8 +108,14 @@ func printed(err error) int {
 
 // printJSON writes a value to standard output.
 func printJSON(v any) int {
-	e := json.NewEncoder(os.Stdout)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return printed(e.Encode(v))
+	if err := e.Encode(v); err != nil {
+		say(err.Error())
+		return exitError
+	}
+	_, err := os.Stdout.Write(safetext.JSON(b.Bytes()))
+	return printed(err)
 }

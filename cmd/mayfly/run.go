@@ -20,9 +20,11 @@ type runOptions struct {
 	cmdline  cmdline
 	consoles []consolePort
 	config   string // the file that was read
-	timeline string
-	dryRun   bool
-	quiet    bool
+	// configText is what standard input held, if the machine was read from there.
+	configText []byte
+	timeline   string
+	dryRun     bool
+	quiet      bool
 }
 
 func runCommand(begun time.Time) *option.Command {
@@ -52,7 +54,7 @@ func runCommand(begun time.Time) *option.Command {
 // flags are what describes a machine, and what is for this run of the command.
 func (o *runOptions) flags() []option.Flag {
 	return append(o.machine(),
-		option.Flag{Name: "config", Arg: "FILE", First: true, Help: "read the machine from FILE, JSON or YAML with these flags' names; what else stands on the line is set over it, or added to it", Value: o.configFile()},
+		option.Flag{Name: "config", Arg: "FILE", First: true, Help: "read the machine from FILE, JSON or YAML with these flags' names, or from standard input (-), which the guest then doesn't get; what else stands on the line is set over it, or added to it", Value: o.configFile()},
 		option.Flag{Name: "timeline", Arg: "FILE", Help: "write where the time went to FILE, as its name says: .json, .svg or .html", Value: option.Value{Files: true, Set: o.setTimeline}},
 		option.Flag{Name: "dry-run", Help: "show the machine that would be started, as a file for --config, and start none", Value: option.ForLine(option.Bool(&o.dryRun))},
 		option.Flag{Name: "quiet", Short: 'q', Help: "no word about the machine's end, errors excepted", Value: option.ForLine(option.Bool(&o.quiet))},

@@ -19,7 +19,13 @@ func parsed(args ...string) (*runOptions, error) {
 }
 
 // written is the machine as a file; read is what comes of such a file.
-func (o *runOptions) written() string { return option.YAML(o.machine()) }
+func (o *runOptions) written() string {
+	text, err := option.YAML(o.machine())
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
 
 func read(t *testing.T, yaml string) *runOptions {
 	t.Helper()

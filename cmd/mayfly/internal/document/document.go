@@ -20,6 +20,9 @@ const (
 	MaxDepth = 16
 )
 
+// byteOrderMark is what some editors begin UTF-8 with; RFC 8259 lets a reader ignore it.
+const byteOrderMark = "\ufeff"
+
 // Kind is what a node is.
 type Kind uint8
 
@@ -80,14 +83,24 @@ func Read(path string) (*Node, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
+	b, err := Text(f)
 	if err != nil {
 		return nil, err
 	}
+	return Content(path, b)
+}
+
+// Text reads what a file holds, up to what Content refuses.
+func Text(f io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(f, MaxBytes+1)) }
+
+// Content is Read for what a file of that name holds.
+func Content(path string, b []byte) (*Node, error) {
 	if len(b) > MaxBytes {
 		return nil, &Error{File: path, Msg: fmt.Sprintf("more than %d KiB: that is no description of a machine", MaxBytes>>10)}
 	}
+	b = bytes.TrimPrefix(b, []byte(byteOrderMark))
 	if !isJSON(path, b) {
+		var err error
 		if b, err = fromYAML(path, b); err != nil {
 			return nil, err
 		}

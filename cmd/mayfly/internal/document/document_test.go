@@ -65,7 +65,7 @@ func TestWhatMakesNoSenseIsNamedWithItsLine(t *testing.T) {
 		"[1 2]":                      {1, "found '2' behind a value of a list"},
 		"[1,]":                       {1, "found ']' where a value"},
 		"{\"a\": 1}\n{}":             {2, "more behind the end, '{'"},
-		"{\"a\":\n01}":               {2, "found '1' behind"},
+		"{\"a\":\n01}":               {2, "found a number that begins with 0"},
 		"{\"a\":\n1.}":               {2, "found '}' in a number"},
 		"{\"a\":\n-}":                {2, "found '}' in a number"},
 		"{\"a\":\n1e+}":              {2, "found '}' in a number"},

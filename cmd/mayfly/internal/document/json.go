@@ -191,7 +191,12 @@ func (p *parser) number() (string, error) {
 		return false
 	}
 	is("-")
-	ok := is("0") || digits()
+	zero := is("0")
+	if zero && digits() {
+		p.at = begin
+		return "", p.errorf("found a number that begins with 0: write it in decimal, without leading zeroes")
+	}
+	ok := zero || digits()
 	if ok && is(".") {
 		ok = digits()
 	}

@@ -3,6 +3,7 @@ package option
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/document"
@@ -89,6 +90,8 @@ func applyOne(f *Flag, n *document.Node, at string) error {
 		return errorAt(n.Line, "%s: found %s where a single value belongs", at, n.Kind)
 	case f.Type == Boolean && n.Kind != document.Bool:
 		return errorAt(n.Line, "%s: found %q: write true or false, without quotes", at, n.Text)
+	case f.Type == Integer && n.Kind == document.String && looksNumeric(n.Text):
+		return errorAt(n.Line, "%s: found %s: write a whole number in decimal digits, without quotes, sign or leading zero", at, n.Text)
 	case f.Type == Integer && n.Kind != document.Number:
 		return errorAt(n.Line, "%s: found %q: write a number, without quotes", at, n.Text)
 	case f.Type == Bytesize && n.Kind == document.Bool, f.Type == String && n.Kind != document.String:
@@ -98,6 +101,16 @@ func applyOne(f *Flag, n *document.Node, at string) error {
 		return errorAt(n.Line, "%s %q: %w", at, n.Text, err)
 	}
 	return nil
+}
+
+// looksNumeric tells what some readers of YAML take for a number, such as 010 and 0x10, which are strings here: others read
+// another number.
+func looksNumeric(s string) bool {
+	if n, err := strconv.ParseUint(s, 10, 64); err == nil && strconv.FormatUint(n, 10) == s {
+		return false // what is wrong with it are its quotes
+	}
+	s = strings.TrimLeft(s, "+-")
+	return s != "" && s[0] >= '0' && s[0] <= '9'
 }
 
 func applyGroup(f *Flag, n *document.Node, at string) error {

@@ -279,7 +279,10 @@ func roundTrip(t *testing.T, m toy) {
 		m.CPUs = 1 // defaults are written out
 	}
 	m.Quiet = false
-	text := YAML(m.flags())
+	text, err := YAML(m.flags())
+	if err != nil {
+		t.Fatal(err)
+	}
 	js, err := yamljson.Convert([]byte(text))
 	if err != nil {
 		t.Fatalf("%v in:\n%s", err, text)

@@ -3,6 +3,7 @@ package option
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -43,6 +44,8 @@ func (c *Command) Parse(args []string) (operands []string, err error) {
 		return nil, err
 	}
 	switch {
+	case slices.Contains(operands, ""):
+		return nil, c.usage("found an empty argument: is a variable of the shell not set?")
 	case len(operands) > c.MaxArgs && c.MaxArgs == 0:
 		return nil, c.usage("found %q, but it takes no operand", operands[0])
 	case len(operands) > c.MaxArgs:

@@ -1,13 +1,18 @@
 package option
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // YAML writes what the flags say as a configuration file that says the same: what was set, and the flags' defaults. It
-// leaves out keys of groups with their defaults.
-func YAML(flags []Flag) string {
+// leaves out keys of groups with their defaults. An error is a value that such a file can't hold.
+func YAML(flags []Flag) (string, error) {
+	if err := checkUTF8(flags, ""); err != nil {
+		return "", err
+	}
 	var b strings.Builder
 	for i := range flags {
 		f := &flags[i]
@@ -24,7 +29,31 @@ func YAML(flags []Flag) string {
 		}
 		writeValues(&b, "", f, values)
 	}
-	return b.String()
+	return b.String(), nil
+}
+
+// checkUTF8 finds a value that isn't UTF-8, as file names may be; at is the name of what holds the flags.
+func checkUTF8(flags []Flag, at string) error {
+	for i := range flags {
+		f := &flags[i]
+		if f.Groups != nil {
+			for _, g := range f.Groups.Each() {
+				if err := checkUTF8(g.Keys, at+f.Name+": "); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		if f.Get == nil {
+			continue
+		}
+		for _, v := range f.Get() {
+			if !utf8.ValidString(v) {
+				return fmt.Errorf("%s%s: %q is not UTF-8, which a configuration file must be: rename the file, or start the machine by flags alone", at, f.Name, v)
+			}
+		}
+	}
+	return nil
 }
 
 func writeValues(b *strings.Builder, indent string, f *Flag, values []string) {
