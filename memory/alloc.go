@@ -26,7 +26,7 @@ type Options struct {
 // New makes RAM for the ranges, which are sorted, apart and page aligned. The
 // memory reads as zeroes, is taken from the host when first touched (so more can
 // be promised than there is), and asks for transparent huge pages: many hosts
-// give them only on request.
+// give them only on request. A core dump of the process leaves it out.
 func New(ranges []Range, o Options) (*Map, error) {
 	var total uint64
 	for i, r := range ranges {
@@ -45,6 +45,7 @@ func New(ranges []Range, o Options) (*Map, error) {
 	if err != nil {
 		return nil, err
 	}
+	hide(backing)
 	if !o.HugeTLB {
 		adviseHuge(backing)
 	}
@@ -123,8 +124,14 @@ func (m *Map) Reset() error {
 	if _, err := unix.MmapPtr(-1, 0, p, uintptr(len(m.backing)), unix.PROT_READ|unix.PROT_WRITE, flags); err != nil {
 		return fmt.Errorf("memory: cannot lay the memory anew: %w", err)
 	}
+	hide(m.backing)
 	adviseHuge(m.backing)
 	return nil
+}
+
+// hide keeps guest memory out of core dumps.
+func hide(b []byte) {
+	_ = unix.Madvise(b, unix.MADV_DONTDUMP) // fails for no memory of ours
 }
 
 // CanMapFiles tells whether MapFile works on this memory.
@@ -162,6 +169,7 @@ func (m *Map) mapFile(addr Addr, f *os.File, off int64, n uint64, prot int) erro
 	if err != nil {
 		return fmt.Errorf("memory: cannot map %s into the guest: %w", f.Name(), err)
 	}
+	hide(s) // what the guest has written there
 	return nil
 }
 

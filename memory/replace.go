@@ -24,6 +24,7 @@ func (m *Map) Replace(addr Addr, n uint64, fill func([]byte) error) error {
 	if err != nil {
 		return err
 	}
+	hide(fresh)
 	_ = unix.Madvise(fresh, unix.MADV_HUGEPAGE) // may be refused, as in adviseHuge
 	if err = fill(fresh); err == nil {
 		_, err = unix.MremapPtr(unsafe.Pointer(&fresh[0]), uintptr(n), unsafe.Pointer(&old[0]), uintptr(n), unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED)
