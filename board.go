@@ -96,13 +96,6 @@ func (vm *VM) assemble() (*board, error) {
 		b.dismantle()
 		return nil, err
 	}
-	if vm.pauses > 0 { // a restart while paused: not one instruction
-		b.paused = true
-		for _, c := range b.cpus {
-			c.proc.Kick()
-		}
-	}
-	b.run()
 	return b, nil
 }
 
@@ -200,6 +193,9 @@ func (b *board) finish(o Outcome, err error) {
 	b.outcome, b.err = o, err
 	b.stop.Store(true)
 	close(b.ended)
+	for _, s := range b.seats {
+		s.instance.Halt() // a reset that its driver waits for may hold a processor
+	}
 	b.resume()
 	for _, c := range b.cpus {
 		c.proc.Kick()
@@ -240,20 +236,61 @@ func (b *board) run() {
 	}
 }
 
-// pause returns when no processor is in the guest.
-func (b *board) pause() {
+// hold keeps the processors from entering the guest from now on.
+func (b *board) hold() {
 	b.gateMu.Lock()
 	defer b.gateMu.Unlock()
+	if b.paused {
+		return
+	}
 	b.paused = true
-	for _, c := range b.cpus {
-		c.proc.Kick()
-	}
-	for b.inGuest > 0 && !b.stop.Load() {
-		b.gate.Wait()
-	}
 	if b.watchdog != nil {
 		b.watchdog.Pause()
 	}
+	for _, c := range b.cpus {
+		c.proc.Kick()
+	}
+}
+
+// Times of awaitHeld.
+const (
+	handlerGrace = 50 * time.Millisecond // for handlers of exits to end
+	handlerPoll  = 10 * time.Millisecond
+)
+
+// awaitHeld returns when no processor is in the guest. One whose exit is being
+// handled is not, and is held before it enters again: its handler, the reset of a
+// device say, may take as long as the guest's requests.
+func (b *board) awaitHeld() {
+	begin := time.Now()
+	wake := time.AfterFunc(handlerGrace, func() {
+		b.gateMu.Lock()
+		defer b.gateMu.Unlock()
+		b.gate.Broadcast()
+	})
+	defer wake.Stop()
+	b.gateMu.Lock()
+	defer b.gateMu.Unlock()
+	for b.paused && b.inGuest > 0 && !b.stop.Load() {
+		if time.Since(begin) >= handlerGrace {
+			if b.allHandling() {
+				return
+			}
+			wake.Reset(handlerPoll)
+		}
+		b.gate.Wait()
+	}
+}
+
+// allHandling tells whether every processor has left the guest: it waits at the
+// gate, or its exit is being handled.
+func (b *board) allHandling() bool {
+	for _, c := range b.cpus {
+		if c.answered.Load() == c.total.Load() {
+			return false
+		}
+	}
+	return true
 }
 
 func (b *board) resume() {

@@ -19,16 +19,26 @@ type console struct {
 }
 
 // closeOutput writes out what the guest wrote last, on all its consoles, and tells
-// how much of their output was lost, and why.
-func (vm *VM) closeOutput() (lost uint64, cause error) {
-	cause = vm.port.serial.Close()
+// how much of their output was lost, and why. After a kill its readers have little
+// time.
+func (vm *VM) closeOutput(killed bool) (lost uint64, cause error) {
+	if killed {
+		cause = vm.port.serial.CloseWithin(outputLimit)
+	} else {
+		cause = vm.port.serial.Close()
+	}
 	lost = vm.port.serial.Lost()
 	for _, d := range vm.devices {
 		c, ok := d.Device.(*vconsole.Device)
 		if !ok {
 			continue
 		}
-		_ = c.Close() // what concerns output is in LostCause
+		// What concerns output of their errors is in LostCause.
+		if killed {
+			_ = c.CloseWithin(outputLimit)
+		} else {
+			_ = c.Close()
+		}
 		lost += c.Stats().Failed
 		if cause == nil {
 			cause = c.LostCause()

@@ -98,6 +98,12 @@ type running struct {
 // is replaced.
 func start(t testing.TB, c mayfly.Config) *running {
 	t.Helper()
+	return startIn(t, context.Background(), c)
+}
+
+// startIn is start with a context for the machine's life.
+func startIn(t testing.TB, ctx context.Context, c mayfly.Config) *running {
+	t.Helper()
 	needKVM(t)
 	r := &running{t: t, screen: newScreen()}
 	var in *io.PipeReader
@@ -108,7 +114,7 @@ func start(t testing.TB, c mayfly.Config) *running {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { in.Close(); r.VM.Close() })
-	if err := r.Start(context.Background()); err != nil {
+	if err := r.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return r

@@ -188,7 +188,8 @@ func onScriptKernel(t testing.TB, c Config, h *script, kernel []byte) *VM {
 	if err := os.WriteFile(c.Kernel, kernel, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	vm := &VM{cfg: c.withDefaults(), done: make(chan struct{}), host: h}
+	vm := newVM(c)
+	vm.host = h
 	if err := vm.openFiles(); err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func TestLostOutputOfConsolePorts(t *testing.T) {
 	d.Queue(1).Do([][]byte{make([]byte, 100)}, nil)
 	d.Instance().Close()
 	vm := &VM{port: &port{serial: serial.New(serial.Config{})}, devices: []Device{{Name: "console", Device: c}}}
-	if lost, cause := vm.closeOutput(); lost != 100 || !errors.Is(cause, unix.ENOSPC) {
+	if lost, cause := vm.closeOutput(false); lost != 100 || !errors.Is(cause, unix.ENOSPC) {
 		t.Errorf("%d bytes lost, cause %v", lost, cause)
 	}
 }

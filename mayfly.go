@@ -9,7 +9,9 @@
 //	outcome, err := vm.Wait(ctx)
 //
 // A process can hold many machines. After Close nothing of a machine is left:
-// no goroutine, file descriptor or mapping.
+// no goroutine, file descriptor or mapping. Only where the host's kernel does not
+// let go, in the middle of a transfer to a disk that has failed say, does Close
+// return before that; Released tells when.
 //
 // A packed kernel, such as a distribution's vmlinuz, is unpacked once, into a
 // cache. A program does that in its own process if it imports the decompressors,
@@ -50,17 +52,23 @@ type VM struct {
 	host    cpu.Host
 	mem     *memory.Map
 
-	mu      sync.Mutex
+	down     *board         // the supervisor's: the last that was taken down, or is being
+	work     sync.WaitGroup // a Start and the supervisor after it
+	done     chan struct{}  // closed when result and err are set
+	released chan struct{}
+	closed   sync.Once
+
+	mu      sync.Mutex // of what follows. Nobody waits for anything while holding it
 	state   state
-	board   *board        // while running, but for its last moments
-	down    *board        // the last that was taken down, or is being
-	pauses  int           // Pause calls without their Resume
-	killed  bool          // no restart any more
-	expired bool          // the watchdog's doing is the next start
-	done    chan struct{} // closed when the machine has ended
+	board   *board // while running, but for its first and last moments
+	pauses  int    // Pause calls without their Resume
+	pressed bool   // the power button, while there was no board
+	killed  bool   // no restart any more
+	killing string // Outcome.Detail of that
+	expired bool   // the watchdog's doing is the next start
+	final   *Outcome
 	result  Outcome
 	err     error
-	closed  sync.Once
 
 	port    *port
 	console *console
@@ -69,8 +77,8 @@ type VM struct {
 type state uint8
 
 const (
-	stateNew state = iota
-	stateRunning
+	stateNew     state = iota
+	stateRunning       // from the call of Start on
 	stateEnded
 	stateClosed
 )
@@ -79,7 +87,7 @@ const (
 // initrds, the KVM device. Nothing of the guest exists yet. The machine must be
 // closed even if it is never started.
 func New(c Config) (*VM, error) {
-	vm := &VM{cfg: c.withDefaults(), done: make(chan struct{})}
+	vm := newVM(c)
 	if err := vm.cfg.check(); err != nil {
 		vm.release()
 		return nil, err
@@ -89,6 +97,10 @@ func New(c Config) (*VM, error) {
 		return nil, err
 	}
 	return vm, nil
+}
+
+func newVM(c Config) *VM {
+	return &VM{cfg: c.withDefaults(), done: make(chan struct{}), released: make(chan struct{})}
 }
 
 // open opens the files and the KVM device, one after the other: each takes less
@@ -144,10 +156,32 @@ func (vm *VM) openFiles() (err error) {
 // Plan is how the machine will be laid out; it is fixed by New.
 func (vm *VM) Plan() *Plan { return vm.plan }
 
-// Start lays the machine and lets it run; it returns when the first processor
+// Start loads the machine and lets it run; it returns when the first processor
 // is about to enter the guest. When ctx ends, the machine is killed: cancel it to
 // bound a machine's life.
 func (vm *VM) Start(ctx context.Context) error {
+	if err := vm.begin(ctx); err != nil {
+		return err
+	}
+	forget := context.AfterFunc(ctx, func() { vm.kill(ctx.Err().Error()) })
+	b, err := vm.assemble()
+	if err != nil {
+		forget()
+		vm.startFailed(err)
+		vm.work.Done()
+		return err
+	}
+	vm.launch(b)
+	vm.console = startConsole(vm.cfg.Console.In, vm.port.serial)
+	go func() {
+		defer vm.work.Done()
+		defer forget()
+		vm.supervise(b)
+	}()
+	return nil
+}
+
+func (vm *VM) begin(ctx context.Context) error {
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
 	switch vm.state {
@@ -167,14 +201,20 @@ func (vm *VM) Start(ctx context.Context) error {
 		}
 		vm.port = port
 	}
-	b, err := vm.assemble()
-	if err != nil {
-		return err
-	}
-	vm.state, vm.board = stateRunning, b
-	vm.console = startConsole(vm.cfg.Console.In, vm.port.serial)
-	go vm.conduct(ctx, b)
+	vm.state = stateRunning
+	vm.work.Add(1)
 	return nil
+}
+
+// startFailed lets the machine be started again, unless it was killed meanwhile.
+func (vm *VM) startFailed(err error) {
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	if vm.killed {
+		vm.publish(Outcome{Reason: Killed, Detail: vm.killing}, nil)
+		return
+	}
+	vm.state, vm.pauses, vm.pressed = stateNew, 0, false
 }
 
 // Wait returns how the machine ended. The error is ctx's, or that of a failure
@@ -196,20 +236,27 @@ func (vm *VM) Wait(ctx context.Context) (Outcome, error) {
 // Pause stops all processors and returns when none is in the guest. Each Pause
 // wants its Resume.
 func (vm *VM) Pause() error {
-	return vm.withBoard(func(b *board) error {
-		vm.pauses++
-		b.pause()
+	var held *board
+	err := vm.whileRunning(func(b *board) error {
+		if vm.pauses++; b != nil { // the next board is held before it runs
+			b.hold()
+			held = b
+		}
 		return nil
 	})
+	if held != nil {
+		held.awaitHeld()
+	}
+	return err
 }
 
 // Resume lets the processors go on.
 func (vm *VM) Resume() error {
-	return vm.withBoard(func(b *board) error {
+	return vm.whileRunning(func(b *board) error {
 		if vm.pauses == 0 {
 			return errors.New("mayfly: the machine is not paused")
 		}
-		if vm.pauses--; vm.pauses == 0 {
+		if vm.pauses--; vm.pauses == 0 && b != nil {
 			b.resume()
 		}
 		return nil
@@ -218,16 +265,18 @@ func (vm *VM) Resume() error {
 
 // PowerButton presses the ACPI power button: a guest that listens shuts down.
 func (vm *VM) PowerButton() error {
-	return vm.withBoard(func(b *board) error {
-		b.power.PressButton()
+	return vm.whileRunning(func(b *board) error {
+		if vm.pressed = b == nil; b != nil {
+			b.power.PressButton()
+		}
 		return nil
 	})
 }
 
-// Break puts a break condition on the serial line, behind the input that waits
+// Break puts a break condition on the serial line, after the input that waits
 // there. Linux takes a break and a letter for a SysRq request.
 func (vm *VM) Break() error {
-	return vm.withBoard(func(*board) error {
+	return vm.whileRunning(func(*board) error {
 		if !vm.port.serial.Break() {
 			return errors.New("mayfly: no room for a break: the guest has left its input unread")
 		}
@@ -235,56 +284,18 @@ func (vm *VM) Break() error {
 	})
 }
 
-// Kill stops the machine where it stands; Wait then tells Killed.
-func (vm *VM) Kill() error {
-	return vm.withBoard(func(b *board) error {
-		vm.kill()
-		return nil
-	})
-}
-
-// kill is Kill with mu held, for a machine that runs. The board at hand may have
-// ended already, for a restart.
-func (vm *VM) kill() {
-	vm.killed = true
-	if vm.board != nil {
-		vm.board.end(Outcome{Reason: Killed})
-	}
-}
-
-func (vm *VM) withBoard(do func(*board) error) error {
+// whileRunning calls do with the board at hand: nil while the machine starts or one
+// takes the place of another. do holds mu, and so must not wait.
+func (vm *VM) whileRunning(do func(*board) error) error {
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
-	switch {
-	case vm.state == stateClosed:
+	switch vm.state {
+	case stateClosed:
 		return ErrClosed
-	case vm.state == stateRunning && vm.board != nil:
+	case stateRunning:
 		return do(vm.board)
 	}
 	return ErrNotRunning
-}
-
-// Close kills the machine if it runs, waits for its end and gives back all that
-// it holds. A second Close does nothing.
-func (vm *VM) Close() error {
-	vm.closed.Do(func() {
-		vm.mu.Lock()
-		before := vm.state
-		if before == stateRunning {
-			vm.kill()
-			vm.mu.Unlock()
-			<-vm.done
-			vm.mu.Lock()
-		}
-		vm.state = stateClosed
-		vm.mu.Unlock()
-		if before == stateNew {
-			vm.err = ErrClosed // for those who Wait already
-			close(vm.done)
-		}
-		vm.release()
-	})
-	return nil
 }
 
 func (vm *VM) release() {

@@ -39,7 +39,8 @@ type Outcome struct {
 	Restarts int
 	// Lost is how many bytes of the guest's output went nowhere, of the serial port and
 	// of the virtio console's ports that have a File or an Out: the output failed, took
-	// nothing for seconds, or reached its limit.
+	// nothing for seconds, or not all before a killed machine ended, or reached its
+	// limit.
 	Lost uint64
 	// LostCause is why, or nil. It may be set with Lost 0, where a file system told only
 	// at the end that something was not written.

@@ -2,11 +2,14 @@ package mayfly
 
 import "encoding/binary"
 
-// selfWriter is a kernel of n bytes of code that reads and writes a word in each
-// of its pages but the first, which must hold the page's address, and powers off;
-// if it finds something else it crashes.
-func selfWriter(n int) []byte {
-	const page, base = 4096, 0x1000000
+// textBase is where the text of an elfKernel lies in guest memory.
+const textBase = 0x1000000
+
+// elfKernel is a PVH kernel whose text, with its data in it, is entered at its first
+// byte in 32-bit mode.
+func elfKernel(text []byte) []byte {
+	const page, base = 4096, textBase
+	n := len(text)
 	le := binary.LittleEndian
 	file := make([]byte, page+n)
 	copy(file, "\x7fELF\x02\x01\x01")
@@ -27,6 +30,17 @@ func selfWriter(n int) []byte {
 	for i, v := range []uint32{4, 4, 18, 0x006e6558, base} { // XEN_ELFNOTE_PHYS32_ENTRY
 		le.PutUint32(file[512+4*i:], v)
 	}
+	copy(file[page:], text)
+	return file
+}
+
+// selfWriter is a kernel of n bytes of code that reads and writes a word in each
+// of its pages but the first, which must hold the page's address, and powers off;
+// if it finds something else it crashes.
+func selfWriter(n int) []byte {
+	const page, base = 4096, textBase
+	le := binary.LittleEndian
+	text := make([]byte, n)
 	code := []byte{0xBF, 0, 0x10, 0, 1, 0xB9, 0, 0, 0, 0} // mov edi, base+page; mov ecx, pages
 	le.PutUint32(code[6:], uint32(n/page-1))
 	code = append(code,
@@ -45,9 +59,9 @@ func selfWriter(n int) []byte {
 		0xEE,       // out dx, al
 		0xF4,       // hlt
 		0x0F, 0x0B) // bad: ud2
-	copy(file[page:], code)
+	copy(text, code)
 	for at := page; at < n; at += page {
-		le.PutUint32(file[page+at:], uint32(base+at))
+		le.PutUint32(text[at:], uint32(base+at))
 	}
-	return file
+	return elfKernel(text)
 }

@@ -22,10 +22,11 @@ type vcpu struct {
 
 	partial bool // the guest's memory was not complete when it was entered last
 
-	exits   [cpu.NumExitKinds]atomic.Uint64
-	total   atomic.Uint64
-	ask     atomic.Bool // the watchman wants stalled brought up to date
-	stalled atomic.Bool
+	exits    [cpu.NumExitKinds]atomic.Uint64
+	total    atomic.Uint64
+	answered atomic.Uint64 // of total; one less while an exit is being handled
+	ask      atomic.Bool   // the watchman wants stalled brought up to date
+	stalled  atomic.Bool
 }
 
 // run is the processor's life. The goroutine keeps its thread: KVM binds a vCPU
@@ -73,8 +74,10 @@ func (c *vcpu) run() {
 		}
 		// Only this goroutine writes the counters: no locked instruction needed.
 		c.exits[e.Kind].Store(c.exits[e.Kind].Load() + 1)
-		c.total.Store(c.total.Load() + 1)
+		n := c.total.Load() + 1
+		c.total.Store(n)
 		c.handle(&e)
+		c.answered.Store(n)
 	}
 }
 

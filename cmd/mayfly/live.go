@@ -55,7 +55,7 @@ func (o *runOptions) live() int {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	k := &killer{vm: vm, say: con.Say, resumed: con.term.Reapply, started: make(chan struct{}), over: make(chan struct{}), code: make(chan int, 1)}
+	k := &killer{vm: vm, say: reports.message, resumed: con.term.Reapply, started: make(chan struct{}), over: make(chan struct{}), code: make(chan int, 1)}
 	k.abort = func(code int) {
 		cancel()
 		time.AfterFunc(startGrace, func() {

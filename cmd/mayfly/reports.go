@@ -20,12 +20,15 @@ func newReports(say func(string)) *reports {
 	return &reports{say: say, todo: make(chan func(), waitingReports)}
 }
 
-func (r *reports) report(err error) {
+func (r *reports) report(err error) { r.message(programName + ": " + err.Error()) }
+
+// message says s without waiting for who reads it.
+func (r *reports) message(s string) {
 	if !r.started.Swap(true) {
 		go r.run()
 	}
 	select {
-	case r.todo <- func() { r.say(programName + ": " + err.Error()) }:
+	case r.todo <- func() { r.say(s) }:
 	default:
 	}
 }

@@ -316,8 +316,9 @@ func (o *output) lostBytes() uint64 {
 	return o.lost
 }
 
-// close flushes and ends everything. Only the first call has an effect.
-func (o *output) close() error {
+// close flushes and ends everything. It waits until limit has passed, if patient
+// since the reader last took something. Only the first call has an effect.
+func (o *output) close(limit time.Duration, patient bool) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
@@ -328,7 +329,7 @@ func (o *output) close() error {
 		o.timer.Stop()
 	}
 	o.flush()
-	deadline := time.Now().Add(o.closeLimit)
+	deadline := time.Now().Add(limit)
 	for before := o.taken; o.busy; before = o.taken {
 		o.mu.Unlock()
 		timer := time.NewTimer(time.Until(deadline))
@@ -338,11 +339,11 @@ func (o *output) close() error {
 		}
 		timer.Stop()
 		o.mu.Lock()
-		if now := time.Now(); o.taken != before {
-			deadline = now.Add(o.closeLimit)
+		if now := time.Now(); patient && o.taken != before {
+			deadline = now.Add(limit)
 		} else if o.busy && !now.Before(deadline) {
 			o.lost += uint64(o.n)
-			o.err = fmt.Errorf("serial: the last %d bytes of the guest's output were lost: nobody took them for %v", o.n, o.closeLimit)
+			o.err = fmt.Errorf("serial: the last %d bytes of the guest's output were lost: nobody took them for %v", o.n, limit)
 			o.abandon.Store(true)
 			break
 		}

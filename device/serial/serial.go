@@ -11,6 +11,7 @@ package serial
 import (
 	"io"
 	"sync"
+	"time"
 
 	"github.com/mayfly-vm/mayfly/bus"
 )
@@ -93,8 +94,14 @@ func (d *Device) reset() {
 // Close writes out what is left and releases the device's descriptors and
 // goroutine. What the guest writes afterwards is discarded. If nobody reads the
 // output any more, it gives up after a few seconds and says how much was lost.
-func (d *Device) Close() error {
-	err := d.out.close()
+func (d *Device) Close() error { return d.close(d.out.closeLimit, true) }
+
+// CloseWithin is Close that gives up after limit, whether or not the reader takes
+// anything.
+func (d *Device) CloseWithin(limit time.Duration) error { return d.close(limit, false) }
+
+func (d *Device) close(limit time.Duration, patient bool) error {
+	err := d.out.close(limit, patient)
 	d.mu.Lock()
 	d.rx.close()
 	d.mu.Unlock()

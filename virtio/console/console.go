@@ -287,8 +287,11 @@ func (d *Device) LostCause() error {
 // Close writes out what is left, for a few seconds, and releases what New opened.
 // A Read of In or a Write of Out that is under way and can't be interrupted keeps
 // its goroutine until it returns.
-func (d *Device) Close() error {
-	deadline := time.Now().Add(closeLimit)
+func (d *Device) Close() error { return d.CloseWithin(closeLimit) }
+
+// CloseWithin is Close with another limit.
+func (d *Device) CloseWithin(limit time.Duration) error {
+	deadline := time.Now().Add(limit)
 	var err error
 	for _, p := range d.ports {
 		err = errors.Join(err, p.close(deadline))

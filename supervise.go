@@ -1,7 +1,6 @@
 package mayfly
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -9,23 +8,22 @@ import (
 	"github.com/mayfly-vm/mayfly/cpu"
 )
 
-// conduct follows a machine from its start to its end, over its restarts.
-func (vm *VM) conduct(ctx context.Context, b *board) {
+// supervise follows a machine from its start to its end, over its restarts.
+func (vm *VM) supervise(b *board) {
 	defer func() {
 		if r := recover(); r != nil { // a defect of ours; the embedding program lives on
 			err := broken("following the machine", r)
-			vm.salvage(b, err)
+			vm.cleanupAfterPanic(b, err)
 			vm.finish(Outcome{Reason: HostError, Detail: err.Error()}, err)
 		}
 	}()
 	for restarts := 0; ; restarts++ {
-		b.watch(ctx)
+		b.watch()
 		b.running.Wait()
 		b.endOnce.Do(func() {}) // waits until the one who ended it has kicked everybody
 		vm.recordExits(b)
-		next, o, err := vm.turn(b)
+		next, o, err := vm.endBoot(b, restarts)
 		if next == nil {
-			o.Restarts = restarts
 			vm.finish(o, err)
 			return
 		}
@@ -33,44 +31,82 @@ func (vm *VM) conduct(ctx context.Context, b *board) {
 	}
 }
 
-// turn takes an ended board down and returns the next one, or nil and how the
-// machine ended. Calls from outside wait meanwhile: there is nothing to kick, and
-// a Kill must not fall between two boards.
-func (vm *VM) turn(b *board) (next *board, o Outcome, err error) {
-	vm.mu.Lock()
-	defer vm.mu.Unlock()
+// endBoot takes an ended board down and returns the next one, or nil and how the
+// machine ended.
+func (vm *VM) endBoot(b *board, restarts int) (next *board, o Outcome, err error) {
 	o, err = b.outcome, b.err
 	if b.signs.panicked.Load() && panicExplains(o.Reason) {
 		o = Outcome{Reason: Panicked, Detail: "the guest's console has its last words"}
 	}
-	vm.board, vm.down = nil, b
-	b.dismantle()
-	if o.Reason != Rebooted || vm.cfg.OnReboot != RebootRestart {
-		return nil, vm.explain(o), err
+	again := o.Reason == Rebooted && vm.cfg.OnReboot == RebootRestart
+	if !again {
+		o = vm.explain(o)
+		o.Restarts = restarts
 	}
-	if vm.killed {
-		return nil, Outcome{Reason: Killed}, nil
+	vm.mu.Lock()
+	if vm.board = nil; !again {
+		vm.final = &o
+	}
+	vm.mu.Unlock()
+	vm.down = b
+	b.dismantle()
+	if !again {
+		return nil, o, err
+	}
+	o = Outcome{Reason: Killed, Restarts: restarts}
+	if vm.wasKilled(&o) {
+		return nil, o, nil
 	}
 	next, err = vm.restart()
-	if errors.As(err, new(changedError)) {
-		return nil, Outcome{Reason: ImageChanged, Detail: "at a restart: " + err.Error()}, nil
+	switch {
+	case err == nil:
+		vm.launch(next)
+		return next, Outcome{}, nil
+	case vm.wasKilled(&o):
+		return nil, o, nil
+	case errors.As(err, new(changedError)):
+		return nil, Outcome{Reason: ImageChanged, Detail: "at a restart: " + err.Error(), Restarts: restarts}, nil
 	}
-	if err != nil {
-		return nil, Outcome{Reason: HostError, Detail: err.Error()}, err
-	}
-	return next, Outcome{}, nil
+	return nil, Outcome{Reason: HostError, Detail: err.Error(), Restarts: restarts}, err
 }
 
-// salvage takes a board down that its conductor has left by a panic, so that
-// nothing of it runs on or stays open: not a second time, where taking it down
+// wasKilled tells whether the machine was killed, and gives o the reason.
+func (vm *VM) wasKilled(o *Outcome) bool {
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	o.Detail = vm.killing
+	return vm.killed
+}
+
+// launch lets a board run, as what was asked for while there was none has it.
+func (vm *VM) launch(b *board) {
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	vm.board = b
+	if vm.pressed {
+		vm.pressed = false
+		b.power.PressButton()
+	}
+	if vm.pauses > 0 { // not one instruction
+		b.hold()
+	}
+	if vm.killed {
+		b.end(Outcome{Reason: Killed, Detail: vm.killing})
+	}
+	b.run()
+}
+
+// cleanupAfterPanic takes a board down that its supervisor has left by a panic, so
+// that nothing of it runs on or stays open: not a second time, where taking it down
 // is what failed.
-func (vm *VM) salvage(b *board, err error) {
-	defer func() { _ = recover() }() // the first defect is the one to tell
+func (vm *VM) cleanupAfterPanic(b *board, err error) {
+	defer func() { _ = recover() }() // the first defect is the one to report
 	b.fail(err)
 	b.running.Wait()
 	vm.mu.Lock()
-	defer vm.mu.Unlock()
-	if vm.board = nil; vm.down != b {
+	vm.board = nil
+	vm.mu.Unlock()
+	if vm.down != b {
 		vm.down = b
 		b.dismantle()
 	}
@@ -96,7 +132,6 @@ func (vm *VM) restart() (*board, error) {
 	if err != nil {
 		return nil, fmt.Errorf("restart in place: %w", err)
 	}
-	vm.board = b
 	return b, nil
 }
 
@@ -111,18 +146,17 @@ func panicExplains(r Reason) bool {
 }
 
 // finish ends the machine. Input stops first, and what the guest wrote last gets
-// its time to go out.
+// its time to go out: little where the machine was killed.
 func (vm *VM) finish(o Outcome, err error) {
 	vm.console.stop()
 	if !errors.As(err, new(*brokenError)) { // which may have left the device locked
-		o.Lost, o.LostCause = vm.closeOutput()
+		o.Lost, o.LostCause = vm.closeOutput(o.Reason == Killed)
 	}
 	vm.cfg.Timeline.Mark("end: " + o.Reason.String())
 	vm.mu.Lock()
-	vm.state, vm.board, vm.port = stateEnded, nil, nil
-	vm.result, vm.err = o, err
-	vm.mu.Unlock()
-	close(vm.done)
+	defer vm.mu.Unlock()
+	vm.port = nil
+	vm.publish(o, err)
 }
 
 // Times of the watch over a running machine.
@@ -135,8 +169,8 @@ const (
 )
 
 // watch returns when the board has ended, and ends it where nothing else will:
-// with the context, after a panic, or when every processor has stopped for good.
-func (b *board) watch(ctx context.Context) {
+// after a panic, or when every processor has stopped for good.
+func (b *board) watch() {
 	wait := firstLook
 	t := time.NewTimer(wait)
 	defer t.Stop()
@@ -150,9 +184,6 @@ func (b *board) watch(ctx context.Context) {
 		case <-rest:
 			b.complete()
 		case <-b.ended:
-			return
-		case <-ctx.Done():
-			b.end(Outcome{Reason: Killed, Detail: ctx.Err().Error()})
 			return
 		case <-b.signs.panicSeen:
 			if grace == nil { // once: a guest can say the words as often as it likes
