@@ -10,15 +10,19 @@ import (
 // The setup header of a bzImage, by file offset (Linux,
 // Documentation/arch/x86/boot.rst). Protocol 2.08 brought the payload fields.
 const (
-	setupSectors  = 0x1f1 // u8, units of 512 bytes; 0 means 4
-	setupJump     = 0x201 // u8: the header ends at 0x202 plus this
-	setupVersion  = 0x206 // u16
-	setupKernel   = 0x20e // u16: version string, offset less 0x200
-	setupXLF      = 0x236 // u16, 2.12: bit 0 = has a 64-bit entry
-	setupPayload  = 0x248 // u32: from the start of protected-mode code
-	setupLength   = 0x24c // u32
-	setupInitSize = 0x260 // u32, 2.10: memory needed to unpack and run
+	setupSectors     = 0x1f1 // u8, units of 512 bytes; 0 means 4
+	setupJump        = 0x201 // u8: the header ends at 0x202 plus this
+	setupVersion     = 0x206 // u16
+	setupKernel      = 0x20e // u16: version string, offset less 0x200
+	setupInitrdMax   = 0x22c // u32, 2.03: last byte that an initrd may take
+	setupXLF         = 0x236 // u16, 2.12: bit 0 = has a 64-bit entry, bit 1 = initrd and all may be above 4 GiB
+	setupCmdlineSize = 0x238 // u32, 2.06: without the NUL
+	setupPayload     = 0x248 // u32: from the start of protected-mode code
+	setupLength      = 0x24c // u32
+	setupInitSize    = 0x260 // u32, 2.10: memory needed to unpack and run
 )
+
+const xlfAbove4G = 1 << 1
 
 // maxUnpacked bounds what is unpacked from any file, and so what a file made to
 // fill the disk can take. The largest kernels with debug information stripped
@@ -115,4 +119,27 @@ func setupString(f *os.File, head []byte) string {
 		return ""
 	}
 	return printable(s)
+}
+
+// CmdlineSize is the longest command line that the image's setup header says the
+// kernel takes, without its NUL (protocol 2.06); 0: it says none, or is no bzImage.
+func (im *Image) CmdlineSize() uint32 {
+	if at := setupCmdlineSize - setupSectors; len(im.SetupHeader) >= at+4 && le.Uint16(im.SetupHeader[setupVersion-setupSectors:]) >= 0x206 {
+		return le.Uint32(im.SetupHeader[at:])
+	}
+	return 0
+}
+
+// InitrdLimit is the first guest-physical address behind where the kernel takes an
+// initrd, by the image's setup header (initrd_addr_max, protocol 2.03); 0: none. A kernel
+// that can be loaded above 4 GiB has no such limit.
+func (im *Image) InitrdLimit() uint64 {
+	h := im.SetupHeader
+	if at := setupInitrdMax - setupSectors; len(h) < at+4 || le.Uint32(h[at:]) == 0 {
+		return 0
+	}
+	if at := setupXLF - setupSectors; len(h) >= at+2 && le.Uint16(h[at:])&xlfAbove4G != 0 {
+		return 0
+	}
+	return uint64(le.Uint32(h[setupInitrdMax-setupSectors:])) + 1
 }

@@ -58,8 +58,10 @@ func (im *Image) Choose(want Boot) (p Protocol, reason string, err error) {
 	switch {
 	case want == BootLinux && im.Linux:
 		return Linux64, "asked for; its ELF entry is Linux's 64-bit one", nil
+	case want == BootLinux && im.entersByELF():
+		return Linux64, "asked for; it isn't recognised as Linux, and is entered at its ELF entry all the same", nil
 	case want == BootLinux:
-		return 0, "", im.noProtocol("the Linux 64-bit protocol", "give an x86-64 Linux, or leave --boot=linux out")
+		return 0, "", im.noProtocol("the Linux 64-bit protocol", "give an x86-64 ELF file whose entry is a guest-physical address within it, or leave --boot=linux out")
 	case im.PVH != nil && want == BootPVH:
 		return PVH, "asked for; it has a PVH entry (note 18)", nil
 	case want == BootPVH:
@@ -74,6 +76,12 @@ func (im *Image) Choose(want Boot) (p Protocol, reason string, err error) {
 	return 0, "", im.noProtocol("any boot protocol", "give a kernel built with CONFIG_PVH=y, or a 64-bit x86 Linux")
 }
 
+// entersByELF says whether the ELF entry can be that of the Linux 64-bit
+// protocol, when somebody says that it is: 64-bit code at a guest-physical address.
+func (im *Image) entersByELF() bool {
+	return im.Class == 64 && im.Machine == MachineX8664 && im.inFile(im.Entry)
+}
+
 func (im *Image) noProtocol(what, do string) error {
 	found := fmt.Sprintf("cannot be booted by %s: it is a %d-bit %v ELF file with its entry at %#x", what, im.Class, im.Machine, im.Entry)
 	switch {
@@ -86,6 +94,9 @@ func (im *Image) noProtocol(what, do string) error {
 	}
 	if !im.Linux && im.Class == 64 {
 		found += ", and not an x86-64 Linux"
+	}
+	if im.Class == 64 && !im.inFile(im.Entry) {
+		found += ": no segment has bytes of the file at its entry"
 	}
 	return &FileError{Path: im.Path, Cause: ErrNoProtocol, Found: found, Do: do}
 }

@@ -85,6 +85,9 @@ func (im *Image) takeNotes(notes []pvh.Note) error {
 	}
 	for _, n := range notes {
 		im.notes = append(im.notes, noteInfo{n.Name, n.Type, len(n.Desc)})
+		if n.Name == pvh.Owner && n.Type == noteGuestOS {
+			im.takeGuestOS(n.Desc)
+		}
 		if n.Type == pvh.NotePhys32Entry && n.Name != pvh.Owner && n.Name != linuxOwner {
 			im.foreign = strings.TrimRight(n.Name, "\x00")
 		}
@@ -125,7 +128,7 @@ const kernelMap = 0xffffffff80000000
 // isLinux says whether e_entry is Linux's startup_64. FreeBSD and NetBSD are
 // linked at the same place, but their e_entry is virtual.
 func (im *Image) isLinux() bool {
-	if im.Class != 64 || im.Machine != MachineX8664 || !im.inFile(im.Entry) {
+	if !im.entersByELF() {
 		return false
 	}
 	if im.Format == FormatBzImage {

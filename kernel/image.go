@@ -49,6 +49,7 @@ type Image struct {
 	notes      []noteInfo
 	noteBytes  uint64 // read so far, at most maxNoteBytes
 	foreign    string
+	guestOS    string // of Xen's note GUEST_OS
 	version    string
 	versionHas bool
 	reloPad    uint64 // largest p_align of a PT_LOAD

@@ -131,6 +131,9 @@ func TestChoose(t *testing.T) {
 		{"32-bit without note", func(c *craft) { c.class, c.machine, c.noteAs = 32, 3, "" }, BootAuto, 0, "32-bit i386 ELF file with its entry at 0x1000000, without a PVH entry (CONFIG_PVH)", true},
 		{"32-bit, linux", func(c *craft) { c.class, c.machine = 32, 3 }, BootLinux, 0, "PVH entry at 0x1000100", true},
 		{"foreign owner", func(c *craft) { c.notes = entryNote("Atmosphere!\x00", 8, 0x1000100); c.entry = 1 }, BootAuto, 0, `its note 18 is of owner "Atmosphere!"`, true},
+		{"asked for linux, which it isn't", func(c *craft) { c.noteAs = ""; c.phdrs[0].vaddr = c.phdrs[0].paddr }, BootLinux, Linux64, "asked for; it isn't recognised as Linux", false},
+		{"asked for linux, 64-bit code for another processor", func(c *craft) { c.machine = 3 }, BootLinux, 0, "i386", true},
+		{"asked for linux, virtual entry", func(c *craft) { c.noteAs = ""; c.entry = 0xffffffff81000000 }, BootLinux, 0, "no segment has bytes of the file at its entry", true},
 		{"virtual entry", func(c *craft) { c.noteAs = ""; c.entry = 0xffffffff81000000 }, BootAuto, 0, "not an x86-64 Linux", true},
 		{"identity mapped", func(c *craft) { c.noteAs = ""; c.phdrs[0].vaddr = c.phdrs[0].paddr }, BootAuto, 0, "not an x86-64 Linux", true},
 	} {

@@ -24,6 +24,8 @@ type Report struct {
 	Notes       []ReportNote    `json:"notes,omitempty"`
 	Protocol    string          `json:"protocol,omitempty"` // that auto would use
 	Reason      string          `json:"reason"`             // why that, or why none
+	Guest       string          `json:"guest"`              // "Linux" or "other"
+	GuestReason string          `json:"guestReason"`        // why it is taken for that
 }
 
 // Address is a number that JSON shows as a string in hex: JSON readers round
@@ -82,6 +84,10 @@ func (im *Image) Inspect() Report {
 		owner := printable(strings.TrimRight(n.owner, "\x00"))
 		r.Notes = append(r.Notes, ReportNote{owner, n.typ, n.size, noteName(n)})
 	}
+	linux, why := im.RecognizeLinux()
+	if r.Guest, r.GuestReason = "other", why; linux {
+		r.Guest = "Linux"
+	}
 	p, reason, err := im.Choose(BootAuto)
 	if err != nil {
 		r.Reason = err.Error()
@@ -113,7 +119,7 @@ func noteName(n noteInfo) string {
 		return "GUEST_OS"
 	case n.owner == "GNU\x00" && n.typ == 3:
 		return "BUILD_ID"
-	case n.owner == linuxOwner && n.typ == 0x100:
+	case n.owner == linuxOwner && n.typ == noteBuildSalt:
 		return "BUILD_SALT"
 	case n.owner == linuxOwner && n.typ == noteLTOInfo:
 		return "LTO_INFO"

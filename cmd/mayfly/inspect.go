@@ -70,6 +70,7 @@ func inspection(r kernel.Report) string {
 	} else {
 		row("boot", "not possible: %s", r.Reason)
 	}
+	row("guest", "%s: %s", r.Guest, r.GuestReason)
 	fmt.Fprintf(&b, "\n%-12s  %-12s  %10s  %10s  %10s  %5s  %s\n", "segments", "address", "in memory", "in file", "offset", "flags", "loading")
 	for i, s := range r.Segments {
 		how := "map or copy"
