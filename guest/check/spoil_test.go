@@ -114,6 +114,9 @@ func TestSpoiledStateIsFound(t *testing.T) {
 		{"processor that isn't there", madt + "80 40 37 07 80 68 09 07", "secondary processors start by INIT and SIPI"},
 		{"I/O APIC elsewhere", madt + "80 40 42 10 80 68 09 10", "COM1 interrupts through the I/O APIC when a byte is sent"},
 		{"ACPI in RAM", toMap + "c7 40 40 01 00 00 00", "ACPI tables lie outside RAM that the guest may use"},
+		{"no stack", "31 e4", "esp is the top of 1 KiB of free RAM below 640 KiB"},
+		{"stack in start info", "89 dc 83 c4 20", "esp is the top of 1 KiB of free RAM below 640 KiB"},
+		{"GSI base 1", madt + "80 40 44 01 80 68 09 01", "the I/O APIC's first pin is GSI 0"},
 		{"local APIC off", "b9 1b 00 00 00 0f 32 80 e4 f7 0f 30", "the local APIC is on and its id is in the MADT"},
 	}
 	cmdline := check.Cmdline(check.Options{Memory: 128 << 20, CPUs: 2})

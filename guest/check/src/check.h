@@ -25,7 +25,7 @@ _Noreturn void stop(void);
 void check_processor(void);
 
 /* entry.S */
-extern u32 found_ebx, found_cr0, found_cr4, found_eflags, found_segments, found_dirty;
+extern u32 found_ebx, found_esp, found_cr0, found_cr4, found_eflags, found_segments, found_dirty;
 extern u8 image[], image_end[], trampoline[], trampoline_end[];
 
 /* tap.c: output on COM1. point() prints one line of TAP; the others give it its reasons. */
@@ -54,6 +54,7 @@ struct map_entry { u64 addr, size; u32 type, reserved; };
 extern const struct start_info *start_info;	/* 0 when there is none to read */
 void start_info_open(void);
 int in_type(u64 addr, u64 size, u32 type);	/* lies whole in one run of entries of this type */
+int is_free(u32 addr, u32 size);		/* RAM that nothing lies in */
 u32 free_page(void);			/* a page of RAM below 1 MiB that nothing lies in, or 0 */
 void check_start_info(void);
 void check_map(void);
@@ -85,6 +86,9 @@ void apic_write(u32 reg, u32 v);
 void apic_send(u32 id, u32 command);
 void check_smp(void);
 void check_timer(void);
+
+/* beyond.c */
+void check_beyond(void);
 
 /* serial.c */
 void on_serial(void);

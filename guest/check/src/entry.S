@@ -11,6 +11,7 @@
 	.code32
 	.globl	entry, gate, idt, task_descriptor
 entry:
+	movl	%esp, %ebp			/* written down below, when the mode is known */
 	movl	$stack_top, %esp		/* changes no flag */
 	pushfl
 	cli					/* nothing is ready for an interrupt */
@@ -23,6 +24,7 @@ entry:
 
 	popl	found_eflags
 	movl	%ebx, found_ebx
+	movl	%ebp, found_esp
 	movl	%cr0, %eax
 	movl	%eax, found_cr0
 	movl	%cr4, %eax
@@ -227,8 +229,9 @@ probe_word:
 	.long	PROBE_WORD
 
 	/* Not in the bss, whose content is a point of its own. */
-	.globl	found_ebx, found_cr0, found_cr4, found_eflags, found_segments, found_dirty
+	.globl	found_ebx, found_esp, found_cr0, found_cr4, found_eflags, found_segments, found_dirty
 found_ebx:	.long	0
+found_esp:	.long	0
 found_cr0:	.long	0
 found_cr4:	.long	0
 found_eflags:	.long	0

@@ -17,6 +17,7 @@ static void check_points(void)
 	check_smp();
 	check_timer();
 	check_serial();
+	check_beyond();
 	check_task();		/* last: the machine may not survive it */
 	end_points();
 }

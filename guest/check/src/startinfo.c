@@ -39,24 +39,31 @@ static int overlap(u64 a, u64 asize, u64 b, u64 bsize)
 	return a < b + bsize && b < a + asize;
 }
 
-u32 free_page(void)
+int is_free(u32 addr, u32 size)
 {
 	const struct start_info *s = start_info;
-	const struct module *m;
-	u32 page, i;
+	const struct module *m = (const struct module *)(u32)s->modlist;
+	u32 i;
 
-	for (page = 0x1000; page < 0x9f000; page += 0x1000) {
-		if (!in_type(page, 0x1000, RAM) || overlap(page, 0x1000, (u32)s, sizeof *s)
-		    || overlap(page, 0x1000, s->modlist, s->nr_modules * sizeof *m)
-		    || overlap(page, 0x1000, s->memmap, entries * sizeof *map)
-		    || overlap(page, 0x1000, s->cmdline, 0x10000))
-			continue;
-		m = (const struct module *)(u32)s->modlist;
-		for (i = 0; i < s->nr_modules && !overlap(page, 0x1000, m[i].addr, m[i].size); i++)
-			;
-		if (i == s->nr_modules)
+	if (!in_type(addr, size, RAM) || overlap(addr, size, (u32)s, sizeof *s)
+	    || overlap(addr, size, s->modlist, s->nr_modules * sizeof *m)
+	    || overlap(addr, size, s->memmap, entries * sizeof *map)
+	    || overlap(addr, size, s->cmdline, 0x10000)
+	    || overlap(addr, size, (u32)image, image_end - image))
+		return 0;
+	for (i = 0; i < s->nr_modules; i++)
+		if (overlap(addr, size, m[i].addr, m[i].size))
+			return 0;
+	return 1;
+}
+
+u32 free_page(void)
+{
+	u32 page;
+
+	for (page = 0x1000; page < 0x9f000; page += 0x1000)
+		if (is_free(page, 0x1000))
 			return page;
-	}
 	return 0;
 }
 
