@@ -25,7 +25,8 @@ const (
 	MinMemory = 16 << 20
 	// MaxMemory is the most, in bytes: what a process can map with room to spare.
 	MaxMemory = 16 << 40
-	// MaxCmdline is the longest command line, in bytes. Linux itself takes 2047.
+	// MaxCmdline is the longest command line, in bytes. Linux itself takes 2047, and
+	// is refused a longer one.
 	MaxCmdline = 64<<10 - 1
 )
 
@@ -105,6 +106,7 @@ type Config struct {
 	HugePages bool   // from the host's pool of 2 MiB pages
 	Prealloc  bool   // all memory present before the start
 
+	Platform Platform
 	Bus      Bus
 	Disks    []Disk
 	Nets     []Net
@@ -178,6 +180,8 @@ func (c *Config) check() error {
 		return &ConfigError{"Boot", fmt.Sprintf("%d is no way to boot: take BootAuto, BootPVH or BootLinux", c.Boot)}
 	case c.Load > LoadCopy:
 		return &ConfigError{"Load", fmt.Sprintf("%d is no way to load: take LoadAuto, LoadMap or LoadCopy", c.Load)}
+	case c.Platform > PlatformGeneric:
+		return &ConfigError{"Platform", fmt.Sprintf("%d is no platform: take PlatformAuto, PlatformLinux or PlatformGeneric", c.Platform)}
 	case c.Bus > BusPCI:
 		return &ConfigError{"Bus", fmt.Sprintf("%d is no bus: take BusAuto, BusMMIO or BusPCI", c.Bus)}
 	case slices.ContainsFunc(c.Devices, func(d Device) bool { return d.Device == nil }):

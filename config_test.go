@@ -1,6 +1,7 @@
 package mayfly_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -31,6 +32,7 @@ func TestBadConfig(t *testing.T) {
 		{"Cmdline", func(c *mayfly.Config) { c.Cmdline = strings.Repeat("x", 64<<10) }, []string{"65536 bytes", "at most 65535"}},
 		{"Cmdline", func(c *mayfly.Config) { c.Cmdline = "one\x00two" }, []string{"NUL at byte 3", "remove"}},
 		{"Boot", func(c *mayfly.Config) { c.Boot = 3 }, []string{"3", "BootAuto"}},
+		{"Platform", func(c *mayfly.Config) { c.Platform = 3 }, []string{"3", "PlatformGeneric"}},
 		{"Load", func(c *mayfly.Config) { c.Load = 3 }, []string{"3", "LoadAuto"}},
 		{"OnReboot", func(c *mayfly.Config) { c.OnReboot = 2 }, []string{"2", "RebootRestart"}},
 	} {
@@ -58,6 +60,9 @@ func TestBadConfig(t *testing.T) {
 func TestFilesThatCannotBe(t *testing.T) {
 	leavesNothing(t)
 	kernel := file(t, "check.elf", check.ELF)
+	without := bytes.Clone(check.ELF)
+	copy(without[24:32], make([]byte, 8)) // e_entry
+	noEntry := file(t, "check.elf", without)
 	dir := t.TempDir()
 	pipe := filepath.Join(dir, "pipe")
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {
@@ -83,7 +88,7 @@ func TestFilesThatCannotBe(t *testing.T) {
 		{"a pipe as initrd", mayfly.Config{Kernel: kernel, Initrd: []string{pipe}}, []string{"initrd", pipe, "is a pipe", "a regular file"}},
 		{"an empty initrd", mayfly.Config{Kernel: kernel, Initrd: []string{file(t, "empty", nil)}}, []string{"initrd", "empty"}},
 		{"an initrd too big", mayfly.Config{Kernel: kernel, Initrd: []string{big}}, []string{"initrd", "1024 MiB", "more memory"}},
-		{"a protocol it lacks", mayfly.Config{Kernel: kernel, Boot: 2}, []string{"check.elf", "Linux 64-bit protocol"}},
+		{"a protocol it lacks", mayfly.Config{Kernel: noEntry, Boot: 2}, []string{"check.elf", "Linux 64-bit protocol"}},
 		{"no KVM", mayfly.Config{Kernel: kernel, KVM: dir + "/kvm"}, []string{dir + "/kvm", "modprobe"}},
 		{"no KVM device", mayfly.Config{Kernel: kernel, KVM: "/dev/null"}, []string{"/dev/null", "no KVM device"}},
 		{"a file as KVM device", mayfly.Config{Kernel: kernel, KVM: kernel}, []string{kernel, "no KVM device"}},

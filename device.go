@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/mayfly-vm/mayfly/bus"
+	"github.com/mayfly-vm/mayfly/internal/kernelparams"
 	"github.com/mayfly-vm/mayfly/pci"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
@@ -66,9 +67,13 @@ func (p *Plan) pciConfig(mmio *bus.Bus) pci.Config {
 // pin is the pin of the I/O APIC for an interrupt.
 func (p *Plan) pin(gsi int) int { return gsi - p.firstGSI }
 
-// pins is how many there are: as few as possible.
+// pins is how many there are: as few as possible for Linux, which reads and writes
+// each at its start, and as many as kernels expect for others.
 func (p *Plan) pins() int {
 	last := gsiSerial
+	if p.Platform == PlatformGeneric {
+		last = genericPins - 1
+	}
 	for _, d := range p.Devices {
 		last = max(last, d.GSI)
 	}
@@ -85,9 +90,10 @@ func (p *Plan) placeDevices(c *Config) error {
 	if len(specs) > most {
 		return &ConfigError{"Bus", fmt.Sprintf("%d virtio devices: at most %d have a place there", len(specs), most)}
 	}
-	// A Linux that doesn't read ACPI takes the pins' numbers for the interrupts'.
-	bare := hasWord(p.Cmdline, "acpi=off")
-	if !bare {
+	// Kernels that don't read ACPI, or not all of it, take the pins' numbers for the
+	// interrupts'.
+	bare := withoutACPI(p.Cmdline)
+	if !bare && p.Platform == PlatformLinux {
 		p.firstGSI = gsiPower
 	}
 	for i, d := range specs {
@@ -105,20 +111,14 @@ func (p *Plan) placeDevices(c *Config) error {
 	return nil
 }
 
-// announce tells a guest that will not look at ACPI where its devices are.
+// announce adds parameters that name the devices, for a guest that does not read
+// ACPI.
 func (p *Plan) announce() {
+	params := make([]string, 0, len(p.Devices))
 	for _, d := range p.Devices {
-		p.Cmdline += fmt.Sprintf(" virtio_mmio.device=%d@%#x:%d", mmio.Size, d.Addr, d.GSI)
+		params = append(params, fmt.Sprintf("virtio_mmio.device=%d@%#x:%d", mmio.Size, d.Addr, d.GSI))
 	}
-}
-
-func hasWord(line, word string) bool {
-	for w := range strings.FieldsSeq(line) {
-		if w == word {
-			return true
-		}
-	}
-	return false
+	p.Cmdline = kernelparams.Join(p.Cmdline, strings.Join(params, " "))
 }
 
 // deviceSpec is a virtio device of a configuration, before it is opened.

@@ -50,10 +50,12 @@ func (vm *VM) lay() error {
 		{pvh.GDTAddr, gdt},
 		{acpiAddr, tables.Bytes},
 		{mpTableAddr, mp},
-		{resetVectorAddr, resetCode},
 		{cmdlineAddr, append([]byte(vm.plan.Cmdline), 0)},
 		{startInfoAddr, info},
 		{memMapAddr, memMap},
+	}
+	if vm.plan.Platform == PlatformLinux {
+		pieces = append(pieces, piece{resetVectorAddr, resetCode})
 	}
 	if vm.plan.Protocol == kernel.Linux64 {
 		zero, err := linuxboot.BootParams(si, vm.image.SetupHeader)

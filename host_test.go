@@ -229,7 +229,7 @@ func TestDevicesDoNotKnowTheirProcessor(t *testing.T) {
 		{Kind: cpu.ExitMMIORead, Addr: 0x300000, Size: 4, Data: make([]byte, 4)}, // RAM all the same
 		out(portPower, 0x34),
 	}}}
-	o, err := play(t, Config{Console: Console{Out: &screen}}, h)
+	o, err := play(t, Config{Console: Console{Out: &screen}, Platform: PlatformLinux}, h)
 	if err != nil || o.Reason != PowerOff {
 		t.Errorf("%+v, %v", o, err)
 	}
@@ -242,7 +242,7 @@ func TestDevicesDoNotKnowTheirProcessor(t *testing.T) {
 	if len(h.msis) != 1 || h.msis[0].Addr != 0xFEE00000 || h.msis[0].Data&0xFF != 0x31 {
 		t.Errorf("interrupts %+v", h.msis)
 	}
-	if len(h.states) != 1 || h.states[0].RBX != startInfoAddr || h.states[0].CR0&^0x10 != 1 {
+	if len(h.states) != 1 || h.states[0].RBX != startInfoAddr || h.states[0].RSP != stackTop || h.states[0].CR0&^0x10 != 1 {
 		t.Errorf("entry states %+v", h.states)
 	}
 }

@@ -15,6 +15,7 @@ import (
 // Guest-physical addresses of what the monitor lays in low memory. 0x1000 to
 // 0x5FFF stay free: OSv writes there before it reads anything.
 const (
+	stackTop       = 0x6000  // of the first processor's stack at entry, downwards to 0x1000
 	startInfoAddr  = 0x6000  // one page, writable: Linux uses its first dword as a stack
 	memMapAddr     = 0x7000  // one page
 	zeroPageAddr   = 0x8000  // Linux 64-bit protocol only
@@ -23,6 +24,7 @@ const (
 	isaHoleAddr    = 0xA0000
 	acpiAddr       = 0xE0000
 	mpTableAddr    = 0xF0000  // guests without ACPI search here
+	biosTablesEnd  = 0xFC000  // kernels take what follows for page tables of theirs
 	highAddr       = 0x100000 // kernels load from here on
 	ioapicAddr     = 0xFEC00000
 	ioapicSize     = 0x1000
@@ -47,11 +49,14 @@ const (
 type Plan struct {
 	Protocol kernel.Protocol
 	Why      string // why this protocol
-	Delta    int64  // added to every address of the image: other than 0 when relocated
-	Entry    uint64 // guest-physical
-	Initrd   memory.Range
-	MemMap   []pvh.MemMapEntry
-	Cmdline  string
+	// Platform is Linux or generic, PlatformWhy what decided that.
+	Platform    Platform
+	PlatformWhy string
+	Delta       int64  // added to every address of the image: other than 0 when relocated
+	Entry       uint64 // guest-physical
+	Initrd      memory.Range
+	MemMap      []pvh.MemMapEntry
+	Cmdline     string
 
 	Devices []PlannedDevice
 
@@ -69,6 +74,7 @@ func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error)
 	if p.Protocol, p.Why, err = im.Choose(c.Boot); err != nil {
 		return nil, err
 	}
+	p.choosePlatform(c.Platform, im)
 	size := (c.Memory + memory.PageSize - 1) &^ (memory.PageSize - 1)
 	for _, r := range pvh.RAMRanges(size) {
 		p.ram = append(p.ram, memory.Range{Addr: memory.Addr(r.Addr), Size: r.Size})
@@ -84,7 +90,7 @@ func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error)
 	bottom, top := im.Span()
 	bottom, top = bottom+uint64(p.Delta), top+uint64(p.Delta)
 	p.eager = top
-	if err := p.placeInitrd(initrds, bottom, top); err != nil {
+	if err := p.placeInitrd(initrds, bottom, top, im.InitrdLimit()); err != nil {
 		return nil, err
 	}
 	mode := c.Load
@@ -96,6 +102,9 @@ func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error)
 	p.layout.Initrd(initrds, p.Initrd.Addr, mode)
 	p.toCopy = p.layout.ToCopy()
 	if err := p.placeDevices(c); err != nil {
+		return nil, err
+	}
+	if err := p.checkCmdline(len(c.Cmdline), im); err != nil {
 		return nil, err
 	}
 	return p, p.mapMemory()
@@ -115,8 +124,8 @@ func kernelRAM(size uint64) (free []kernel.Range) {
 
 // placeInitrd puts the initrds at the top of low memory, where the guest's
 // allocations reach last. A kernel that was moved lies there itself: then they
-// go below it.
-func (p *Plan) placeInitrd(initrds []loader.File, kernelBottom, kernelTop uint64) error {
+// go below it. limit is the kernel's own for the initrd's end; 0: it has none.
+func (p *Plan) placeInitrd(initrds []loader.File, kernelBottom, kernelTop, limit uint64) error {
 	n := loader.InitrdSize(initrds)
 	if n == 0 {
 		return nil
@@ -126,6 +135,9 @@ func (p *Plan) placeInitrd(initrds []loader.File, kernelBottom, kernelTop uint64
 		grain = loader.InitrdGrain
 	}
 	room := uint64(p.ram[0].Addr) + p.ram[0].Size
+	if limit != 0 {
+		room = min(room, limit)
+	}
 	for _, r := range [...]struct{ from, to uint64 }{{kernelTop, room}, {highAddr, min(kernelBottom, room)}} {
 		if n > r.to {
 			continue

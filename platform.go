@@ -97,10 +97,10 @@ func (vm *VM) smbios(mpTable int) (pieces []piece, err error) {
 	}
 	at := memory.Addr(mpTableAddr+mpTable+smbios.Align-1) &^ (smbios.Align - 1)
 	all, err := smbios.Build(uint64(at), c)
-	if err == nil {
+	if err == nil && int(at)+len(all) <= biosTablesEnd {
 		return []piece{{at, all}}, nil
 	}
-	if !errors.Is(err, smbios.ErrPlace) {
+	if err != nil && !errors.Is(err, smbios.ErrPlace) {
 		return nil, &ConfigError{"SMBIOS", err.Error()}
 	}
 	entry, tables, err := smbios.Split(smbiosAddr, c)

@@ -15,11 +15,13 @@ func (vm *VM) entryState() (cpu.State, []byte) {
 	if vm.plan.Protocol == kernel.PVH {
 		e := pvh.NewEntryState(vm.plan.Entry, startInfoAddr)
 		s := flatState(e.CS, e.Data, e.TR)
+		s.RSP = stackTop // beyond the ABI: kernels call before they have a stack of their own
 		s.RIP, s.RBX, s.RFLAGS, s.CR0, s.CR4 = e.RIP, e.RBX, e.RFlags, e.CR0, e.CR4
 		return withGDT(s, e.GDT[:])
 	}
 	e := linuxboot.NewEntryState(vm.plan.Entry, zeroPageAddr, pageTablesAddr)
 	s := flatState(e.CS, e.Data, e.TR)
+	s.RSP = stackTop
 	s.RIP, s.RSI, s.RFLAGS = e.RIP, e.RSI, e.RFlags
 	s.CR0, s.CR3, s.CR4, s.EFER = e.CR0, e.CR3, e.CR4, e.EFER
 	return withGDT(s, e.GDT[:])

@@ -2,11 +2,13 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
+	"github.com/mayfly-vm/mayfly/internal/kernelparams"
 )
 
 // cmdline is what is said of the kernel's command line: words behind the defaults, or all of it. What a file says, the
@@ -67,9 +69,14 @@ func (c *cmdline) String(b mayfly.Bus, console string) string {
 	if c.only {
 		first = c.text
 	}
-	words := c.added
-	if first != "" {
-		words = append([]string{first}, words...)
+	return kernelparams.Join(append([]string{first}, c.added...)...)
+}
+
+// explain adds to an error about the command line how much of it is not the user's.
+func (c *cmdline) explain(err error) error {
+	var bad *mayfly.ConfigError
+	if c.only || !errors.As(err, &bad) || bad.Field != "Cmdline" {
+		return err
 	}
-	return strings.Join(words, " ")
+	return &mayfly.ConfigError{Field: bad.Field, Msg: fmt.Sprintf("%s (%d bytes are the defaults, which --cmdline-only leaves out)", bad.Msg, len(mayfly.DefaultCmdline(mayfly.BusAuto)))}
 }

@@ -13,7 +13,7 @@ import (
 func (o *runOptions) show() int {
 	p, err := mayfly.NewPlan(o.cfg)
 	if err != nil {
-		return fail(err, "run")
+		return fail(o.cmdline.explain(err), "run")
 	}
 	var b strings.Builder
 	b.WriteString("# The machine, as mayfly run --config FILE starts it.\n")
@@ -29,6 +29,7 @@ func (o *runOptions) show() int {
 		b.WriteString(strings.TrimRight(fmt.Sprintf("# %-14s %s", name, text), " ") + "\n")
 	}
 	row("entered by", "%v: %s", p.Protocol, p.Why)
+	row("platform", "%v: %s", p.Platform, p.PlatformWhy)
 	row("entry", "%#x", p.Entry)
 	if p.Delta != 0 {
 		row("moved by", "%+#x", p.Delta)

@@ -28,7 +28,7 @@ func (o *runOptions) live() int {
 	vm, err := mayfly.New(o.cfg)
 	reports.flush(time.Second) // before anything else is said, or the terminal is touched
 	if err != nil {
-		return fail(err, "run")
+		return fail(o.cmdline.explain(err), "run")
 	}
 	defer vm.Close()
 

@@ -22,6 +22,8 @@ func (o *runOptions) machine() []option.Flag {
 		{Name: "memory", Arg: "SIZE", Default: option.SizeText(mayfly.DefaultMemory), Help: "guest memory, such as 512M, 4G or 1T; a bare number counts MiB", Value: option.Bytes(&c.Memory, mayfly.MinMemory, mayfly.MaxMemory)},
 		{Name: "boot", Arg: "HOW", Default: "auto", Help: "how the kernel is entered: by its PVH entry, by the Linux 64-bit protocol, or auto: PVH where the kernel has it",
 			Value: option.Choice(&c.Boot, option.Name[kernel.Boot]{Name: "auto", Value: kernel.BootAuto}, option.Name[kernel.Boot]{Name: "pvh", Value: kernel.BootPVH}, option.Name[kernel.Boot]{Name: "linux", Value: kernel.BootLinux})},
+		{Name: "platform", Arg: "KIND", Default: "auto", Help: "for which guest the machine is made: linux has an I/O APIC with the few pins that it needs, generic one of 24 pins from GSI 0 on as a PC's, auto: linux where the kernel is recognised as Linux",
+			Value: option.Choice(&c.Platform, name("auto", mayfly.PlatformAuto), name("linux", mayfly.PlatformLinux), name("generic", mayfly.PlatformGeneric))},
 		{Name: "load", Arg: "HOW", Default: "auto", Help: "how files come into guest memory: map shares the host's page cache, copy fills huge pages, auto copies what is executed or patched and maps what is read",
 			Value: option.Choice(&c.Load, option.Name[mayfly.Load]{Name: "auto", Value: mayfly.LoadAuto}, option.Name[mayfly.Load]{Name: "map", Value: mayfly.LoadMap}, option.Name[mayfly.Load]{Name: "copy", Value: mayfly.LoadCopy})},
 		{Name: "hugepages", Help: "take guest memory from the host's reserved huge pages (hugetlbfs)", Value: option.Bool(&c.HugePages)},

@@ -1,0 +1,121 @@
+package mayfly_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/guest/check"
+	"github.com/mayfly-vm/mayfly/kernel"
+)
+
+// For a Linux the I/O APIC keeps its few pins, which the check guest complains of.
+func TestPlatformDecidesOverPins(t *testing.T) {
+	for _, c := range []struct {
+		platform mayfly.Platform
+		failed   []string
+	}{
+		{mayfly.PlatformAuto, nil},
+		{mayfly.PlatformGeneric, nil},
+		{mayfly.PlatformLinux, []string{"nothing lies in 0xfc000 to 0xfffff", "the I/O APIC's first pin is GSI 0", "the I/O APIC has 24 pins"}},
+	} {
+		cfg := guest(t, check.Options{})
+		cfg.Platform = c.platform
+		cfg.SMBIOS = &mayfly.SMBIOS{OEM: manyStrings()} // more than fits below 0xFC000
+		vm := start(t, cfg)
+		vm.want(mayfly.PowerOff)
+		r, err := check.Parse(strings.NewReader(vm.screen.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var failed []string
+		for _, p := range r.Failed() {
+			failed = append(failed, p.Title)
+		}
+		if !slices.Equal(failed, c.failed) {
+			t.Errorf("%v: %v failed, want %v", c.platform, r.Failed(), c.failed)
+		}
+	}
+}
+
+// manyStrings are 56 KB.
+func manyStrings() (list []string) {
+	for range 250 {
+		list = append(list, strings.Repeat("s", 223))
+	}
+	return list
+}
+
+// By hand, --boot=linux is believed: this kernel is entered by the 64-bit protocol.
+func TestLinuxProtocolByHand(t *testing.T) {
+	cfg := guest(t, check.Options{})
+	cfg.Boot = kernel.BootLinux
+	vm := start(t, cfg)
+	vm.screen.await(t, "Bail out! entered in 64-bit mode", 1)
+	if p := vm.Plan(); p.Protocol != kernel.Linux64 || p.Platform != mayfly.PlatformGeneric {
+		t.Errorf("plan %v, %v", p.Protocol, p.Platform)
+	}
+}
+
+// A command line that Linux would stop at without a message is refused, by both protocols.
+func TestLinuxCommandLineLimit(t *testing.T) {
+	cfg := guest(t, check.Options{})
+	for _, c := range []struct {
+		name     string
+		platform mayfly.Platform
+		boot     kernel.Boot
+		length   int
+		words    []string // of the error; none: it fits
+	}{
+		{"at the limit", mayfly.PlatformLinux, kernel.BootAuto, 2047, nil},
+		{"beyond", mayfly.PlatformLinux, kernel.BootPVH, 2048, []string{"2048 bytes", "at most 2047", "by 1"}},
+		{"beyond, 64-bit", mayfly.PlatformLinux, kernel.BootLinux, 2048, []string{"2048 bytes", "at most 2047"}},
+		{"not Linux", mayfly.PlatformGeneric, kernel.BootAuto, 65535, nil},
+		{"appended", mayfly.PlatformLinux, kernel.BootAuto, -2047, []string{"2083 bytes", "36 of which the machine appended"}},
+		{"appended, not Linux", mayfly.PlatformGeneric, kernel.BootAuto, -65535, []string{"65571 bytes", "at most 65535"}},
+	} {
+		cfg.Platform, cfg.Boot, cfg.RNG = c.platform, c.boot, nil
+		if cfg.Cmdline = strings.Repeat("x", max(c.length, 0)); c.length < 0 {
+			cfg.RNG = &mayfly.RNG{}
+			cfg.Cmdline = "acpi=off " + strings.Repeat("x", -c.length-len("acpi=off "))
+		}
+		_, err := mayfly.NewPlan(cfg)
+		var bad *mayfly.ConfigError
+		if len(c.words) == 0 {
+			if err != nil {
+				t.Errorf("%s: %v", c.name, err)
+			}
+			continue
+		}
+		if !errors.As(err, &bad) || bad.Field != "Cmdline" {
+			t.Errorf("%s: %v, want an error about Cmdline", c.name, err)
+			continue
+		}
+		for _, w := range c.words {
+			if !strings.Contains(bad.Msg, w) {
+				t.Errorf("%s: %q lacks %q", c.name, bad.Msg, w)
+			}
+		}
+	}
+}
+
+// What the machine appends is the kernel's, and not an argument of init.
+func TestAppendedParametersStandBeforeTheSeparator(t *testing.T) {
+	cfg := guest(t, check.Options{})
+	cfg.RNG = &mayfly.RNG{}
+	for line, want := range map[string]string{
+		"acpi=off init=/bin/cat -- /etc/hostname": "acpi=off init=/bin/cat virtio_mmio.device=512@0xfeb00000:5 -- /etc/hostname",
+		"init=/bin/cat -- acpi=off":               "init=/bin/cat -- acpi=off",
+	} {
+		cfg.Cmdline = line
+		p, err := mayfly.NewPlan(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Cmdline != want {
+			t.Errorf("%q became %q, want %q", line, p.Cmdline, want)
+		}
+	}
+}
