@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The cache is a folder of
+// The cache is a directory of
 //
 //	<64 hex digits>  an unpacked kernel, named by the SHA-256 of what it was packed in
 //	i-<dev>-<ino>    the index: which of them belongs to a file (index.go)
@@ -21,7 +22,10 @@ import (
 //
 // Nothing in it is changed after it has got its name, so processes need the
 // locks for speed only.
-type cache struct{ dir string }
+type cache struct {
+	path string
+	dir  *os.File // opened once: all names are looked up in it; nil: not there yet
+}
 
 // key is the SHA-256 of packed bytes. It must withstand forgery: whoever finds a
 // second input for it could foist another kernel on a machine.
@@ -29,30 +33,85 @@ type key []byte
 
 var errNoCache = errors.New("no cache directory")
 
-// cacheAt returns nil if there is no place for one. Nothing is made yet.
-func cacheAt(dir string) *cache {
-	if dir == "" {
+// cacheAt returns nil if there is no place for one. Nothing is made yet. A
+// directory that is named, and that others can write to, is an error; the default
+// one then is as if it were not there.
+func cacheAt(dir string) (*cache, error) {
+	named := dir != ""
+	if !named {
 		user, err := os.UserCacheDir()
 		if err != nil {
-			return nil
+			return nil, nil
 		}
 		dir = filepath.Join(user, "mayfly", "kernels")
 	}
-	return &cache{dir}
+	c := &cache{path: dir}
+	err := c.open()
+	if errors.Is(err, ErrCacheDir) {
+		if named {
+			return nil, err
+		}
+		return nil, nil
+	}
+	return c, nil
 }
 
-func (c *cache) path(name string) string { return c.dir + "/" + name }
+// open opens the directory if nobody else can write to it. What is in there is
+// then trusted by its own owner and mode: a hash of all of it would cost each
+// start more than the rest of the start.
+func (c *cache) open() error {
+	fd, err := unix.Open(c.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	switch err = unix.Fstat(fd, &st); {
+	case err != nil:
+	case int(st.Uid) != os.Geteuid() && st.Uid != 0:
+		err = bad(ErrCacheDir, "give one of this user's own", "is a cache directory of user %d, who can put other kernels there", st.Uid)
+	case st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0:
+		err = bad(ErrCacheDir, "take that right away (chmod go-w), or give another one", "is a cache directory that others can write to (mode %04o)", st.Mode&0o7777)
+	}
+	if err != nil {
+		unix.Close(fd)
+		var f *FileError
+		if errors.As(err, &f) {
+			f.Path = c.path
+		}
+		return err
+	}
+	c.dir = os.NewFile(uintptr(fd), c.path)
+	return nil
+}
 
+func (c *cache) close() {
+	if c != nil && c.dir != nil {
+		c.dir.Close()
+	}
+}
+
+func (c *cache) fd() int { return int(c.dir.Fd()) }
+
+// prepare makes the directory if it isn't there.
 func (c *cache) prepare() error {
 	if c == nil {
 		return errNoCache
 	}
-	return os.MkdirAll(c.dir, 0o700)
+	if c.dir != nil {
+		return nil
+	}
+	if err := os.MkdirAll(c.path, 0o700); err != nil {
+		return err
+	}
+	return c.open()
 }
 
-// open opens a file of the cache if it can only have been written by this user.
-func (c *cache) open(name string) (int, *unix.Stat_t, error) {
-	fd, err := unix.Open(c.path(name), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+// openFile opens a file of the cache if it can only have been written by this user.
+func (c *cache) openFile(name string) (int, *unix.Stat_t, error) {
+	if c == nil || c.dir == nil {
+		return -1, nil, errNoCache
+	}
+	fd, err := unix.Openat(c.fd(), name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return -1, nil, err
 	}
@@ -69,12 +128,12 @@ func (c *cache) open(name string) (int, *unix.Stat_t, error) {
 
 // content opens an unpacked kernel, or returns nil. size 0: unknown.
 func (c *cache) content(k key, size uint64) (*os.File, uint64, []byte) {
-	fd, st, err := c.open(hex.EncodeToString(k))
+	fd, st, err := c.openFile(hex.EncodeToString(k))
 	if err != nil {
 		return nil, 0, nil
 	}
 	unix.SetNonblock(fd, false)
-	f := os.NewFile(uintptr(fd), c.path(hex.EncodeToString(k)))
+	f := os.NewFile(uintptr(fd), c.path+"/"+hex.EncodeToString(k))
 	head, err := headOf(f)
 	if err != nil || st.Size == 0 || size != 0 && uint64(st.Size) != size || identify(head) != FormatELF {
 		f.Close()
@@ -83,9 +142,21 @@ func (c *cache) content(k key, size uint64) (*os.File, uint64, []byte) {
 	return f, uint64(st.Size), head
 }
 
+// temp makes a file to be written. Its name is that in the directory.
 func (c *cache) temp() (*os.File, error) {
-	return os.CreateTemp(c.dir, "tmp-*") // mode 0600
+	for i := 0; ; i++ {
+		name := fmt.Sprintf("tmp-%d-%x-%d", os.Getpid(), time.Now().UnixNano(), i)
+		fd, err := unix.Openat(c.fd(), name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+		if err == nil {
+			return os.NewFile(uintptr(fd), name), nil
+		}
+		if err != unix.EEXIST && err != unix.EINTR || i == 100 {
+			return nil, &os.PathError{Op: "create", Path: c.path + "/" + name, Err: err}
+		}
+	}
 }
+
+func (c *cache) remove(name string) { _ = unix.Unlinkat(c.fd(), name, 0) }
 
 // commit gives a complete temporary file its name and opens it for reading only.
 func (c *cache) commit(tmp *os.File, k key) (*os.File, error) {
@@ -97,21 +168,21 @@ func (c *cache) commit(tmp *os.File, k key) (*os.File, error) {
 		return nil, err
 	}
 	c.prune(name)
-	return os.Open(c.path(name))
+	fd, _, err := c.openFile(name)
+	if err != nil {
+		return nil, err
+	}
+	unix.SetNonblock(fd, false)
+	return os.NewFile(uintptr(fd), c.path+"/"+name), nil
 }
 
 // publish renames and makes the name last.
 func (c *cache) publish(tmp, name string) error {
-	if err := os.Rename(tmp, c.path(name)); err != nil {
-		return err
+	if err := unix.Renameat(c.fd(), tmp, c.fd(), name); err != nil {
+		return &os.PathError{Op: "rename", Path: c.path + "/" + tmp, Err: err}
 	}
-	d, err := os.Open(c.dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	// Some file systems can't sync a folder; then a crash may lose the entry, whole.
-	d.Sync()
+	// Some file systems can't sync a directory; then a crash may lose the entry, whole.
+	c.dir.Sync()
 	return nil
 }
 
@@ -121,16 +192,21 @@ const lockWait = 20 * time.Second
 
 // lock returns the function that unlocks.
 func (c *cache) lock(k key) func() {
-	f, err := os.OpenFile(c.path(fmt.Sprintf("lock-%02x", k[0])), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	fd, err := unix.Openat(c.fd(), fmt.Sprintf("lock-%02x", k[0]), unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return func() {}
 	}
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil || int(st.Uid) != os.Geteuid() { // who could keep it locked
+		unix.Close(fd)
+		return func() {}
+	}
 	for began := time.Now(); time.Since(began) < lockWait; time.Sleep(2 * time.Millisecond) {
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != unix.EWOULDBLOCK && err != unix.EINTR {
+		if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != unix.EWOULDBLOCK && err != unix.EINTR {
 			break
 		}
 	}
-	return func() { f.Close() }
+	return func() { unix.Close(fd) }
 }
 
 // Bounds of what the cache keeps.
@@ -144,7 +220,8 @@ const (
 // an index that has grown too long. Machines that run one of the kernels hold it
 // open. keep is never deleted.
 func (c *cache) prune(keep string) {
-	entries, err := os.ReadDir(c.dir)
+	_, _ = c.dir.Seek(0, io.SeekStart)
+	names, err := c.dir.Readdirnames(-1)
 	if err != nil {
 		return
 	}
@@ -156,26 +233,27 @@ func (c *cache) prune(keep string) {
 	var kernels []item
 	var total int64
 	var index []string
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil {
+	for _, name := range names {
+		var st unix.Stat_t
+		if unix.Fstatat(c.fd(), name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 			continue
 		}
-		switch name := e.Name(); {
+		mtime := time.Unix(st.Mtim.Unix())
+		switch {
 		case strings.HasPrefix(name, "tmp-"):
-			if time.Since(info.ModTime()) > tmpAge {
-				os.Remove(c.path(name))
+			if time.Since(mtime) > tmpAge {
+				c.remove(name)
 			}
 		case strings.HasPrefix(name, "i-"):
 			index = append(index, name)
 		case len(name) == 64:
-			total += info.Size()
-			kernels = append(kernels, item{name, info.Size(), info.ModTime()})
+			total += st.Size
+			kernels = append(kernels, item{name, st.Size, mtime})
 		}
 	}
 	if len(index) > cacheIndex {
 		for _, name := range index {
-			os.Remove(c.path(name))
+			c.remove(name)
 		}
 	}
 	for total > cacheBytes {
@@ -188,7 +266,7 @@ func (c *cache) prune(keep string) {
 		if oldest < 0 {
 			return
 		}
-		os.Remove(c.path(kernels[oldest].name))
+		c.remove(kernels[oldest].name)
 		total -= kernels[oldest].bytes
 		kernels[oldest].bytes = 0
 	}

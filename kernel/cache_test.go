@@ -372,26 +372,39 @@ func TestKilledWhileUnpacking(t *testing.T) {
 	}
 }
 
+func preparedCache(t *testing.T) *cache {
+	t.Helper()
+	c, err := cacheAt(t.TempDir())
+	if err == nil {
+		err = c.prepare()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.close)
+	return c
+}
+
 func TestPrune(t *testing.T) {
-	c := &cache{t.TempDir()}
+	c := preparedCache(t)
 	hex := func(b byte) string { return strings.Repeat(string(b), 64) }
 	now := time.Now()
 	for i, name := range []string{hex('a'), hex('b'), hex('c')} {
-		if err := os.WriteFile(c.path(name), nil, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(c.path, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Truncate(c.path(name), cacheBytes/2-1); err != nil { // sparse
+		if err := os.Truncate(filepath.Join(c.path, name), cacheBytes/2-1); err != nil { // sparse
 			t.Fatal(err)
 		}
 		when := now.Add(time.Duration(i-10) * time.Minute)
-		os.Chtimes(c.path(name), when, when)
+		os.Chtimes(filepath.Join(c.path, name), when, when)
 	}
 	for name, age := range map[string]time.Duration{"tmp-old": 2 * tmpAge, "tmp-new": 0} {
-		os.WriteFile(c.path(name), nil, 0o600)
-		os.Chtimes(c.path(name), now.Add(-age), now.Add(-age))
+		os.WriteFile(filepath.Join(c.path, name), nil, 0o600)
+		os.Chtimes(filepath.Join(c.path, name), now.Add(-age), now.Add(-age))
 	}
 	c.prune(hex('a'))
-	if got, want := strings.Join(list(t, c.dir), " "), hex('a')+" "+hex('c')+" tmp-new"; got != want {
+	if got, want := strings.Join(list(t, c.path), " "), hex('a')+" "+hex('c')+" tmp-new"; got != want {
 		t.Errorf("left %s\nwant %s", got, want)
 	}
 }
@@ -428,11 +441,11 @@ func TestChangedWhileRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cache{t.TempDir()}
+	c := preparedCache(t)
 	if _, _, err := im.fill(c, make(key, 32), b.payload); !errors.Is(err, ErrPayload) || !strings.Contains(err.Error(), "changed while it was read") {
 		t.Errorf("fill with another key: %v", err)
 	}
-	if left := list(t, c.dir); len(left) != 0 {
+	if left := list(t, c.path); len(left) != 0 {
 		t.Errorf("left %v", left)
 	}
 }

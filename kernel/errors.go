@@ -19,6 +19,7 @@ var (
 	ErrUnsupported = errors.New("not supported")
 	ErrNotInitrd   = errors.New("not an initrd")
 	ErrNoUnpacker  = errors.New("no program to unpack it with")
+	ErrCacheDir    = errors.New("cache directory that others can write to")
 )
 
 // FileError is what is wrong with a file: one line that names it, what was found

@@ -66,7 +66,7 @@ func (c *cache) lookup(st *unix.Stat_t, p packed) (*os.File, uint64, []byte) {
 	if c == nil {
 		return nil, 0, nil
 	}
-	fd, _, err := c.open(indexName(st))
+	fd, _, err := c.openFile(indexName(st))
 	if err != nil {
 		return nil, 0, nil
 	}
@@ -87,7 +87,7 @@ func (c *cache) lookup(st *unix.Stat_t, p packed) (*os.File, uint64, []byte) {
 	f, size, head := c.content(key(b[88:120]), size)
 	if f != nil && crc32.ChecksumIEEE(head) != le.Uint32(b[120:]) {
 		f.Close()
-		os.Remove(c.path(hex.EncodeToString(b[88:120])))
+		c.remove(hex.EncodeToString(b[88:120]))
 		return nil, 0, nil
 	}
 	return f, size, head
@@ -124,7 +124,7 @@ func (c *cache) remember(f *os.File, st *unix.Stat_t, p packed, k key, size uint
 	}
 	tmp.Close()
 	if err != nil || c.publish(tmp.Name(), indexName(st)) != nil {
-		os.Remove(tmp.Name())
+		c.remove(tmp.Name())
 	}
 }
 

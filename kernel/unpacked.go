@@ -17,7 +17,11 @@ import (
 // unpack puts the unpacked payload in the place of im.File: from the cache if it
 // is there, else into it, else into memory. It returns the ELF file's first bytes.
 func (im *Image) unpack(p packed, st *unix.Stat_t, o Options) ([]byte, error) {
-	c := cacheAt(o.CacheDir)
+	c, err := cacheAt(o.CacheDir)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
 	if f, size, head := c.lookup(st, p); f != nil {
 		im.adopt(f, size)
 		return head, nil
@@ -96,7 +100,7 @@ func (im *Image) fill(c *cache, k key, p packed) (*os.File, uint64, error) {
 	}
 	defer func() {
 		if tmp != nil {
-			os.Remove(tmp.Name())
+			c.remove(tmp.Name())
 			tmp.Close()
 		}
 	}()
