@@ -54,12 +54,6 @@ type board struct {
 	inGuest int // processors not waiting at the gate
 }
 
-// signs is what the guest was seen to say about itself on its console.
-type signs struct {
-	panicked, restarting atomic.Bool
-	panicSeen            chan struct{}
-}
-
 // assemble builds a board. Where there is much to copy, the files' side goes on
 // in another thread beside the KVM side; else waking one would cost more.
 func (vm *VM) assemble() (*board, error) {
@@ -72,7 +66,7 @@ func (vm *VM) assemble() (*board, error) {
 	}
 	b := &board{vm: vm, mem: vm.mem, ended: make(chan struct{})}
 	b.gate.L = &b.gateMu
-	b.signs.panicSeen = make(chan struct{}, 1)
+	b.signs.init()
 	b.start()
 	laid := make(chan error, 1)
 	lay := func() {

@@ -5,13 +5,12 @@ import (
 	"strings"
 
 	"github.com/mayfly-vm/mayfly/cpu"
-	"github.com/mayfly-vm/mayfly/memory"
 )
 
 // crashed is the outcome of a shutdown, the end of a triple fault. A Linux that
-// restarts by one (reboot=triple) has said so on its console before.
+// restarts by one (reboot=triple) has said so on its console just before.
 func (b *board) crashed(c *vcpu) Outcome {
-	if b.signs.restarting.Load() {
+	if b.signs.explainsReset() {
 		return Outcome{Reason: Rebooted, Detail: "by a triple fault"}
 	}
 	if s, err := c.proc.State(); err == nil && s.RIP == 0xFFF0 && s.CS.Base == 0xFFFF0000 {
@@ -53,18 +52,9 @@ func mode(s *cpu.State) string {
 
 // code is the bytes at the instruction pointer, as far as they can be read.
 func (c *vcpu) code(s *cpu.State) string {
-	at := s.RIP
-	if !s.CS.Long {
-		at = (s.CS.Base + s.RIP) & 0xFFFFFFFF
-	}
-	phys, ok := c.proc.Translate(at)
-	if !ok {
-		return "(not mapped)"
-	}
-	n := min(16, memory.PageSize-uint64(phys)%memory.PageSize)
-	b, err := c.board.mem.Slice(phys, n)
-	if err != nil {
-		return fmt.Sprintf("(guest-physical %#x is no RAM)", uint64(phys))
+	b := c.fetch(linearRIP(s), 16)
+	if b == nil {
+		return "(not mapped, or no RAM)"
 	}
 	return fmt.Sprintf("% x", b)
 }

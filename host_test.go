@@ -39,6 +39,8 @@ type script struct {
 
 	leaves []cpu.CPUID // CPUID, beside leaf 1
 
+	hangs func(id int) func() (cpu.Activity, cpu.State) // what processor id is seen to do at each sample
+
 	partial   bool
 	attached  chan struct{} // a word for each AttachRest
 	attachErr error
@@ -87,6 +89,9 @@ func (m *scripted) NewProcessor(id int) (cpu.Processor, error) {
 	if id == 0 && m.board < len(m.exits) {
 		p.exits = m.exits[m.board]
 	}
+	if m.hangs != nil {
+		p.hangs = m.hangs(id)
+	}
 	return p, nil
 }
 
@@ -101,6 +106,8 @@ type actor struct {
 	last    []byte // of a read, answered by the next Run
 	kick    chan struct{}
 	state   cpu.State
+	hangs   func() (cpu.Activity, cpu.State)
+	now     cpu.State // at the latest sample
 }
 
 func (p *actor) Run(e *cpu.Exit) error {
@@ -149,7 +156,20 @@ func (p *actor) Kick() {
 	}
 }
 
-func (p *actor) State() (cpu.State, error) { return p.state, nil }
+func (p *actor) State() (cpu.State, error) {
+	if p.hangs != nil {
+		return p.now, nil
+	}
+	return p.state, nil
+}
+
+func (p *actor) Activity() (a cpu.Activity, err error) {
+	if p.hangs != nil {
+		a, p.now = p.hangs()
+	}
+	return a, nil
+}
+
 func (p *actor) SetState(s *cpu.State) error {
 	defer p.machine.lock()()
 	p.state, p.machine.states = *s, append(p.machine.states, *s)
@@ -158,7 +178,6 @@ func (p *actor) SetState(s *cpu.State) error {
 func (p *actor) SetCPUID([]cpu.CPUID) error             { return nil }
 func (p *actor) SetMSRs([]cpu.MSR) error                { return nil }
 func (p *actor) TSCKHz() (int, error)                   { return 1, nil }
-func (p *actor) Stalled() (bool, error)                 { return false, nil }
 func (p *actor) WasPaused()                             {}
 func (p *actor) Translate(v uint64) (memory.Addr, bool) { return memory.Addr(v), true }
 func (p *actor) Prefault(memory.Addr, uint64) bool      { return false }

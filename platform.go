@@ -52,10 +52,10 @@ func (b *board) addPlatform() error {
 	return b.ports.Add("watchdog", portWatchdog, wdat.Size, b.watchdog)
 }
 
-// guestSays hears of a panic without a console to read it from.
+// guestSays takes pvpanic's events, which as the console's text may be a process's doing.
 func (b *board) guestSays(e pvpanic.Event) {
 	if e&pvpanic.Panicked != 0 {
-		b.panicked()
+		b.signs.sayPanic()
 	}
 }
 

@@ -60,30 +60,21 @@ func (p *port) Set(high bool) {
 	}
 }
 
-// Words by which a Linux guest tells where it is.
+// guestWords are messages of Linux. A process in the guest can write them too: see signs.
 var guestWords = []string{"Run /init as init process", "Kernel panic - not syncing", "reboot: System halted", "reboot: Restarting system"}
 
-// heard is told which of guestWords the guest wrote.
+// heard is called with the index of one of guestWords that the guest wrote.
 func (p *port) heard(word int) {
 	b := p.board.Load()
 	switch word {
 	case 0:
 		b.vm.cfg.Timeline.Guest(timeline.Init)
 	case 1:
-		b.panicked()
+		b.signs.sayPanic()
 	case 2:
-		b.end(Outcome{Reason: Halted, Detail: "the guest said so on its console"})
+		b.signs.sayHalt()
 	case 3:
-		b.signs.restarting.Store(true)
-	}
-}
-
-// panicked is told when the guest says that it has panicked.
-func (b *board) panicked() {
-	b.signs.panicked.Store(true)
-	select {
-	case b.signs.panicSeen <- struct{}{}:
-	default:
+		b.signs.sayRestart()
 	}
 }
 

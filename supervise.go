@@ -3,7 +3,6 @@ package mayfly
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/mayfly-vm/mayfly/cpu"
 )
@@ -35,7 +34,7 @@ func (vm *VM) supervise(b *board) {
 // machine ended.
 func (vm *VM) endBoot(b *board, restarts int) (next *board, o Outcome, err error) {
 	o, err = b.outcome, b.err
-	if b.signs.panicked.Load() && panicExplains(o.Reason) {
+	if b.signs.explainsEnd(o.Reason) {
 		o = Outcome{Reason: Panicked, Detail: "the guest's console has its last words"}
 	}
 	again := o.Reason == Rebooted && vm.cfg.OnReboot == RebootRestart
@@ -135,16 +134,6 @@ func (vm *VM) restart() (*board, error) {
 	return b, nil
 }
 
-// panicExplains tells whether a panic seen on the console is why the machine
-// ended; an end that names its own cause keeps it.
-func panicExplains(r Reason) bool {
-	switch r {
-	case PowerOff, Halted, Rebooted, TripleFault, Panicked:
-		return true
-	}
-	return false
-}
-
 // finish ends the machine. Input stops first, and what the guest wrote last gets
 // its time to go out: little where the machine was killed.
 func (vm *VM) finish(o Outcome, err error) {
@@ -157,86 +146,6 @@ func (vm *VM) finish(o Outcome, err error) {
 	defer vm.mu.Unlock()
 	vm.port = nil
 	vm.publish(o, err)
-}
-
-// Times of the watch over a running machine.
-const (
-	// A panicked Linux with panic=0 spins for ever; what it had to say is said.
-	panicGrace = 5 * time.Second
-	// The first look for a machine that has stopped for good; each look that finds
-	// it idle but alive doubles the wait, up to the last.
-	firstLook, lastLook = 1500 * time.Millisecond, 32 * time.Second
-)
-
-// watch returns when the board has ended, and ends it where nothing else will:
-// after a panic, or when every processor has stopped for good.
-func (b *board) watch() {
-	wait := firstLook
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	var grace, rest <-chan time.Time
-	if b.partial.Load() {
-		rest = time.After(b.restGrace())
-	}
-	var before uint64
-	for {
-		select {
-		case <-rest:
-			b.complete()
-		case <-b.ended:
-			return
-		case <-b.signs.panicSeen:
-			if grace == nil { // once: a guest can say the words as often as it likes
-				g := time.NewTimer(panicGrace)
-				defer g.Stop()
-				grace = g.C
-			}
-		case <-grace:
-			b.end(Outcome{Reason: Panicked})
-			return
-		case <-t.C:
-			now := b.totalExits()
-			if now != before { // it lives
-				before, wait = now, firstLook
-			} else if b.allStalled() {
-				b.end(Outcome{Reason: Halted, Detail: "every processor stopped with interrupts off"})
-				return
-			} else {
-				before, wait = b.totalExits(), min(2*wait, lastLook)
-			}
-			t.Reset(wait)
-		}
-	}
-}
-
-func (b *board) totalExits() (n uint64) {
-	for _, c := range b.cpus {
-		n += c.total.Load() - c.exits[cpu.ExitKicked].Load()
-	}
-	return n
-}
-
-// allStalled asks every processor, once, whether anything could move it on. One
-// that does not answer within the time of a few kicks is busy, and so alive.
-func (b *board) allStalled() bool {
-	for _, c := range b.cpus {
-		c.stalled.Store(false)
-		c.ask.Store(true)
-		c.proc.Kick()
-		for deadline := time.Now().Add(50 * time.Millisecond); c.ask.Load(); time.Sleep(100 * time.Microsecond) {
-			if b.stop.Load() || time.Now().After(deadline) {
-				return false
-			}
-		}
-		// ask is cleared just before stalled is set.
-		for i := 0; i < 20 && !c.stalled.Load(); i++ {
-			time.Sleep(100 * time.Microsecond)
-		}
-		if !c.stalled.Load() {
-			return false
-		}
-	}
-	return true
 }
 
 // recordExits adds a board's exits to those of the boards before.

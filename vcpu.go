@@ -24,9 +24,8 @@ type vcpu struct {
 
 	exits    [cpu.NumExitKinds]atomic.Uint64
 	total    atomic.Uint64
-	answered atomic.Uint64 // of total; one less while an exit is being handled
-	ask      atomic.Bool   // the watchman wants stalled brought up to date
-	stalled  atomic.Bool
+	answered atomic.Uint64               // of total; one less while an exit is being handled
+	ask      atomic.Pointer[chan sample] // where the supervisor waits for a sample; nil: it does not
 }
 
 // run is the processor's life. The goroutine keeps its thread: KVM binds a vCPU
@@ -134,11 +133,10 @@ func (c *vcpu) mmio(e *cpu.Exit) {
 	}
 }
 
-// kicked answers whoever kicked: the gate, or the watchman.
+// kicked answers the supervisor, and waits while the machine is paused.
 func (c *vcpu) kicked() {
-	if c.ask.Swap(false) {
-		s, err := c.proc.Stalled()
-		c.stalled.Store(s && err == nil)
+	if to := c.ask.Swap(nil); to != nil {
+		*to <- c.observe() // has room
 	}
 	c.board.waitAtGate(c)
 }

@@ -79,9 +79,8 @@ type Processor interface {
 	SetMSRs([]MSR) error
 	// TSCKHz is the frequency of the guest's time-stamp counter.
 	TSCKHz() (int, error)
-	// Stalled tells whether nothing but an NMI or a reset could move the processor
-	// on: halted with interrupts off, or waiting for INIT or a start-up IPI.
-	Stalled() (bool, error)
+	// Activity is what the processor does.
+	Activity() (Activity, error)
 	// WasPaused tells the guest, where it listens, that it was stopped on purpose.
 	WasPaused()
 	// Translate is a guest-virtual address by the current page tables.
@@ -91,6 +90,16 @@ type Processor interface {
 	Prefault(addr memory.Addr, size uint64) bool
 	Close() error
 }
+
+// Activity is what a processor does.
+type Activity uint8
+
+// Activities.
+const (
+	Running Activity = iota
+	Idle             // halted until an interrupt comes
+	Stalled          // until an NMI or a reset: halted with interrupts off, or waiting for INIT or a start-up IPI
+)
 
 // CPUID is one leaf as the guest sees it. Indexed: it holds for Index (ECX)
 // alone.

@@ -27,6 +27,9 @@ func TestEnds(t *testing.T) {
 		{"panic", smallKernel, []string{"mayfly.test=panic"}, mayfly.Panicked, "Attempted to kill init"},
 		// With panic=0 the kernel spins for ever.
 		{"panic that stays", smallKernel, []string{"mayfly.test=panic", "panic=0"}, mayfly.Panicked, "Attempted to kill init"},
+		// Without ACPI there is nothing to switch the machine off: Linux stops with
+		// interrupts off, and has said so.
+		{"poweroff without ACPI", debianKernel, []string{"mayfly.test=poweroff", "acpi=off"}, mayfly.Halted, "reboot: "},
 		{"reboot", smallKernel, []string{"mayfly.test=reboot"}, mayfly.Rebooted, "reboot: Restarting system"},
 		{"reboot by keyboard controller", smallKernel, []string{"mayfly.test=reboot,kbd"}, mayfly.Rebooted, "reboot: Restarting system"},
 		// A restart that announces itself is one, whatever it does in the end …

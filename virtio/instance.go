@@ -63,6 +63,7 @@ type Instance struct {
 	generation atomic.Uint32
 	status     atomic.Uint32
 	halted     atomic.Bool
+	busy       atomic.Uint64 // calls of Work that could not ask
 
 	mu       sync.Mutex // of what follows; Start and Stop of the device run under it
 	accepted Feature

@@ -241,12 +241,12 @@ func TestStateGoesRound(t *testing.T) {
 	}
 }
 
-func TestAHaltedProcessorIsStalled(t *testing.T) {
+func TestActivity(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		code []byte
-		want bool
-	}{{"cli; hlt", []byte{0xFA, 0xF4}, true}, {"sti; hlt", []byte{0xFB, 0xF4, 0xEB, 0xFD}, false}, {"jmp .", []byte{0xEB, 0xFE}, false}} {
+		want cpu.Activity
+	}{{"cli; hlt", []byte{0xFA, 0xF4}, cpu.Stalled}, {"sti; hlt", []byte{0xFB, 0xF4, 0xEB, 0xFD}, cpu.Idle}, {"jmp .", []byte{0xEB, 0xFE}, cpu.Running}} {
 		p := spinner(t, c.code...)
 		runtime.LockOSThread()
 		done := kickAfter(p, 50*time.Millisecond)
@@ -257,8 +257,8 @@ func TestAHaltedProcessorIsStalled(t *testing.T) {
 		if err != nil || e.Kind != cpu.ExitKicked {
 			t.Fatalf("%s: %v, %v", c.name, e.Kind, err)
 		}
-		if got, err := p.Stalled(); err != nil || got != c.want {
-			t.Errorf("%s: stalled is %v, %v", c.name, got, err)
+		if got, err := p.Activity(); err != nil || got != c.want {
+			t.Errorf("%s: activity %v, %v, want %v", c.name, got, err, c.want)
 		}
 	}
 }

@@ -145,20 +145,23 @@ func (p *processor) TSCKHz() (int, error) { return p.vcpu.TSCKHz() }
 
 func (p *processor) WasPaused() { _ = p.vcpu.KVMClockCtrl() } // refused by guests without kvmclock
 
-func (p *processor) Stalled() (bool, error) {
+func (p *processor) Activity() (cpu.Activity, error) {
 	s, err := p.vcpu.MPState()
 	if err != nil {
-		return false, err
+		return cpu.Running, err
 	}
 	switch s {
 	case kvm.MPUninitialized, kvm.MPInitReceived:
-		return true, nil
+		return cpu.Stalled, nil
 	case kvm.MPHalted:
 		r, err := p.vcpu.Regs()
 		const interruptFlag = 1 << 9
-		return err == nil && r.RFLAGS&interruptFlag == 0, err
+		if err == nil && r.RFLAGS&interruptFlag == 0 {
+			return cpu.Stalled, nil
+		}
+		return cpu.Idle, err
 	}
-	return false, nil
+	return cpu.Running, nil
 }
 
 func (p *processor) Translate(virtual uint64) (memory.Addr, bool) {

@@ -1,0 +1,115 @@
+package mayfly
+
+import (
+	"testing"
+
+	"github.com/mayfly-vm/mayfly/cpu"
+)
+
+// A KVM with an event that it can't deliver calls a vCPU runnable that executes
+// HLT with interrupts off again and again.
+func TestHaltThatKVMDoesNotCallOne(t *testing.T) {
+	const codeAt = 0x300000
+	write := cpu.Exit{Kind: cpu.ExitMMIOWrite, Addr: codeAt, Size: 4, Data: []byte{0xFA, 0xF4, 0xEB, 0xFD}} // cli; hlt; jmp to it
+	at := func(rip, rflags uint64) func(int) func() (cpu.Activity, cpu.State) {
+		return func(int) func() (cpu.Activity, cpu.State) {
+			return func() (cpu.Activity, cpu.State) {
+				return cpu.Running, cpu.State{RIP: rip, RFLAGS: rflags, CS: cpu.Segment{Selector: 8}}
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		hangs func(int) func() (cpu.Activity, cpu.State)
+		want  bool
+	}{
+		"behind the HLT":         {at(codeAt+2, 2), true},
+		"at the HLT":             {at(codeAt+1, 2), true},
+		"with interrupts on":     {at(codeAt+2, 0x202), false},
+		"at another instruction": {at(codeAt+8, 2), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			vm := onScript(t, Config{CPUs: 2}, &script{exits: [][]cpu.Exit{{write}}, hangs: c.hangs})
+			if err := vm.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			vm.mu.Lock()
+			b := vm.board
+			vm.mu.Unlock()
+			h := haltWatch{}
+			got := false
+			for range 3 * haltSamples {
+				got = got || h.poll(b)
+			}
+			if got != c.want {
+				t.Errorf("halted is %v, want %v", got, c.want)
+			}
+			vm.Close()
+		})
+	}
+}
+
+func TestPanicIsBelievedBySamples(t *testing.T) {
+	spin := sample{rip: 0xFFFFFFFF81000100}
+	off := sample{activity: cpu.Stalled}
+	user, idle, deadHalt := sample{user: true}, sample{activity: cpu.Idle}, sample{deadHalt: true}
+	near, far := sample{rip: spin.rip + 0x80}, sample{rip: spin.rip - 0x100000}
+	type samples [][]sample
+	for name, c := range map[string]struct {
+		list samples
+		want panicVerdict
+	}{
+		"one processor spins":                 {samples{{spin}, {near}, {spin}, {near}, {spin}}, panicBelieved},
+		"the others have stopped":             {samples{{off, spin, deadHalt}, {off, spin, off}, {off, near, off}, {off, spin, off}, {off, spin, off}}, panicBelieved},
+		"an interrupt's handler in between":   {samples{{spin}, {far}, {spin}, {near}, {spin}, {spin}}, panicBelieved},
+		"four samples":                        {samples{{spin}, {spin}, {spin}, {spin}}, panicOpen},
+		"code from everywhere":                {samples{{spin}, {far}, {sample{rip: 1 << 20}}, {spin}, {far}, {sample{rip: 2 << 20}}, {spin}, {far}}, panicOpen},
+		"two processors run":                  {samples{{spin, spin}, {spin, spin}, {spin, spin}, {spin, spin}, {spin, spin}}, panicOpen},
+		"user mode begins the count anew":     {samples{{spin}, {spin}, {spin}, {spin}, {user}, {spin}, {spin}, {spin}, {spin}}, panicOpen},
+		"another processor waits for work":    {samples{{spin, idle}, {spin, idle}, {spin, idle}, {spin, idle}, {spin, idle}}, panicOpen},
+		"all have stopped: a halt":            {samples{{off}, {off}, {off}, {off}, {off}}, panicOpen},
+		"it lives":                            {samples{{user}, {idle}, {user}, {user}, {idle}, {idle}}, panicRefuted},
+		"stopped late, after one sample more": {samples{{spin, user}, {spin, off}, {spin, off}, {spin, off}, {spin, off}, {spin, off}}, panicBelieved},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := panicWatch{wait: panicPoll}
+			got := panicOpen
+			for _, s := range c.list {
+				if got != panicOpen {
+					t.Fatalf("verdict %v before the end", got)
+				}
+				got = p.judge(s, true)
+			}
+			if got != c.want {
+				t.Errorf("verdict %v, want %v", got, c.want)
+			}
+			for _, s := range c.list { // with output or requests nothing is believed
+				if v := p.judge(s, false); v == panicBelieved {
+					t.Error("believed in spite of output")
+				}
+			}
+		})
+	}
+}
+
+func TestAnnouncedRestartIsTimed(t *testing.T) {
+	var s signs
+	s.init()
+	if s.explainsReset() {
+		t.Error("without a message")
+	}
+	if s.sayRestart(); !s.explainsReset() {
+		t.Error("not just after the message")
+	}
+	s.restarting.Add(-int64(restartLimit))
+	if s.explainsReset() {
+		t.Error("long after the message")
+	}
+	s.sayRestart()
+	if s.sayPanic(); s.explainsReset() || !s.explainsEnd(TripleFault) || s.explainsEnd(PowerOff) || s.explainsEnd(Killed) {
+		t.Error("after a panic")
+	}
+	if s.lively.Store(true); s.explainsEnd(Rebooted) {
+		t.Error("a guest that lives")
+	}
+}
