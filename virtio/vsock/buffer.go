@@ -8,66 +8,89 @@ import (
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
-// bufferSize is the credit of a connection: how many bytes the guest may have
-// sent that no socket has taken. Linux gives as much itself.
-const bufferSize = 256 << 10
+// chunkSize is the unit in which buffers grow: a peer that is seldom late costs one.
+const chunkSize = 4 << 10
 
-// buffer is a ring of what a guest has sent and a socket had no room for.
+type chunk [chunkSize]byte
+
+// buffer is what a guest has sent and a socket had no room for, first in, first out.
+// It has at most two chunks more than its bytes fill: the first and the last may be
+// used in part.
 type buffer struct {
-	ring    []byte // bufferSize, or nil while it is not needed
-	head, n int
+	chunks []*chunk
+	head   int // bytes of the first chunk that were consumed
+	n      int
 }
 
-// fill copies v from off on behind what is there. The caller made sure that it
-// fits: that is what credit means.
-func (b *buffer) fill(v virtio.Vec, off int) {
+// fill appends v from off on. The caller made sure that it may: that is what credit
+// means.
+func (b *buffer) fill(p *pool, v virtio.Vec, off int) {
 	for left := v.Len() - off; left > 0; {
-		tail := (b.head + b.n) % len(b.ring)
-		end := min(tail+left, len(b.ring))
-		n := v.CopyOut(b.ring[tail:end], off)
+		at := (b.head + b.n) % chunkSize
+		if b.head+b.n == len(b.chunks)*chunkSize {
+			b.chunks, at = append(b.chunks, p.take()), 0
+		}
+		last := b.chunks[len(b.chunks)-1]
+		n := v.CopyOut(last[at:min(at+left, chunkSize)], off)
 		off, left, b.n = off+n, left-n, b.n+n
 	}
 }
 
 // vec appends the contents to v.
 func (b *buffer) vec(v virtio.Vec) virtio.Vec {
-	first := b.ring[b.head:min(b.head+b.n, len(b.ring))]
-	v = append(v, iovec(first))
-	if rest := b.n - len(first); rest > 0 {
-		v = append(v, iovec(b.ring[:rest]))
+	at, left := b.head, b.n
+	for _, c := range b.chunks {
+		n := min(left, chunkSize-at)
+		v = append(v, iovec(c[at:at+n]))
+		at, left = 0, left-n
 	}
 	return v
 }
 
-func (b *buffer) consume(n int) {
-	b.head = (b.head + n) % len(b.ring)
-	b.n -= n
+func (b *buffer) consume(p *pool, n int) {
+	b.head, b.n = b.head+n, b.n-n
 	if b.n == 0 {
-		b.head = 0 // a peer that is seldom late touches the first pages only
+		p.drop(b)
+		return
 	}
+	whole := b.head / chunkSize
+	for _, c := range b.chunks[:whole] {
+		p.give(c)
+	}
+	b.chunks = b.chunks[:copy(b.chunks, b.chunks[whole:])]
+	b.head %= chunkSize
 }
 
 func iovec(p []byte) unix.Iovec {
 	return unix.Iovec{Base: unsafe.SliceData(p), Len: uint64(len(p))}
 }
 
-// pool keeps a few rings for the next connection that needs one.
-type pool struct{ free [][]byte }
+// pool keeps chunks for the next connections that need some.
+type pool struct{ free []*chunk }
 
-const poolSize = 4
+// poolSize is the most chunks that are kept: two connections' worth.
+const poolSize = 2 * maxCredit / chunkSize
 
-func (p *pool) take(b *buffer) {
+func (p *pool) take() *chunk {
 	if n := len(p.free); n > 0 {
-		b.ring, p.free = p.free[n-1], p.free[:n-1]
-	} else {
-		b.ring = make([]byte, bufferSize)
+		c := p.free[n-1]
+		p.free = p.free[:n-1]
+		return c
 	}
-	b.head, b.n = 0, 0
+	return new(chunk)
 }
 
-func (p *pool) give(b *buffer) {
-	if b.ring != nil && len(p.free) < poolSize {
-		p.free = append(p.free, b.ring)
+func (p *pool) give(c *chunk) {
+	if len(p.free) < poolSize {
+		p.free = append(p.free, c)
 	}
-	*b = buffer{}
+}
+
+// drop empties b.
+func (p *pool) drop(b *buffer) {
+	for _, c := range b.chunks {
+		p.give(c)
+	}
+	clear(b.chunks)
+	b.chunks, b.head, b.n = b.chunks[:0], 0, 0
 }

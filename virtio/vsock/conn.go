@@ -46,6 +46,7 @@ type conn struct {
 	// From the guest: how much came, how much the socket has taken, and how much of
 	// that the guest was told.
 	received, forwarded, told uint32
+	credit                    credit
 	buf                       buffer
 
 	// What epoll said last, edge by edge.
@@ -67,9 +68,9 @@ const (
 	maxWindow = 256 << 10
 )
 
-// credit is how much more the guest has room for. A guest that reports nonsense
+// room is how much more the guest has room for. A guest that reports nonsense
 // has none.
-func (c *conn) credit() uint32 {
+func (c *conn) room() uint32 {
 	if under := c.sent - c.peerCount; under < c.peerAlloc {
 		return c.peerAlloc - under
 	}
@@ -83,7 +84,7 @@ func (c *conn) sendable() bool {
 
 // busy tells whether there is something for the guest.
 func (c *conn) busy() bool {
-	return c.todo != 0 || c.sendable() && c.credit() > 0
+	return c.todo != 0 || c.sendable() && c.room() > 0
 }
 
 // key finds a connection by its ports: the host has one address, the guest too.

@@ -131,7 +131,7 @@ func (l *loop) hostEnded(c *conn) {
 	if c.gone {
 		shut = shutBoth
 		closeFD(&c.fd)
-		l.pool.give(&c.buf)
+		l.pool.drop(&c.buf)
 	}
 	if shut&^c.shutTold != 0 {
 		c.todo |= doShutdown

@@ -17,6 +17,8 @@ type pinger struct {
 	*guest
 	tx    *virtiotest.Request
 	count uint32
+	// The device's credit, of the last packet.
+	credit uint32
 }
 
 func newPinger(t testing.TB, size int) (*pinger, *net.UnixConn) {
@@ -41,6 +43,7 @@ func newPinger(t testing.TB, size int) (*pinger, *net.UnixConn) {
 func (p *pinger) recv() (op uint16, n int) {
 	r := p.rx.Wait()
 	h := r.Out(0) // its only buffer
+	p.credit = binary.LittleEndian.Uint32(h[36:])
 	op, n = binary.LittleEndian.Uint16(h[30:]), int(binary.LittleEndian.Uint32(h[24:]))
 	p.count += uint32(n)
 	p.rx.Submit(r)
@@ -131,14 +134,15 @@ func BenchmarkFromGuest(b *testing.B) {
 	const size = 32 << 10
 	p, c := newPinger(b, size)
 	go io.Copy(io.Discard, c)
-	credit := uint32(256 << 10)
+	credit := p.credit // of the response
 	sent := uint32(0)
 	b.SetBytes(size)
 	b.ReportAllocs()
 	for b.Loop() {
 		for credit < size {
 			r := p.rx.Wait()
-			credit = 256<<10 - (sent - binary.LittleEndian.Uint32(r.Out(0)[40:]))
+			h := r.Out(0)
+			credit = binary.LittleEndian.Uint32(h[36:]) - (sent - binary.LittleEndian.Uint32(h[40:]))
 			p.rx.Submit(r)
 			p.rx.Kick()
 		}

@@ -48,6 +48,7 @@ type loop struct {
 	acceptable bool // the listener may have somebody
 	full       bool // nobody is accepted until a connection ends
 	pool       pool
+	reserve    reserve
 
 	spares  [spareChains]virtio.Chain // receive buffers taken and not used yet, a ring
 	spare   int                       // the first of them

@@ -85,7 +85,7 @@ func (l *loop) send(c *conn, op uint16, flags uint32, length int) {
 	c.told = c.forwarded
 	c.todo &^= doCredit
 	l.put(header{srcCID: HostCID, dstCID: l.cfg.CID, srcPort: c.hostPort, dstPort: c.port, kind: kindStream,
-		op: op, flags: flags, length: uint32(length), bufAlloc: bufferSize, fwdCount: c.forwarded})
+		op: op, flags: flags, length: uint32(length), bufAlloc: c.promise(), fwdCount: c.forwarded})
 }
 
 // tell sends one of the packets that have no data.
@@ -115,7 +115,7 @@ func (l *loop) tell(c *conn) {
 // read fills the guest's buffers from a socket: as many as the guest has credit
 // for, the last reads were worth, and one call takes.
 func (l *loop) read(c *conn) {
-	credit := int(c.credit())
+	credit := int(c.room())
 	if credit == 0 {
 		return
 	}
@@ -169,7 +169,7 @@ func (l *loop) read(c *conn) {
 		c.sent += uint32(size)
 		l.send(c, opData, 0, size)
 	}
-	if c.credit() == 0 && !c.asked {
+	if c.room() == 0 && !c.asked {
 		c.asked = true
 		c.todo |= doAskCredit
 	}

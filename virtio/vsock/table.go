@@ -22,7 +22,7 @@ func (l *loop) allocate(fd int, p phase, limit time.Duration) *conn {
 		closeFD(&fd)
 		return nil
 	}
-	*c = conn{slot: c.slot, generation: c.generation + 1, phase: p, fd: fd, writable: true, window: minWindow}
+	*c = conn{slot: c.slot, generation: c.generation + 1, phase: p, fd: fd, writable: true, window: minWindow, buf: c.buf}
 	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: c.slot, Pad: c.generation}
 	if unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &ev) != nil {
 		closeFD(&c.fd)
@@ -31,6 +31,7 @@ func (l *loop) allocate(fd int, p phase, limit time.Duration) *conn {
 		return nil
 	}
 	l.stats.connections.Add(1)
+	l.reserve.begin(c)
 	l.limit(c, limit)
 	return c
 }
@@ -55,7 +56,8 @@ func (l *loop) release(c *conn) {
 	}
 	closeFD(&c.fd)
 	l.ready.remove(c)
-	l.pool.give(&c.buf)
+	l.pool.drop(&c.buf)
+	l.reserve.end(c)
 	c.phase = free
 	l.unused = append(l.unused, c)
 	l.stats.connections.Add(-1)
@@ -83,6 +85,8 @@ func (l *loop) finish(c *conn) {
 	delete(l.byPort, key(c.hostPort, c.port))
 	l.ready.remove(c)
 	c.phase, c.todo = lingering, 0
+	c.credit.window, c.credit.end = 0, c.received // it sends no more
+	l.reserve.account(c)
 	l.limit(c, lingerTime)
 }
 

@@ -61,7 +61,7 @@ func (l *loop) packet() uint64 {
 		l.refuse(answer{cid: h.dstCID, hostPort: h.dstPort, port: h.srcPort, kind: h.kind})
 	default:
 		c.peerAlloc, c.peerCount = h.bufAlloc, h.fwdCount
-		if c.asked && c.credit() > 0 {
+		if c.asked && c.room() > 0 {
 			c.asked = false
 		}
 		return l.deliver(c, &h)
@@ -104,7 +104,7 @@ func (l *loop) forward(c *conn, n int) bool {
 	case n == 0:
 		return true
 	case c.fd < 0 || c.shut&shutSend != 0, // nobody there; or it said that it wouldn't
-		uint64(c.received-c.forwarded)+uint64(n) > bufferSize: // more than its credit
+		!c.allowed(n): // more than its credit
 		l.reset(c)
 		return false
 	}
@@ -124,10 +124,7 @@ func (l *loop) forward(c *conn, n int) bool {
 		c.writable = done == n || err == unix.EINTR
 	}
 	if done < n {
-		if c.buf.ring == nil {
-			l.pool.take(&c.buf)
-		}
-		c.buf.fill(l.data, done)
+		c.buf.fill(&l.pool, l.data, done)
 		if c.writable {
 			return l.drain(c)
 		}
@@ -151,11 +148,10 @@ func (l *loop) drain(c *conn) bool {
 			return false
 		default:
 			c.forwarded += uint32(n)
-			c.buf.consume(n)
+			c.buf.consume(&l.pool, n)
 		}
 	}
 	if c.buf.n == 0 {
-		l.pool.give(&c.buf)
 		if c.phase == lingering {
 			l.release(c)
 			return false
@@ -168,10 +164,14 @@ func (l *loop) drain(c *conn) bool {
 	return true
 }
 
-// checkCredit tells the guest of room when it has heard of half of it at most.
-// Each packet to it tells as well.
+// checkCredit tells the guest of room when it knows of half of it at most. Each
+// packet to it tells as well.
 func (l *loop) checkCredit(c *conn) {
-	if c.phase == open && c.forwarded-c.told >= bufferSize/2 {
+	if c.credit.extra > c.credit.window-leastCredit { // of older promises, which end
+		l.reserve.account(c)
+	}
+	if c.phase == open && c.forwarded-c.told >= uint32(c.credit.window)/2 && c.todo&doCredit == 0 {
+		l.reserve.adapt(c)
 		c.todo |= doCredit
 		l.ready.put(c)
 	}

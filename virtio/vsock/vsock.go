@@ -10,9 +10,9 @@
 // Or the host's kernel does all of it (Config.VHost), with sockets of AF_VSOCK.
 //
 // One goroutine serves both queues and all sockets (loop.go), so nothing here is
-// locked. Data go between guest buffers and sockets by the kernel's hand; only
-// what a socket has no room for is copied, and waits in a buffer of a fixed size
-// that is the credit which the guest was given.
+// locked. The kernel copies data between guest buffers and sockets; only what a
+// socket has no room for is copied here, and waits in a buffer that the credit of
+// the guest bounds (credit.go).
 package vsock
 
 import (
@@ -49,8 +49,8 @@ type Config struct {
 	Path string
 	// Mode is the socket file's permissions; 0: 0600.
 	Mode os.FileMode
-	// MaxConnections is the most connections at a time; 0: 1023. Each may hold 256 KiB
-	// of what the guest sent and nobody has read.
+	// MaxConnections is the most connections at a time; 0: 1023. What the guest sent
+	// and nobody has read takes at most 16 KiB of memory for each, and 8 MiB for all.
 	MaxConnections int
 	// VHost leaves the work to the host's kernel (/dev/vhost-vsock). The guest then
 	// reaches every AF_VSOCK listener of the host.

@@ -28,7 +28,7 @@ func TestHostConnects(t *testing.T) {
 			c := g.dial()
 			say(t, c, "CONNECT 52\nearly")
 			p := g.expect(opRequest)
-			if p.dstPort != 52 || p.srcPort != 1<<30 || p.alloc != 256<<10 {
+			if p.dstPort != 52 || p.srcPort != 1<<30 || p.alloc != 64<<10 {
 				t.Fatalf("request %+v", p)
 			}
 			g.send(packet{srcPort: 52, dstPort: p.srcPort, op: opResponse})
@@ -97,7 +97,7 @@ func TestMuchBothWays(t *testing.T) {
 				n, _ := io.ReadFull(c, b)
 				got <- b[:n]
 			}()
-			credit := uint32(256 << 10)
+			credit := uint32(0)
 			for off := 0; off < size; {
 				n := min(60000, size-off, int(credit))
 				if n > 0 {
@@ -105,8 +105,12 @@ func TestMuchBothWays(t *testing.T) {
 					off += n
 					credit -= uint32(n)
 				}
-				for credit < 60000 && off < size {
-					credit = 256<<10 - (uint32(off) - g.next().count) // each packet tells
+				for credit < 30000 && off < size {
+					if off == 0 {
+						g.send(packet{srcPort: 1000, dstPort: 52, op: opAsk})
+					}
+					p := g.next() // each packet tells
+					credit = p.alloc - (uint32(off) - p.count)
 				}
 			}
 			if b := <-got; !bytes.Equal(b, want) {
