@@ -116,8 +116,8 @@ type Config struct {
 	SMBIOS   *SMBIOS       // nil: no tables
 	Watchdog Watchdog
 	Devices  []Device // devices of the embedding program's own
-	// Report is told what goes wrong with a device while the machine lives on: a
-	// driver's mistakes, a disk that is gone. nil: nobody is. It must not block, and
+	// Report gets New's Plan.Warnings, and what goes wrong with a device while the
+	// machine lives on: a driver's mistakes, a disk that is gone. It must not block, and
 	// must not call the machine. A device that has much to report is cut short.
 	Report func(error)
 

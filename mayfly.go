@@ -96,6 +96,7 @@ func New(c Config) (*VM, error) {
 		vm.release()
 		return nil, err
 	}
+	vm.reportWarnings()
 	return vm, nil
 }
 

@@ -52,11 +52,14 @@ type Plan struct {
 	// Platform is Linux or generic, PlatformWhy what decided that.
 	Platform    Platform
 	PlatformWhy string
-	Delta       int64  // added to every address of the image: other than 0 when relocated
-	Entry       uint64 // guest-physical
-	Initrd      memory.Range
-	MemMap      []pvh.MemMapEntry
-	Cmdline     string
+	// Warnings are parameters of the command line with which a Linux does not work on
+	// this machine as it would on others, each with its effect. New reports them.
+	Warnings []string
+	Delta    int64  // added to every address of the image: other than 0 when relocated
+	Entry    uint64 // guest-physical
+	Initrd   memory.Range
+	MemMap   []pvh.MemMapEntry
+	Cmdline  string
 
 	Devices []PlannedDevice
 
@@ -107,6 +110,7 @@ func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error)
 	if err := p.checkCmdline(len(c.Cmdline), im); err != nil {
 		return nil, err
 	}
+	p.findWarnings(c)
 	return p, p.mapMemory()
 }
 

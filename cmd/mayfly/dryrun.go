@@ -38,6 +38,9 @@ func (o *runOptions) show() int {
 		row("initrd at", "%#x, %d bytes", uint64(p.Initrd.Addr), p.Initrd.Size)
 	}
 	row("command line", "%s", p.Cmdline)
+	for _, w := range p.Warnings {
+		row("warning", "%s", w)
+	}
 	for i, e := range p.MemMap {
 		name := ""
 		if i == 0 {

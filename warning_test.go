@@ -1,0 +1,97 @@
+package mayfly_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/guest/check"
+)
+
+// Parameters that work on other machines and make a Linux deaf on this one are named,
+// with their effect; nothing is changed.
+func TestParametersThatMakeLinuxDeaf(t *testing.T) {
+	mmio, pci := mayfly.DefaultCmdline(mayfly.BusMMIO)+" ", mayfly.DefaultCmdline(mayfly.BusPCI)+" "
+	hvc := func(c *mayfly.Config) { c.Consoles = []mayfly.ConsolePort{{Console: true}, {Name: "log"}} }
+	for _, c := range []struct {
+		line   string
+		bus    mayfly.Bus
+		change func(*mayfly.Config)
+		want   []string // word and a part of its effect
+	}{
+		{mmio, mayfly.BusMMIO, nil, nil},
+		{pci, mayfly.BusPCI, nil, nil},
+		{mmio + "quiet reboot=k acpi=off nox2apic maxcpus=1 -- noapic", mayfly.BusMMIO, nil, nil},
+		{mmio + "noapic", mayfly.BusMMIO, nil, []string{"noapic: ", "the serial port, the power button and the virtio devices"}},
+		{pci + "noapic", mayfly.BusPCI, nil, []string{"noapic: ", "the serial port and the power button arrives"}},
+		{mmio + "nosmp", mayfly.BusMMIO, nil, []string{"nosmp: ", "I/O APIC"}},
+		{mmio + "maxcpus=0", mayfly.BusMMIO, nil, []string{"maxcpus=0: ", "I/O APIC"}},
+		{mmio + "nolapic", mayfly.BusMMIO, nil, []string{"nolapic: ", "none arrives"}},
+		{mmio + "disableapic", mayfly.BusMMIO, nil, []string{"disableapic: ", "none arrives"}},
+		{mmio + "noapictimer", mayfly.BusMMIO, nil, []string{"noapictimer: ", "only one"}},
+		{mmio + "no-kvmclock", mayfly.BusMMIO, nil, []string{"no-kvmclock: ", "PIT"}},
+		{mmio + "nopv", mayfly.BusMMIO, nil, []string{"nopv: ", "PIT"}},
+		{mmio + "acpi=noirq", mayfly.BusMMIO, nil, []string{"acpi=noirq: ", "I/O APIC"}},
+		{mmio + "acpi=rsdt", mayfly.BusMMIO, nil, []string{"acpi=rsdt: ", "XSDT"}},
+		{pci + "acpi=off", mayfly.BusPCI, nil, []string{"acpi=off: ", "PCI bus passes on"}},
+		{pci + "pci=off", mayfly.BusPCI, nil, []string{"pci=off: ", "finds none"}},
+		{mmio + "pci=off,nomsi,nocrs", mayfly.BusMMIO, nil, nil},
+		{pci + "pci=conf1,nomsi", mayfly.BusPCI, nil, []string{"pci=nomsi: ", "no other interrupts"}},
+		{pci + "pci=nocrs", mayfly.BusPCI, nil, []string{"pci=nocrs: ", "passes on"}},
+		{mmio + "pci=noacpi", mayfly.BusMMIO, nil, []string{"pci=noacpi: ", "I/O APIC"}},
+		{mmio + "8250.nr_uarts=0", mayfly.BusMMIO, nil, []string{"8250.nr_uarts=0: ", "ttyS0"}},
+		{mmio + "8250.nr-uarts=0x0", mayfly.BusMMIO, nil, []string{"8250.nr-uarts=0x0: ", "ttyS0"}},
+		{"8250.nr_uarts=0 console=hvc0", mayfly.BusMMIO, hvc, nil},
+		{"8250.nr_uarts=0 console=ttyS0 8250.nr_uarts=1", mayfly.BusMMIO, nil, nil},
+		{mmio + "console=ttyS1,115200n8", mayfly.BusMMIO, nil, []string{"console=ttyS1,115200n8: ", "no such console"}},
+		{mmio + "console=tty0", mayfly.BusMMIO, nil, []string{"console=tty0: ", "no such console"}},
+		{"console=tty0 console=ttyS0,115200", mayfly.BusMMIO, nil, nil},
+		{"console=null", mayfly.BusMMIO, nil, nil},
+		{"console=hvc0", mayfly.BusMMIO, nil, []string{"console=hvc0: ", "no such console"}},
+		{"console=hvc0", mayfly.BusMMIO, hvc, nil},
+		{"console=hvc1", mayfly.BusMMIO, hvc, []string{"console=hvc1: ", "no such console"}},
+		{"console=uart8250,io,0x3f8,115200", mayfly.BusMMIO, nil, nil},
+		{"console=uart8250,io,0x2f8", mayfly.BusMMIO, nil, []string{"console=uart8250,io,0x2f8: ", "no such console"}},
+	} {
+		cfg := guest(t, check.Options{})
+		cfg.Cmdline, cfg.Bus, cfg.Platform, cfg.RNG = c.line, c.bus, mayfly.PlatformLinux, &mayfly.RNG{}
+		if c.change != nil {
+			c.change(&cfg)
+		}
+		p, err := mayfly.NewPlan(cfg)
+		if err != nil {
+			t.Fatalf("%q: %v", c.line, err)
+		}
+		switch {
+		case len(c.want) == 0:
+			if len(p.Warnings) != 0 {
+				t.Errorf("%q: %q", c.line, p.Warnings)
+			}
+		case len(p.Warnings) != 1 || !strings.HasPrefix(p.Warnings[0], c.want[0]) || !strings.Contains(p.Warnings[0], c.want[1]):
+			t.Errorf("%q: %q, want one of %q", c.line, p.Warnings, c.want)
+		}
+		if !strings.HasPrefix(p.Cmdline, strings.TrimSpace(strings.TrimSuffix(c.line, "-- noapic"))) {
+			t.Errorf("%q became %q", c.line, p.Cmdline)
+		}
+		cfg.Platform = mayfly.PlatformGeneric
+		if p, err = mayfly.NewPlan(cfg); err != nil || len(p.Warnings) != 0 {
+			t.Errorf("%q for a guest that is no Linux: %q, %v", c.line, p.Warnings, err)
+		}
+	}
+}
+
+func TestNewReportsWarnings(t *testing.T) {
+	needKVM(t)
+	var reports []string
+	cfg := guest(t, check.Options{})
+	cfg.Platform, cfg.Cmdline = mayfly.PlatformLinux, "noapic console=ttyS1"
+	cfg.Report = func(err error) { reports = append(reports, err.Error()) }
+	vm, err := mayfly.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Close()
+	if len(reports) != 2 || !strings.HasPrefix(reports[0], "command line: noapic: ") || !strings.HasPrefix(reports[1], "command line: console=ttyS1: ") {
+		t.Errorf("reports %q", reports)
+	}
+}
