@@ -45,6 +45,9 @@ type Options struct {
 	// names them itself, so without this bound one could show its guest any file of
 	// the host.
 	Backing string
+	// Allow, if not nil, judges a file before it is opened: by where it is once all
+	// links are followed, and whether it is a regular file.
+	Allow func(real string, regular bool) error
 }
 
 // Image is an open disk image. Its methods may be called by several goroutines.

@@ -32,16 +32,13 @@ func OpenFile(o Options) (*File, error) {
 	if o.Path == "" {
 		return nil, errors.New("the path is empty")
 	}
-	var st unix.Stat_t
-	// A look before the open, which would wait for somebody at a FIFO.
-	if err := unix.Stat(o.Path, &st); err != nil {
-		return nil, explain(err, o)
-	}
-	if err := checkType(st.Mode); err != nil {
+	at, st, err := find(o)
+	if err != nil {
 		return nil, err
 	}
+	defer at.close()
 	f := &File{path: o.Path, fd: -1, plain: -1, claim: -1, readOnly: o.ReadOnly, direct: o.Direct}
-	if err := f.open(o); err != nil {
+	if err := f.open(at, st, o); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -64,30 +61,23 @@ func checkType(mode uint32) error {
 	return errors.New("is neither an image file nor a block device")
 }
 
-func (f *File) open(o Options) error {
+func (f *File) open(at place, st unix.Stat_t, o Options) error {
 	flags := unix.O_CLOEXEC | unix.O_RDWR
 	if o.ReadOnly {
 		flags = unix.O_CLOEXEC | unix.O_RDONLY
 	}
 	var err error
-	if f.plain, err = openRetry(o.Path, flags); err != nil {
+	if f.plain, err = at.open(flags); err != nil {
 		return explain(err, o)
 	}
 	f.fd = f.plain
-	var st unix.Stat_t
-	if err := unix.Fstat(f.plain, &st); err != nil {
-		return err
-	}
-	if err := checkType(st.Mode); err != nil { // another file since
-		return err
-	}
 	f.device = st.Mode&unix.S_IFMT == unix.S_IFBLK
 	if err := f.lock(); err != nil {
 		return err
 	}
 	if f.device && !f.readOnly {
 		// Whoever mounts it or makes it part of another device claims it likewise.
-		if f.claim, err = openRetry(o.Path, unix.O_CLOEXEC|unix.O_RDONLY|unix.O_EXCL); err != nil {
+		if f.claim, err = at.open(unix.O_CLOEXEC | unix.O_RDONLY | unix.O_EXCL); err != nil {
 			f.claim = -1
 			return explain(err, o)
 		}
@@ -97,16 +87,12 @@ func (f *File) open(o Options) error {
 		f.memory = vfs.Type == unix.TMPFS_MAGIC || vfs.Type == unix.RAMFS_MAGIC || vfs.Type == unix.HUGETLBFS_MAGIC
 	}
 	if f.direct {
-		if f.fd, err = openRetry(o.Path, flags|unix.O_DIRECT); err != nil {
+		if f.fd, err = at.open(flags | unix.O_DIRECT); err != nil {
 			f.fd = f.plain
 			if errors.Is(err, unix.EINVAL) {
 				return errors.New("direct: the file system it is on knows no direct access (O_DIRECT)")
 			}
 			return fmt.Errorf("direct: %w", err)
-		}
-		var again unix.Stat_t
-		if unix.Fstat(f.fd, &again) != nil || again.Dev != st.Dev || again.Ino != st.Ino {
-			return errors.New("was replaced by another file while it was opened")
 		}
 	}
 	f.blocks = Blocks{Logical: SectorSize}
@@ -117,15 +103,6 @@ func (f *File) open(o Options) error {
 	}
 	f.nowait.Store(!f.direct && !f.memory)
 	return f.Refresh()
-}
-
-func openRetry(path string, flags int) (int, error) {
-	for {
-		fd, err := unix.Open(path, flags, 0)
-		if err != unix.EINTR {
-			return fd, err
-		}
-	}
 }
 
 // explain is an error of open(2) for people.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/mayfly-vm/mayfly/disk"
@@ -27,11 +26,7 @@ func boundsOf(o disk.Options) bounds {
 }
 
 // check judges a file by where it is once all links are followed.
-func (b bounds) check(name string) error {
-	file, err := real(name)
-	if err != nil {
-		return err
-	}
+func (b bounds) check(file string, regular bool) error {
 	folder, err := real(b.folder)
 	if err != nil {
 		return fmt.Errorf("the folder %s: %w", b.folder, err)
@@ -40,14 +35,10 @@ func (b bounds) check(name string) error {
 	switch {
 	case err != nil || !filepath.IsLocal(rel), !b.deep && filepath.Dir(rel) != ".":
 		return fmt.Errorf("it lies in %s, not in %s: if you trust the image, say that its files may come from there (backing=%[1]s)", filepath.Dir(file), folder)
-	case b.deep:
-		return nil
-	}
-	st, err := os.Stat(file)
-	if err == nil && !st.Mode().IsRegular() {
+	case !b.deep && !regular:
 		return fmt.Errorf("it is no regular file: if you trust the image, say that its files may be others too (backing=%s)", folder)
 	}
-	return cause(err)
+	return nil
 }
 
 // real is the absolute path without links.

@@ -13,9 +13,11 @@ const maxChain = 32
 
 // layer is one file of a chain, the guest's first.
 type layer struct {
-	file   *disk.File
-	format disk.Format
-	size   int64
+	file    *disk.File
+	format  disk.Format
+	size    int64
+	backing bool  // there is a layer below
+	padded  int64 // see header
 }
 
 // chain opens all that f is made of, of what may be. Errors name the file that they
@@ -38,7 +40,7 @@ func chain(f *disk.File, may bounds) (layers []layer, err error) {
 			}
 			return append(layers, l), err
 		}
-		l.size = h.size
+		l.size, l.padded, l.backing = h.size, h.padded, h.backing != ""
 		if layers = append(layers, l); h.backing == "" {
 			return layers, nil
 		}
@@ -71,10 +73,7 @@ func follow(from, name string, may bounds) (*disk.File, string, error) {
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(filepath.Dir(from), name)
 	}
-	if err := may.check(name); err != nil {
-		return nil, "", err
-	}
-	f, err := disk.OpenFile(disk.Options{Path: name, ReadOnly: true})
+	f, err := disk.OpenFile(disk.Options{Path: name, ReadOnly: true, Allow: may.check})
 	return f, name, err
 }
 

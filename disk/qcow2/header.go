@@ -22,6 +22,9 @@ type header struct {
 	size    int64
 	backing string // "": none
 	format  disk.Format
+	// padded is up to where the file reads as zeroes after its end: the end of its last
+	// cluster, if data lies there; 0 where there is no such part.
+	padded int64
 }
 
 // Bounds. A larger L1 table than 32 MiB QEMU refuses too.
@@ -102,7 +105,33 @@ func readHeader(f *disk.File) (h header, err error) {
 		h.backing = string(p)
 		h.format = backingFormat(f, length, 1<<bits)
 	}
-	return h, nil
+	h.padded, err = padding(f, int64(at), int64(l1), 1<<bits)
+	return h, err
+}
+
+// padding is header.padded. A cluster's end that holds zeroes may not have been
+// written; a table whose end is missing is damaged.
+func padding(f *disk.File, at, l1, cluster int64) (int64, error) {
+	size := f.Length()
+	last := size - size%cluster
+	if last == size {
+		return 0, nil
+	}
+	const offsets = 1<<56 - 1<<9 // of an L1 entry: where its L2 table is
+	var b [32 << 10]byte
+	for n := 8 * l1; n > 0; {
+		p := b[:min(n, int64(len(b)))]
+		if _, err := f.ReadAt(p, at); err != nil {
+			return 0, fmt.Errorf("the L1 table: %w", err)
+		}
+		at, n = at+int64(len(p)), n-int64(len(p))
+		for ; len(p) > 0; p = p[8:] {
+			if int64(binary.BigEndian.Uint64(p)&offsets) == last {
+				return 0, nil
+			}
+		}
+	}
+	return last + cluster, nil
 }
 
 func checkFeatures(f uint64, compression bool) error {

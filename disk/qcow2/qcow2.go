@@ -8,6 +8,7 @@
 package qcow2
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -58,11 +59,11 @@ func (img *Image) layer(i int) (r image.Image, err error) {
 	defer guard(&err)
 	l := img.layers[i]
 	if l.format == disk.Raw {
-		return &raw{source{l.file}, l.size}, nil
+		return &raw{l.file, l.size}, nil
 	}
-	q, err := qcow2.Open(source{l.file}, func(opened io.ReaderAt, _ image.Type) (image.Image, error) {
-		// The library has opened the backing file by its name. The one that was
-		// checked and locked takes its place.
+	q, err := qcow2.Open(source{l.file, l.padded, l.backing}, func(opened io.ReaderAt, _ image.Type) (image.Image, error) {
+		// The file that was checked and locked takes the place of the one that the
+		// library has opened: see source.
 		if c, ok := opened.(io.Closer); ok {
 			c.Close()
 		}
@@ -105,6 +106,9 @@ func (img *Image) Readv(v []unix.Iovec, off int64) (n int, err error) {
 	for i := range v {
 		p := unsafe.Slice(v[i].Base, v[i].Len)
 		m, err := img.reader.ReadAt(p, off+int64(n))
+		if err != nil && !errors.Is(err, io.EOF) {
+			m = 0 // of a backing file: the library counts zeroes where it could not read
+		}
 		if n += m; m < len(p) {
 			if err == io.EOF || n > 0 {
 				err = nil
@@ -152,22 +156,64 @@ func (img *Image) Close() error {
 }
 
 // source is a file as the library takes it. It keeps it from being closed.
-type source struct{ f *disk.File }
-
-func (s source) ReadAt(p []byte, off int64) (int, error) {
-	if s.f == nil || off < 0 {
-		return 0, io.EOF
-	}
-	return s.f.ReadAt(p, off)
+//
+// The library opens a backing file by the name that the image gives, and so would
+// wait at a FIFO. It is shown another name, which can always be opened.
+type source struct {
+	f       *disk.File
+	padded  int64 // see header
+	renamed bool  // the backing file has standIn's name
 }
 
-// Name is for the names of backing files.
-func (s source) Name() string { return s.f.Path() }
+const (
+	standIn   = "/"
+	standInAt = 1 << 62 // where the name is read
+)
+
+func (s source) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, errEnd
+	}
+	if s.renamed && off == standInAt {
+		return copy(p, standIn), nil
+	}
+	n, err := s.f.ReadAt(p, off)
+	if s.renamed && off < 20 {
+		var name [12]byte // offset and length, from byte 8 of the header on
+		binary.BigEndian.PutUint64(name[:], standInAt)
+		binary.BigEndian.PutUint32(name[8:], uint32(len(standIn)))
+		for i := max(off, 8); i < min(off+int64(n), 20); i++ {
+			p[i-off] = name[i-8]
+		}
+	}
+	if end := off + int64(n); err == io.EOF && end >= s.f.Length() && end < s.padded {
+		more := min(int64(len(p)-n), s.padded-end)
+		clear(p[n : n+int(more)])
+		if n += int(more); n == len(p) {
+			err = nil
+		}
+	}
+	if err == io.EOF {
+		err = errEnd
+	}
+	return n, err
+}
+
+// errEnd is no io.EOF: that of a backing file the library takes for the end of its
+// disk, after which there are zeroes.
+var errEnd = errors.New("the image file ends before its data does: was it copied whole?")
 
 // raw is a raw backing file.
 type raw struct {
-	source
+	f    *disk.File // nil: none
 	size int64
+}
+
+func (r *raw) ReadAt(p []byte, off int64) (int, error) {
+	if r.f == nil || off < 0 {
+		return 0, io.EOF
+	}
+	return r.f.ReadAt(p, off)
 }
 
 func (r *raw) Close() error     { return nil }
