@@ -9,14 +9,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mayfly-vm/mayfly/internal/direntry"
 	"github.com/mayfly-vm/mayfly/internal/dirlock"
 )
 
 // Listener is a socket that others connect to.
 type Listener struct {
-	FD   int
-	path string
-	made unix.Stat_t // the file that we made, for its removal
+	FD    int
+	entry *direntry.Entry
+	made  unix.Stat_t // the file that we made, for its removal
 }
 
 const backlog = 128
@@ -30,45 +31,52 @@ func Listen(path string, mode os.FileMode) (*Listener, error) {
 	}
 	// Another program that finds the socket before it listens would replace it.
 	defer dirlock.Take(path)()
-	if err := clearPath(path); err != nil {
+	entry, err := direntry.Open(path)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, fmt.Errorf("path %s: its directory does not exist", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("path %s: %w", path, err)
+	}
+	l := &Listener{FD: -1, entry: entry}
+	if err := l.bind(path, mode); err != nil {
+		l.Close()
 		return nil, err
+	}
+	return l, nil
+}
+
+func (l *Listener) bind(path string, mode os.FileMode) error {
+	if err := clearPath(l.entry, path); err != nil {
+		return err
 	}
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("path %s: %w", path, os.NewSyscallError("socket", err))
+		return fmt.Errorf("path %s: %w", path, os.NewSyscallError("socket", err))
 	}
-	l := &Listener{FD: fd, path: path}
+	l.FD = fd
 	// Before bind, the mode is that of the file to be made: nobody finds it open to
 	// more than mode, at no moment.
 	if err = unix.Fchmod(fd, uint32(mode)); err == nil {
 		err = unix.Bind(fd, &unix.SockaddrUnix{Name: path})
 	}
 	if err != nil {
-		unix.Close(fd)
-		if errors.Is(err, unix.ENOENT) {
-			return nil, fmt.Errorf("path %s: its directory does not exist", path)
-		}
-		return nil, fmt.Errorf("path %s: cannot make the socket: %w", path, err)
+		return fmt.Errorf("path %s: cannot make the socket: %w", path, err)
 	}
-	if err = unix.Stat(path, &l.made); err == nil {
-		if l.made.Mode&uint32(os.ModePerm) != uint32(mode) { // umask took bits away
-			err = unix.Chmod(path, uint32(mode))
-		}
-		if err == nil {
-			err = unix.Listen(fd, backlog)
-		}
+	// umask may have taken bits away.
+	if l.made, err = l.entry.ChmodSocket(mode); err == nil {
+		err = os.NewSyscallError("listen", unix.Listen(fd, backlog))
 	}
 	if err != nil {
-		l.Close()
-		return nil, fmt.Errorf("path %s: %w", path, err)
+		return fmt.Errorf("path %s: %w", path, err)
 	}
-	return l, nil
+	return nil
 }
 
 // clearPath removes a socket file that a process left behind which is gone.
-func clearPath(path string) error {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
+func clearPath(entry *direntry.Entry, path string) error {
+	st, err := entry.Stat()
+	if err != nil {
 		return nil // bind tells what is wrong, if anything is
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFSOCK {
@@ -84,7 +92,7 @@ func clearPath(path string) error {
 	if int(st.Uid) != unix.Geteuid() {
 		return fmt.Errorf("path %s: user %d left a socket there; remove it or take another path", path, st.Uid)
 	}
-	if err := unix.Unlink(path); err != nil && !errors.Is(err, unix.ENOENT) {
+	if err := entry.Remove(); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("path %s: cannot remove the socket that was left there: %w", path, err)
 	}
 	return nil
@@ -106,13 +114,15 @@ func Dial(path string) (int, error) {
 
 // Close ends it, and removes the file if it is still ours.
 func (l *Listener) Close() {
-	if l.FD < 0 {
+	if l.entry == nil {
 		return
 	}
-	_ = unix.Close(l.FD)
-	l.FD = -1
-	var st unix.Stat_t
-	if unix.Lstat(l.path, &st) == nil && st.Dev == l.made.Dev && st.Ino == l.made.Ino {
-		_ = unix.Unlink(l.path)
+	if l.FD >= 0 {
+		_ = unix.Close(l.FD)
 	}
+	if st, err := l.entry.Stat(); err == nil && st.Dev == l.made.Dev && st.Ino == l.made.Ino {
+		_ = l.entry.Remove()
+	}
+	l.entry.Close()
+	l.FD, l.entry = -1, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mayfly-vm/mayfly/internal/direntry"
 	"github.com/mayfly-vm/mayfly/internal/dirlock"
 )
 
@@ -27,6 +28,10 @@ func (p *port) openPTY() error {
 	slave := -1
 	unlock := dirlock.Take(p.cfg.PTY)
 	defer unlock()
+	var link *direntry.Entry
+	if err == nil {
+		link, err = direntry.Open(p.cfg.PTY)
+	}
 	if err == nil {
 		p.ptyName = "/dev/pts/" + strconv.Itoa(n)
 		// Held open: without anybody there, reads of the master fail.
@@ -39,20 +44,24 @@ func (p *port) openPTY() error {
 		err = claim(slave)
 	}
 	if err == nil {
-		err = linkPTY(p.ptyName, p.cfg.PTY)
+		err = linkPTY(p.ptyName, link, p.cfg.PTY)
 	}
 	if err != nil {
 		master.Close()
 		if slave >= 0 {
 			unix.Close(slave)
 		}
+		if link != nil {
+			link.Close()
+		}
 		return fmt.Errorf("pty: %w", err)
 	}
 	p.out.w, p.cfg.In = master, master
 	p.closers = append(p.closers, func() error {
-		if to, err := os.Readlink(p.cfg.PTY); err == nil && to == p.ptyName {
-			_ = os.Remove(p.cfg.PTY)
+		if to, err := link.Readlink(); err == nil && to == p.ptyName {
+			_ = link.Remove()
 		}
+		link.Close()
 		master.Close()
 		unix.Close(slave)
 		return nil
@@ -62,8 +71,8 @@ func (p *port) openPTY() error {
 
 // linkPTY makes the link, also over one that an ended machine left. The directory is
 // locked.
-func linkPTY(name, path string) error {
-	to, err := os.Readlink(path)
+func linkPTY(name string, link *direntry.Entry, path string) error {
+	to, err := link.Readlink()
 	if err == nil && strings.HasPrefix(to, "/dev/pts/") {
 		live, err := false, error(nil)
 		if to != name { // else the kernel gave us the number of the ended machine's
@@ -75,9 +84,9 @@ func linkPTY(name, path string) error {
 		if live {
 			return fmt.Errorf("%s leads to %s, the terminal of a running machine; take another path", path, to)
 		}
-		_ = os.Remove(path)
+		_ = link.Remove()
 	}
-	err = os.Symlink(name, path)
+	err = link.Symlink(name)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s exists and is not a link to a terminal; remove it or take another path", path)
 	}
