@@ -20,15 +20,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"syscall"
+	"time"
 
-	"github.com/containers/gvisor-tap-vsock/pkg/services/dhcp"
-	"github.com/containers/gvisor-tap-vsock/pkg/services/dns"
-	"github.com/containers/gvisor-tap-vsock/pkg/services/forwarder"
-	"github.com/containers/gvisor-tap-vsock/pkg/tap"
-	"github.com/containers/gvisor-tap-vsock/pkg/types"
-	"github.com/sirupsen/logrus"
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -45,8 +40,9 @@ const (
 	Gateway = "192.168.127.1"
 	Guest   = "192.168.127.2"
 	Host    = "192.168.127.254"
-	// HostName is Host's name in the DNS.
-	HostName = "host.mayfly.internal"
+	// HostName and RouterName are what the name server calls Host and Gateway.
+	HostName   = "host.mayfly.internal"
+	RouterName = "router.mayfly.internal"
 
 	gatewayMAC = "5a:94:ef:e4:0c:ee"
 )
@@ -68,58 +64,89 @@ type Config struct {
 	Forwards []vnet.Forward
 	// Isolated: no way out, and no DNS. Forwards work.
 	Isolated bool
-	// Host lets the machine reach what listens on the host's 127.0.0.1.
+	// Host lets the machine reach what listens on the host: on 127.0.0.1 by the
+	// address Host, and on the host's other addresses by themselves.
 	Host bool
+	// Allow and Deny are networks (CIDR) or addresses. What is in Deny is not reached;
+	// where Allow has entries, nothing else is. Link-local addresses, such as those of
+	// cloud metadata services, need an entry of Allow that is link-local itself.
+	Allow, Deny []string
+
+	resolv *resolvConf // nil: that of /etc/resolv.conf
 }
 
 // Network is a running network.
 type Network struct {
-	stack *stack.Stack
-	sw    *tap.Switch
-	fw    *forwarder.PortsForwarder
-	ports []listening
+	ctx  context.Context // ends with the network
+	stop context.CancelFunc
+
+	stack    *stack.Stack
+	link     *link
+	isolated bool
+	reach    reach
+	routes   *hostRoutes
+	closers  []io.Closer // what listens
+
+	streams, dials, forwarded *shares
+	buffers                   bufferPool
+	forwardFlows              *flows // nil: no UDP port is forwarded
+	pings                     pings
 }
 
 // New makes a network and listens at the host's ports.
 func New(c Config) (*Network, error) {
-	logrus.SetOutput(io.Discard) // the library's words are about single packets
 	if c.MTU == 0 {
 		c.MTU = DefaultMTU
 	}
 	if c.MTU < MinMTU || c.MTU > MaxMTU {
 		return nil, fmt.Errorf("mtu: %d; it has %d to %d bytes", c.MTU, MinMTU, MaxMTU)
 	}
-	_, subnet, err := net.ParseCIDR(Subnet)
+	if c.Isolated && (c.Host || len(c.Allow) > 0 || len(c.Deny) > 0) {
+		return nil, errors.New("isolated and one of host, allow and deny are mutually exclusive: an isolated network reaches nothing")
+	}
+	allow, err := parseNetworks("allow", c.Allow)
 	if err != nil {
 		return nil, err
 	}
-	conf := &types.Configuration{MTU: c.MTU, Subnet: Subnet, GatewayIP: Gateway, GatewayMacAddress: gatewayMAC}
-	pool := tap.NewIPPool(subnet)
-	pool.Reserve(net.ParseIP(Gateway), gatewayMAC)
-	if c.Host {
-		conf.GatewayVirtualIPs = []string{Host}
-		conf.DNS = []types.Zone{{Name: "mayfly.internal.", Records: []types.Record{{Name: "host", IP: net.ParseIP(Host)}}}}
-	}
-	// Nobody else gets the host's address, be it in use or not.
-	pool.Reserve(net.ParseIP(Host), gatewayMAC)
-	if c.MAC != "" {
-		pool.Reserve(net.ParseIP(Guest), c.MAC)
-	}
-	link, err := tap.NewLinkEndpoint(false, uint32(c.MTU), gatewayMAC, Gateway, conf.GatewayVirtualIPs)
+	deny, err := parseNetworks("deny", c.Deny)
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{sw: tap.NewSwitch(false)}
-	link.Connect(n.sw)
-	n.sw.Connect(link)
-	if n.stack, err = newStack(link, subnet); err != nil {
-		return nil, err
+	n := &Network{
+		isolated: c.Isolated, routes: newHostRoutes(),
+		streams: newShares(maxStreams), dials: newShares(maxDials), forwarded: newShares(maxForwarded),
+		buffers: bufferPool{free: allBuffers},
+		pings:   pings{flows: newFlows(maxPings, pingIdle), by: map[pingKey]*pinger{}},
 	}
-	if err := n.serve(c, conf, pool); err != nil {
+	n.reach = reach{host: c.Host, allow: allow, deny: deny, route: n.routes.lookup}
+	n.ctx, n.stop = context.WithCancel(context.Background())
+	go n.pings.flows.expire(n.ctx)
+	if err = n.open(c); err == nil {
+		err = n.serve(c)
+	}
+	if err != nil {
 		n.Close()
 		return nil, err
 	}
 	return n, nil
+}
+
+// open makes the network stack and its link.
+func (n *Network) open(c Config) error {
+	mac, err := net.ParseMAC(gatewayMAC)
+	if err != nil {
+		return err
+	}
+	n.link = &link{mtu: uint32(c.MTU), mac: tcpip.LinkAddress(mac), answers: []tcpip.Address{addr(Gateway)}, filter: n.takeEcho}
+	if c.Host {
+		n.link.answers = append(n.link.answers, addr(Host))
+	}
+	_, subnet, err := net.ParseCIDR(Subnet)
+	if err != nil {
+		return err
+	}
+	n.stack, err = newStack(n.link, subnet)
+	return err
 }
 
 func newStack(link stack.LinkEndpoint, subnet *net.IPNet) (*stack.Stack, error) {
@@ -134,7 +161,7 @@ func newStack(link stack.LinkEndpoint, subnet *net.IPNet) (*stack.Stack, error) 
 	if err := s.AddProtocolAddress(1, address, stack.AddressProperties{}); err != nil {
 		return nil, errors.New(err.String())
 	}
-	if err := boundConnections(s); err != nil {
+	if err := boundStreams(s); err != nil {
 		return nil, err
 	}
 	// The stack answers for the whole world.
@@ -148,26 +175,53 @@ func newStack(link stack.LinkEndpoint, subnet *net.IPNet) (*stack.Stack, error) 
 	return s, nil
 }
 
+// boundStreams sets what the stack keeps for each TCP connection.
+func boundStreams(s *stack.Stack) error {
+	// A connection that the network has closed first keeps its ports for that long.
+	wait := tcpip.TCPTimeWaitTimeoutOption(time.Second)
+	retries := tcpip.TCPSynRetriesOption(synRetries)
+	for _, o := range []tcpip.SettableTransportProtocolOption{
+		&tcpip.TCPReceiveBufferSizeRangeOption{Min: minBuffer, Default: maxBuffer, Max: maxBuffer},
+		&tcpip.TCPSendBufferSizeRangeOption{Min: minBuffer, Default: maxBuffer, Max: maxBuffer},
+		&wait, &retries,
+	} {
+		if err := s.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
+			return errors.New(err.String())
+		}
+	}
+	return nil
+}
+
 func addr(s string) tcpip.Address { return tcpip.AddrFrom4Slice(net.ParseIP(s).To4()) }
 
 // serve starts what the router offers.
-func (n *Network) serve(c Config, conf *types.Configuration, pool *tap.IPPool) error {
-	if !c.Isolated {
-		n.routeOut(c.Host)
-	} else if c.Host {
-		return errors.New("isolated and host exclude each other: the host is a way out")
+func (n *Network) serve(c Config) error {
+	dhcp := &dhcpServer{mtu: c.MTU, leases: map[string]net.IP{}}
+	if c.MAC != "" {
+		mac, err := net.ParseMAC(c.MAC)
+		if err != nil {
+			return fmt.Errorf("mac: %w", err)
+		}
+		dhcp.leases[mac.String()] = net.ParseIP(Guest).To4()
 	}
-	leases, err := dhcp.New(conf, n.stack, pool)
-	if err != nil {
-		return fmt.Errorf("DHCP: %w", err)
-	}
-	go func() { _ = leases.Serve() }()
 	if !c.Isolated {
-		if err := n.serveDNS(conf); err != nil {
+		n.connectOut()
+		resolv := c.resolv
+		if resolv == nil {
+			resolv = &resolvConf{path: "/etc/resolv.conf"}
+		}
+		dhcp.search = func() []string { return resolv.get().search }
+		names := map[string]net.IP{RouterName + ".": net.ParseIP(Gateway)}
+		if c.Host {
+			names[HostName+"."] = net.ParseIP(Host)
+		}
+		if err := n.serveDNS(&nameServer{conf: resolv, names: names, slots: make(chan struct{}, maxQueries)}); err != nil {
 			return fmt.Errorf("DNS: %w", err)
 		}
 	}
-	n.fw = forwarder.NewPortsForwarder(n.stack)
+	if err := n.serveDHCP(dhcp); err != nil {
+		return fmt.Errorf("DHCP: %w", err)
+	}
 	for _, f := range c.Forwards {
 		if err := n.forward(f); err != nil {
 			return err
@@ -176,38 +230,28 @@ func (n *Network) serve(c Config, conf *types.Configuration, pool *tap.IPPool) e
 	return nil
 }
 
-func (n *Network) serveDNS(conf *types.Configuration) error {
-	at := tcpip.FullAddress{NIC: 1, Addr: addr(Gateway), Port: 53}
-	datagrams, err := gonet.DialUDP(n.stack, &at, nil, ipv4.ProtocolNumber)
-	if err != nil {
-		return err
-	}
-	listener, err := gonet.ListenTCP(n.stack, at, ipv4.ProtocolNumber)
-	if err != nil {
-		return err
-	}
-	server, err := dns.New(datagrams, listener, conf.DNS)
-	if err != nil {
-		return err
-	}
-	go func() { _ = server.Serve() }()
-	go func() { _ = server.ServeTCP() }()
-	return nil
-}
-
-// Serve moves frames between the machine at conn and the network until conn ends.
+// Serve moves frames between the machine at conn and the network until conn or ctx
+// ends.
 func (n *Network) Serve(ctx context.Context, conn net.Conn) error {
-	err := n.sw.Accept(ctx, newFrames(conn), types.QemuProtocol)
-	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
-		return nil
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	err := n.link.serve(conn)
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, end) {
+			return nil
+		}
 	}
 	return err
 }
 
 // Close ends the network.
 func (n *Network) Close() {
-	for _, l := range n.ports {
-		_ = n.fw.Unexpose(l.proto, l.local)
+	n.stop()
+	for _, c := range n.closers {
+		_ = c.Close()
 	}
-	n.stack.Close()
+	n.routes.close()
+	if n.stack != nil {
+		n.stack.Close()
+	}
 }

@@ -16,7 +16,6 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/miekg/dns"
-	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
@@ -80,6 +79,23 @@ func newGuest(t testing.TB, send func([]byte)) *guest {
 	return g
 }
 
+// receive delivers the frames of a stream.
+func (g *guest) receive(conn net.Conn) {
+	go func() {
+		for {
+			var size [4]byte
+			if _, err := io.ReadFull(conn, size[:]); err != nil {
+				return
+			}
+			f := make([]byte, binary.BigEndian.Uint32(size[:]))
+			if _, err := io.ReadFull(conn, f); err != nil {
+				return
+			}
+			g.deliver(f)
+		}
+	}()
+}
+
 func (g *guest) deliver(frame []byte) {
 	p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(bytes.Clone(frame))})
 	g.link.InjectInbound(0, p)
@@ -114,6 +130,25 @@ func (g *guest) echo(port uint16) {
 	}()
 }
 
+// echoUDP serves a UDP port of the guest.
+func (g *guest) echoUDP(port uint16) {
+	at := address(usernet.Guest, port)
+	l, err := gonet.DialUDP(g.s, &at, nil, ipv4.ProtocolNumber)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	go func() {
+		b := make([]byte, 2000)
+		for {
+			n, from, err := l.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			l.WriteTo(b[:n], from)
+		}
+	}()
+}
+
 // start makes a network and a guest on it.
 func start(t testing.TB, c usernet.Config) *guest {
 	t.Helper()
@@ -126,19 +161,7 @@ func start(t testing.TB, c usernet.Config) *guest {
 	done := make(chan error, 1)
 	go func() { done <- n.Serve(context.Background(), far) }()
 	g := newGuest(t, func(f []byte) { near.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(f))), f...)) })
-	go func() {
-		for {
-			var size [4]byte
-			if _, err := io.ReadFull(near, size[:]); err != nil {
-				return
-			}
-			f := make([]byte, binary.BigEndian.Uint32(size[:]))
-			if _, err := io.ReadFull(near, f); err != nil {
-				return
-			}
-			g.deliver(f)
-		}
-	}()
+	g.receive(near)
 	t.Cleanup(func() {
 		near.Close()
 		if err := <-done; err != nil && !strings.Contains(err.Error(), "EOF") && !strings.Contains(err.Error(), "closed pipe") {
@@ -197,21 +220,7 @@ func TestForwardTCP(t *testing.T) {
 func TestForwardUDP(t *testing.T) {
 	port := freePort(t, "udp")
 	g := start(t, usernet.Config{Forwards: []vnet.Forward{{UDP: true, HostPort: port, GuestPort: 5353}}})
-	at := address(usernet.Guest, 5353)
-	l, err := gonet.DialUDP(g.s, &at, nil, ipv4.ProtocolNumber)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		b := make([]byte, 2000)
-		for {
-			n, from, err := l.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			l.WriteTo(b[:n], from)
-		}
-	}()
+	g.echoUDP(5353)
 	c, err := net.Dial("udp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +237,7 @@ func TestForwardPortInUse(t *testing.T) {
 	defer l.Close()
 	port := uint16(l.Addr().(*net.TCPAddr).Port)
 	_, err = usernet.New(usernet.Config{Forwards: []vnet.Forward{{HostPort: port, GuestPort: 80}}})
-	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("port %d of 127.0.0.1 is in use", port)) {
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("TCP 127.0.0.1:%d is in use", port)) {
 		t.Error(err)
 	}
 }
@@ -343,15 +352,22 @@ func dhcpFrame(m *dhcpv4.DHCPv4) []byte {
 	return f
 }
 
-// TestCard is all of it: a driver's rings, the card, the program mayfly-usernet,
-// and a machine behind the rings that asks for its address, is reached through a
-// forward, and goes.
-func TestCard(t *testing.T) {
+// withProgram builds mayfly-usernet into a directory in PATH.
+func withProgram(t testing.TB) string {
+	t.Helper()
 	dir := t.TempDir()
 	if out, err := exec.Command("go", "build", "-o", dir+"/mayfly-usernet", "github.com/mayfly-vm/mayfly/cmd/mayfly-usernet").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	return dir
+}
+
+// TestCard is all of it: a driver's rings, the card, the program mayfly-usernet,
+// and a machine behind the rings that asks for its address, is reached through a
+// forward, and goes.
+func TestCard(t *testing.T) {
+	withProgram(t)
 	port := freePort(t, "tcp")
 	said := make(chan error, 5)
 	began := time.Now()
@@ -451,32 +467,21 @@ func TestCard(t *testing.T) {
 	}
 }
 
-// TestCardPortInUse: the program's words reach people, and the link goes down.
+// TestCardPortInUse: the program's error reaches the one who starts the machine.
 func TestCardPortInUse(t *testing.T) {
-	dir := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", dir+"/mayfly-usernet", "github.com/mayfly-vm/mayfly/cmd/mayfly-usernet").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	withProgram(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	said := make(chan error, 5)
-	dev, err := vnet.New(vnet.Config{Forward: []string{fmt.Sprintf("%d:80", l.Addr().(*net.TCPAddr).Port)}, Report: func(err error) { said <- err }})
+	dev, err := vnet.New(vnet.Config{Forward: []string{fmt.Sprintf("%d:80", l.Addr().(*net.TCPAddr).Port)}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer dev.Close()
-	select {
-	case err := <-said:
-		if !strings.Contains(err.Error(), "in use by another program") {
-			t.Error(err)
-		}
-		t.Log(err)
-	case <-time.After(20 * time.Second):
-		t.Fatal("nothing was said")
+	if err := dev.Ready(); err == nil || !strings.Contains(err.Error(), "in use by another program") {
+		t.Error(err)
 	}
 	if dev.Link() {
 		t.Error("the link is up")
@@ -484,46 +489,57 @@ func TestCardPortInUse(t *testing.T) {
 }
 
 func TestListen(t *testing.T) {
-	dir := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", dir+"/mayfly-usernet", "github.com/mayfly-vm/mayfly/cmd/mayfly-usernet").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	dir := withProgram(t)
 	path := filepath.Join(dir, "s")
 	c := exec.Command(dir+"/mayfly-usernet", "-listen", path, "-isolated")
-	var words bytes.Buffer
-	c.Stderr = &words
+	var message bytes.Buffer
+	c.Stderr = &message
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var conn net.Conn
-	var err error
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
-		if conn, err = net.Dial("unix", path); err == nil {
-			break
-		}
-		unix.Nanosleep(&unix.Timespec{Nsec: 1e6}, nil)
+	ready := make([]byte, 6)
+	if _, err := io.ReadFull(out, ready); err != nil || string(ready) != "ready\n" {
+		t.Errorf("%q, %v", ready, err)
 	}
+	conn, err := net.Dial("unix", path)
 	if err != nil {
 		c.Process.Kill()
 		t.Fatal(err)
 	}
 	conn.Close()
 	if err := c.Wait(); err != nil {
-		t.Errorf("%v: %s", err, words.String())
+		t.Errorf("%v: %s", err, message.String())
 	}
 }
 
 // BenchmarkNew is what a card on the user network costs the process that starts a
 // machine; the program itself comes up beside it.
 func BenchmarkNew(b *testing.B) {
-	dir := b.TempDir()
-	if out, err := exec.Command("go", "build", "-o", dir+"/mayfly-usernet", "github.com/mayfly-vm/mayfly/cmd/mayfly-usernet").CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, out)
-	}
-	b.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	withProgram(b)
 	for b.Loop() {
 		dev, err := vnet.New(vnet.Config{Isolated: true})
 		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		dev.Close()
+		b.StartTimer()
+	}
+}
+
+// BenchmarkReady is when the user network is up, from the start of the program on.
+func BenchmarkReady(b *testing.B) {
+	withProgram(b)
+	for b.Loop() {
+		dev, err := vnet.New(vnet.Config{Forward: []string{fmt.Sprintf("%d:80", freePort(b, "tcp"))}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := dev.Ready(); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()

@@ -6,7 +6,8 @@
 // Command mayfly-usernet is the network of one machine, in user space: DHCP, DNS,
 // a way out and port forwards, without any privilege. mayfly starts it and hands
 // it one end of a socket (-fd); with -listen it waits at a Unix socket, for any
-// monitor that speaks QEMU's stream protocol. It ends when its machine does.
+// monitor that speaks QEMU's stream protocol. It writes the line "ready" when the
+// network is up, and ends when its machine does.
 package main
 
 import (
@@ -16,7 +17,10 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime/debug"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/internal/confine"
 	"github.com/mayfly-vm/mayfly/internal/unixsocket"
@@ -45,6 +49,18 @@ func (f *forwards) Set(s string) error {
 	return err
 }
 
+type networks []string
+
+func (n *networks) String() string { return "" }
+
+func (n *networks) Set(s string) error {
+	_, err := vnet.ParseNetwork(s)
+	if err == nil {
+		*n = append(*n, s)
+	}
+	return err
+}
+
 func run(args []string) error {
 	var c usernet.Config
 	fs := flag.NewFlagSet("mayfly-usernet", flag.ContinueOnError)
@@ -54,7 +70,9 @@ func run(args []string) error {
 	fs.StringVar(&c.MAC, "mac", "", "the machine's Ethernet `address`: it gets "+usernet.Guest)
 	fs.Var((*forwards)(&c.Forwards), "forward", "`[udp:][address:]port:port`: a port of the host that leads to one of the machine (repeat)")
 	fs.BoolVar(&c.Isolated, "isolated", false, "no way out")
-	fs.BoolVar(&c.Host, "host", false, "the machine reaches the host's 127.0.0.1 as "+usernet.HostName)
+	fs.BoolVar(&c.Host, "host", false, "the machine reaches the host: its 127.0.0.1 as "+usernet.HostName+", and its other addresses")
+	fs.Var((*networks)(&c.Allow), "allow", "the machine reaches this `network` (CIDR) and others that are given so, and nothing else (repeat)")
+	fs.Var((*networks)(&c.Deny), "deny", "the machine does not reach this `network` (CIDR), whatever -allow says (repeat)")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -65,6 +83,9 @@ func run(args []string) error {
 		return errors.New("give one of -fd and -listen")
 	}
 	if err := confine.CloseInherited(*fd); err != nil {
+		return err
+	}
+	if err := bound(usernet.Descriptors(len(c.Forwards))); err != nil {
 		return err
 	}
 	n, err := usernet.New(c)
@@ -83,6 +104,26 @@ func run(args []string) error {
 	return n.Serve(context.Background(), conn)
 }
 
+// bound limits what the process takes of the host, should a bound inside it fail.
+func bound(descriptors int) error {
+	debug.SetMemoryLimit(usernet.MemoryLimit)
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("RLIMIT_NOFILE: %w", err)
+	}
+	if uint64(descriptors) > limit.Max { // fewer connections then
+		descriptors = int(limit.Max)
+	}
+	limit = unix.Rlimit{Cur: uint64(descriptors), Max: uint64(descriptors)}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("RLIMIT_NOFILE: %w", err)
+	}
+	return nil
+}
+
+// ready is what the one who started the program waits for.
+func ready() { os.Stdout.WriteString("ready\n") }
+
 // connection is the way to the machine.
 func connection(fd int, path string) (net.Conn, error) {
 	if path == "" {
@@ -95,6 +136,7 @@ func connection(fd int, path string) (net.Conn, error) {
 		if err != nil {
 			return nil, fmt.Errorf("-fd: descriptor %d is no socket: %w", fd, err)
 		}
+		ready()
 		return conn, nil
 	}
 	if err := unixsocket.CheckPath(path, 0); err != nil {
@@ -108,5 +150,6 @@ func connection(fd int, path string) (net.Conn, error) {
 		return nil, fmt.Errorf("-listen: %w", err)
 	}
 	defer l.Close() // one machine
+	ready()
 	return l.Accept()
 }

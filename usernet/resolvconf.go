@@ -1,0 +1,69 @@
+package usernet
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// resolvConf is the host's resolv.conf, read again when it has changed.
+type resolvConf struct {
+	path string
+
+	mu      sync.Mutex
+	checked time.Time
+	seen    os.FileInfo
+	current resolvers
+}
+
+// resolvers are what a resolv.conf says.
+type resolvers struct {
+	servers []string // address:port
+	search  []string
+	timeout time.Duration // of one attempt
+	tries   int           // of each server
+}
+
+// queryTimeout is what a question may take with all its attempts.
+const queryTimeout = 10 * time.Second
+
+// resolvConfAge is how long the file is not looked at again.
+const resolvConfAge = time.Second
+
+func (c *resolvConf) get() resolvers {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); now.Sub(c.checked) >= resolvConfAge {
+		c.checked = now
+		info, err := os.Stat(c.path)
+		if err != nil || c.seen == nil || !os.SameFile(info, c.seen) || !info.ModTime().Equal(c.seen.ModTime()) || info.Size() != c.seen.Size() {
+			c.seen, c.current = info, readResolvers(c.path)
+		}
+	}
+	return c.current
+}
+
+// readResolvers reads a resolv.conf. Without one, or without a server in it, the
+// resolver is this host, as resolv.conf(5) has it.
+func readResolvers(path string) resolvers {
+	r := resolvers{timeout: 5 * time.Second, tries: 2}
+	f, err := dns.ClientConfigFromFile(path)
+	if err == nil {
+		r.search = f.Search
+		r.timeout = time.Duration(min(max(f.Timeout, 1), 10)) * time.Second
+		r.tries = min(max(f.Attempts, 1), 5)
+		for _, s := range f.Servers {
+			if _, err := netip.ParseAddr(s); err == nil {
+				r.servers = append(r.servers, net.JoinHostPort(s, f.Port))
+			}
+		}
+	}
+	if len(r.servers) == 0 {
+		r.servers = []string{"127.0.0.1:53"}
+	}
+	return r
+}
