@@ -83,6 +83,9 @@ func (vm *VM) assemble() (*board, error) {
 	if lerr := <-laid; err == nil {
 		err = lerr
 	}
+	if err == nil {
+		err = vm.devicesReady()
+	}
 	if err != nil {
 		b.stop.Store(true)
 		close(b.ready)

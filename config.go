@@ -195,5 +195,12 @@ func (c *Config) check() error {
 	case strings.IndexByte(c.Cmdline, 0) >= 0:
 		return &ConfigError{"Cmdline", fmt.Sprintf("a NUL at byte %d would end it there: remove it", strings.IndexByte(c.Cmdline, 0))}
 	}
+	for i := range c.Nets {
+		for j := range i {
+			if err := vnet.Conflict(&c.Nets[j], &c.Nets[i]); err != nil {
+				return &ConfigError{"Nets", err.Error()}
+			}
+		}
+	}
 	return nil
 }

@@ -179,6 +179,19 @@ func (vm *VM) openDevices() error {
 	return nil
 }
 
+// devicesReady waits for what devices have begun to open and not yet opened: a
+// helper process comes up while the machine is being made.
+func (vm *VM) devicesReady() error {
+	for _, d := range vm.devices {
+		if r, ok := d.Device.(interface{ Ready() error }); ok {
+			if err := r.Ready(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // closeDevices closes those that were opened, and those of the embedding program
 // that a New which failed did not come to.
 func (vm *VM) closeDevices() {

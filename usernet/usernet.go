@@ -113,10 +113,13 @@ func New(c Config) (*Network, error) {
 		return nil, err
 	}
 	n := &Network{
-		isolated: c.Isolated, routes: newHostRoutes(),
+		isolated: c.Isolated, routes: &hostRoutes{fd: -1},
 		streams: newShares(maxStreams), dials: newShares(maxDials), forwarded: newShares(maxForwarded),
 		buffers: bufferPool{free: allBuffers},
 		pings:   pings{flows: newFlows(maxPings, pingIdle), by: map[pingKey]*pinger{}},
+	}
+	if !c.Isolated {
+		n.routes = newHostRoutes()
 	}
 	n.reach = reach{host: c.Host, allow: allow, deny: deny, route: n.routes.lookup}
 	n.ctx, n.stop = context.WithCancel(context.Background())

@@ -20,8 +20,6 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/mayfly-vm/mayfly/internal/confine"
 	"github.com/mayfly-vm/mayfly/internal/unixsocket"
 	"github.com/mayfly-vm/mayfly/usernet"
@@ -85,47 +83,30 @@ func run(args []string) error {
 	if err := confine.CloseInherited(*fd); err != nil {
 		return err
 	}
-	if err := bound(usernet.Descriptors(len(c.Forwards))); err != nil {
-		return err
-	}
+	debug.SetMemoryLimit(usernet.MemoryLimit)
 	n, err := usernet.New(c)
 	if err != nil {
 		return err
 	}
 	defer n.Close()
-	conn, err := connection(*fd, *listen)
+	machine, err := open(*fd, *listen)
 	if err != nil {
 		return err
 	}
 	// Not before the forwards are bound: low ports take a capability.
-	if err := confine.Companion(confine.Limits{}); err != nil {
+	if err := confine.Companion(confine.Limits{OpenFiles: uint64(usernet.Descriptors(len(c.Forwards)))}); err != nil {
+		return err
+	}
+	os.Stdout.WriteString("ready\n") // what started the program waits for that
+	conn, err := machine()
+	if err != nil {
 		return err
 	}
 	return n.Serve(context.Background(), conn)
 }
 
-// bound limits what the process takes of the host, should a bound inside it fail.
-func bound(descriptors int) error {
-	debug.SetMemoryLimit(usernet.MemoryLimit)
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("RLIMIT_NOFILE: %w", err)
-	}
-	if uint64(descriptors) > limit.Max { // fewer connections then
-		descriptors = int(limit.Max)
-	}
-	limit = unix.Rlimit{Cur: uint64(descriptors), Max: uint64(descriptors)}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("RLIMIT_NOFILE: %w", err)
-	}
-	return nil
-}
-
-// ready is what the one who started the program waits for.
-func ready() { os.Stdout.WriteString("ready\n") }
-
-// connection is the way to the machine.
-func connection(fd int, path string) (net.Conn, error) {
+// open makes the way to the machine; what it returns waits for the machine.
+func open(fd int, path string) (func() (net.Conn, error), error) {
 	if path == "" {
 		f := os.NewFile(uintptr(fd), "machine")
 		if f == nil {
@@ -136,8 +117,7 @@ func connection(fd int, path string) (net.Conn, error) {
 		if err != nil {
 			return nil, fmt.Errorf("-fd: descriptor %d is no socket: %w", fd, err)
 		}
-		ready()
-		return conn, nil
+		return func() (net.Conn, error) { return conn, nil }, nil
 	}
 	if err := unixsocket.CheckPath(path, 0); err != nil {
 		return nil, fmt.Errorf("-listen: %w", err)
@@ -149,7 +129,8 @@ func connection(fd int, path string) (net.Conn, error) {
 		}
 		return nil, fmt.Errorf("-listen: %w", err)
 	}
-	defer l.Close() // one machine
-	ready()
-	return l.Accept()
+	return func() (net.Conn, error) {
+		defer l.Close() // one machine
+		return l.Accept()
+	}, nil
 }

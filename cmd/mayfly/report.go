@@ -72,6 +72,8 @@ func flagOf(field string) string {
 		return "--on-reboot"
 	case "Consoles":
 		return "--console"
+	case "Nets":
+		return "--net"
 	}
 	return field
 }

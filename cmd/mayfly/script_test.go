@@ -2,9 +2,11 @@ package main
 
 import (
 	"flag"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -31,9 +33,14 @@ func needKVM(t *testing.T) {
 
 func TestScripts(t *testing.T) {
 	programs := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", programs+"/", "../mayfly-unpack", "../mayfly-config").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", programs+"/", "../mayfly-unpack", "../mayfly-config", "../mayfly-usernet").CombinedOutput(); err != nil {
 		t.Fatalf("building the other programs: %v\n%s", err, out)
 	}
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { busy.Close() })
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
@@ -47,6 +54,7 @@ func TestScripts(t *testing.T) {
 				e.Setenv("ALONE", filepath.Dir(mayfly)) // without the other programs
 			}
 			e.Setenv("PATH", programs+string(os.PathListSeparator)+e.Getenv("PATH"))
+			e.Setenv("BUSY", strconv.Itoa(busy.Addr().(*net.TCPAddr).Port))
 			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/cache")
 			return os.WriteFile(e.WorkDir+"/check.elf", check.ELF, 0o644)
 		},

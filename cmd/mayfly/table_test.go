@@ -47,7 +47,7 @@ func read(t *testing.T, yaml string) *runOptions {
 // Each key of each device is set once here; what is written must hold it, and say the same when it is read.
 func TestEveryKeyGoesThereAndBack(t *testing.T) {
 	values := map[string]string{ // of keys without a choice, by their names
-		"path": "main.go", "backing": "testdata", "kind": "tap", "serial": "a,b", "queue-size": "64", "tap": "t0", "bridge": "br0", "socket": "main.go", "forward": "udp:[::1]:53:53",
+		"path": "main.go", "backing": "testdata", "kind": "tap", "serial": "a,b", "queue-size": "64", "tap": "t0", "bridge": "br0", "socket": "main.go", "forward": "udp:[::1]:53:53", "allow": "10.0.0.0/8", "deny": "10.1.2.3",
 		"mac": "52:54:00:12:34:56", "name": "n", "mtu": "9000", "mode": "0660", "cid": "9", "max-connections": "5", "queues": "2", "pty": "p", "file": "f", "limit": "1M",
 		"uuid": "123e4567-e89b-12d3-a456-426614174000", "oem": "x=y", "manufacturer": "m", "product": "p", "version": "v", "sku": "s", "family": "f", "asset-tag": "a",
 	}

@@ -246,6 +246,19 @@ func forwards(p *[]string) option.Value {
 	return v
 }
 
+func networks(p *[]string) option.Value {
+	v := option.Texts(p)
+	v.Pattern = `^[0-9]+(\.[0-9]+){3}(/[0-9]+)?$`
+	set := v.Set
+	v.Set = func(s string) error {
+		if _, err := vnet.ParseNetwork(s); err != nil {
+			return unquoted(err, s)
+		}
+		return set(s)
+	}
+	return v
+}
+
 // unquoted leaves out the value that an error begins with: it stands before it already.
 func unquoted(err error, value string) error {
 	return errors.New(strings.TrimPrefix(err.Error(), strconv.Quote(value)+": "))

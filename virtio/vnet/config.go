@@ -92,9 +92,13 @@ type Config struct {
 	Forward []string
 	// Isolated keeps the machine from the world outside its host, for User.
 	Isolated bool
-	// HostAccess lets the machine reach what listens on the host's 127.0.0.1, as
-	// host.mayfly.internal, for User.
+	// HostAccess lets the machine reach the host, for User: its 127.0.0.1 as
+	// host.mayfly.internal, and its other addresses, which are refused otherwise.
 	HostAccess bool
+	// Allow and Deny are IPv4 networks (CIDR) or addresses, for User. The machine
+	// reaches nothing in Deny and, where Allow has entries, nothing outside Allow.
+	// Link-local addresses need an entry of Allow that is link-local itself.
+	Allow, Deny []string
 	// RX and TX limit what the guest receives and sends.
 	RX, TX ratelimit.Config
 	// Packed lets the guest use packed rings. It is for who makes the virtio.Instance;
@@ -161,12 +165,75 @@ func (c *Config) check() error {
 	if err := c.TX.Check(); err != nil {
 		return fmt.Errorf("tx limit: %w", err)
 	}
-	for _, f := range c.Forward {
-		if _, err := ParseForward(f); err != nil {
-			return fmt.Errorf("forward: %w", err)
-		}
+	if err := c.checkUser(); err != nil {
+		return err
 	}
 	return c.checkKind()
+}
+
+// checkUser refuses options of a user network that cannot be.
+func (c *Config) checkUser() error {
+	forwards, err := c.forwards()
+	if err != nil {
+		return err
+	}
+	for i, f := range forwards {
+		for _, g := range forwards[:i] {
+			if f.Overlaps(g) {
+				return fmt.Errorf("forward: %s and %s listen at the same port of the host; give one of them another", g, f)
+			}
+		}
+	}
+	for _, list := range []struct {
+		field    string
+		networks []string
+	}{{"allow", c.Allow}, {"deny", c.Deny}} {
+		for _, n := range list.networks {
+			if _, err := ParseNetwork(n); err != nil {
+				return fmt.Errorf("%s: %w", list.field, err)
+			}
+		}
+	}
+	if c.Isolated && (c.HostAccess || len(c.Allow) > 0 || len(c.Deny) > 0) {
+		return errors.New("isolated and one of host, allow and deny are mutually exclusive: an isolated network reaches nothing")
+	}
+	return nil
+}
+
+func (c *Config) forwards() (list []Forward, err error) {
+	for _, s := range c.Forward {
+		f, err := ParseForward(s)
+		if err != nil {
+			return nil, fmt.Errorf("forward: %w", err)
+		}
+		list = append(list, f)
+	}
+	return list, nil
+}
+
+// Conflict is an error where two cards forward the same port of the host.
+func Conflict(a, b *Config) error {
+	of, err := a.forwards()
+	if err != nil {
+		return err
+	}
+	other, err := b.forwards()
+	if err != nil {
+		return err
+	}
+	for _, f := range of {
+		for _, g := range other {
+			if f.Overlaps(g) {
+				return fmt.Errorf("forward: %s of one card and %s of another listen at the same port of the host; give one of them another", f, g)
+			}
+		}
+	}
+	return nil
+}
+
+// userOptions reports whether anything is set that mayfly-usernet is started with.
+func (c *Config) userOptions() bool {
+	return len(c.Forward) > 0 || c.Isolated || c.HostAccess || len(c.Allow) > 0 || len(c.Deny) > 0
 }
 
 // checkKind refuses what the kind of cable can't do.
@@ -188,12 +255,10 @@ func (c *Config) checkKind() error {
 		return fmt.Errorf("a socket is for kind=passt, stream and user, not for kind=%s", k)
 	case c.Socket != "" && unixsocket.CheckPeer(c.Socket) != nil:
 		return fmt.Errorf("socket: %w", unixsocket.CheckPeer(c.Socket))
-	case c.Socket != "" && k == User && (len(c.Forward) > 0 || c.Isolated || c.HostAccess):
-		return errors.New("forward, isolated and host are options of mayfly-usernet; give them to the one that runs at the socket")
-	case (len(c.Forward) > 0 || c.Isolated || c.HostAccess) && k != User:
-		return fmt.Errorf("forward, isolated and host are for kind=user, not for kind=%s", k)
-	case c.Isolated && c.HostAccess:
-		return errors.New("isolated and host exclude each other: the host is a way out")
+	case c.Socket != "" && k == User && c.userOptions():
+		return errors.New("forward, isolated, host, allow and deny are options of mayfly-usernet; give them to the one that runs at the socket")
+	case c.userOptions() && k != User:
+		return fmt.Errorf("forward, isolated, host, allow and deny are for kind=user, not for kind=%s", k)
 	case k == User && c.MTU != 0 && (c.MTU < 576 || c.MTU > 65520):
 		return fmt.Errorf("mtu: %d; the user network takes 576 to 65520", c.MTU)
 	case c.Queues > 1 && k != Tap && k != FD:

@@ -41,7 +41,17 @@ func TestCheck(t *testing.T) {
 		{vnet.Config{Tap: "a", VHost: vnet.VHostOn, Packed: true}, "packed"},
 		{vnet.Config{Tap: "a", VHost: vnet.VHostOn, RX: limit}, "limits"},
 		{vnet.Config{VHost: vnet.VHostOn}, "taps only"},
-		{vnet.Config{Isolated: true, HostAccess: true}, "exclude"},
+		{vnet.Config{Isolated: true, HostAccess: true}, "mutually exclusive"},
+		{vnet.Config{Isolated: true, Allow: []string{"10.0.0.0/8"}}, "mutually exclusive"},
+		{vnet.Config{Tap: "a", Deny: []string{"10.0.0.0/8"}}, "kind=user"},
+		{vnet.Config{Allow: []string{"10.0.0.0/8", "1.2.3.4"}, Deny: []string{"0.0.0.0/0"}}, ""},
+		{vnet.Config{Allow: []string{"10.0.0.1/8"}}, "is in is 10.0.0.0/8"},
+		{vnet.Config{Deny: []string{"10.0.0.0/33"}}, `deny: "10.0.0.0/33" is no IPv4`},
+		{vnet.Config{Deny: []string{"10.0.0"}}, "no IPv4 address or network"},
+		{vnet.Config{Deny: []string{"fd00::/8"}}, "IPv4 alone"},
+		{vnet.Config{Forward: []string{"80:80", "127.0.0.1:80:81"}}, "80:80 and 127.0.0.1:80:81 listen at the same port"},
+		{vnet.Config{Forward: []string{"80:80", "0.0.0.0:80:81"}}, "same port"},
+		{vnet.Config{Forward: []string{"80:80", "udp:80:80", "127.0.0.2:80:80"}}, ""},
 		{vnet.Config{RX: ratelimit.Config{Ops: &ratelimit.Bucket{}}}, "rx limit"},
 	} {
 		err := tc.c.Check()

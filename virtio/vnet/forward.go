@@ -54,3 +54,33 @@ func port(s string) (uint16, error) {
 	}
 	return uint16(n), nil
 }
+
+// Overlaps reports whether two forwards cannot listen at the same time.
+func (f Forward) Overlaps(g Forward) bool {
+	return f.UDP == g.UDP && f.HostPort == g.HostPort && (f.host() == g.host() || f.everywhere() || g.everywhere())
+}
+
+func (f Forward) host() string {
+	if f.Host == "" {
+		return "127.0.0.1"
+	}
+	return f.Host
+}
+
+// everywhere reports whether a forward listens at all addresses.
+func (f Forward) everywhere() bool { return f.Host == "0.0.0.0" || f.Host == "::" }
+
+// String is the form that ParseForward reads, without what is by default.
+func (f Forward) String() string {
+	s := strconv.Itoa(int(f.HostPort)) + ":" + strconv.Itoa(int(f.GuestPort))
+	switch {
+	case strings.Contains(f.Host, ":"):
+		s = "[" + f.Host + "]:" + s
+	case f.Host != "":
+		s = f.Host + ":" + s
+	}
+	if f.UDP {
+		s = "udp:" + s
+	}
+	return s
+}

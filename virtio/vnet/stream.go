@@ -139,7 +139,7 @@ func (s *stream) lost(l *link, err error) {
 	if s.path != "" {
 		then = "connecting again to " + s.path
 	}
-	if s.d.cableUp(false) {
+	if s.d.cableUp(false) && s.d.child == nil { // a child's end is reported with its reason
 		s.d.tell(fmt.Errorf("the network's socket %s; the guest's link is down, %s", why, then))
 	}
 }

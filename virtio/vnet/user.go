@@ -22,16 +22,25 @@ const userProgram = "mayfly-usernet"
 // userFD is the descriptor at which it finds its end of the socket.
 const userFD = 3
 
+// readyLine is what it writes first, when the network is up.
+const readyLine = "ready\n"
+
+// readyLimit is how long that may take.
+const readyLimit = 10 * time.Second
+
 // child is a mayfly-usernet of this machine. It ends when its socket does.
 type child struct {
+	path    string
+	ready   chan struct{} // closed when it is ready, or err is set
+	err     error         // why it is not
 	mu      sync.Mutex
 	process *os.Process
 	closed  bool
 	done    chan struct{}
 }
 
-// useUser starts mayfly-usernet. The fork runs beside the machine's own start; what
-// goes wrong with it is reported, and the guest's link is down.
+// useUser starts mayfly-usernet. It comes up while the machine is being made; Ready
+// waits for it.
 func (d *Device) useUser() error {
 	path := companion.Find(userProgram)
 	if path == "" {
@@ -45,10 +54,35 @@ func (d *Device) useUser() error {
 		unix.Close(fds[1])
 		return err
 	}
-	c := &child{done: make(chan struct{})}
+	c := &child{path: path, ready: make(chan struct{}), done: make(chan struct{})}
 	d.child = c
 	far := os.NewFile(uintptr(fds[1]), userProgram)
-	go c.run(d, path, d.userArgs(), far)
+	go c.run(d, d.userArgs(), far)
+	return nil
+}
+
+// Ready waits until the user network is up, where the card has one, and returns why
+// it is not: a port of the host that is in use, for example. Start the guest after
+// that.
+func (d *Device) Ready() error {
+	c := d.child
+	if c == nil {
+		return nil
+	}
+	select {
+	case <-c.ready:
+	default:
+		late := time.NewTimer(readyLimit)
+		defer late.Stop()
+		select {
+		case <-c.ready:
+		case <-late.C:
+			return fmt.Errorf("%s: %s is not ready after %v", d.config.title(), c.path, readyLimit)
+		}
+	}
+	if c.err != nil {
+		return fmt.Errorf("%s: %w", d.config.title(), c.err)
+	}
 	return nil
 }
 
@@ -63,75 +97,104 @@ func (d *Device) userArgs() []string {
 	if d.config.HostAccess {
 		args = append(args, "-host")
 	}
+	for _, n := range d.config.Allow {
+		args = append(args, "-allow", n)
+	}
+	for _, n := range d.config.Deny {
+		args = append(args, "-deny", n)
+	}
 	if d.mtu != 0 {
 		args = append(args, "-mtu", fmt.Sprint(d.mtu))
 	}
 	return args
 }
 
-func (c *child) run(d *Device, path string, args []string, far *os.File) {
+// run follows the program from its start to its end.
+func (c *child) run(d *Device, args []string, far *os.File) {
 	defer close(c.done)
-	fail := func(err error) {
-		if d.cableUp(false) {
-			d.tell(fmt.Errorf("%s: %w; the guest's link is down", path, err))
-		} else {
-			d.tell(fmt.Errorf("%s: %w", path, err))
-		}
-	}
-	r, w, err := os.Pipe()
+	r, p, err := c.start(args, far)
 	if err != nil {
-		far.Close()
-		fail(err)
+		c.failed(d, fmt.Errorf("%s: %w", c.path, err))
 		return
 	}
 	defer r.Close()
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		far.Close()
-		w.Close()
-		fail(err)
-		return
-	}
-	p, err := os.StartProcess(path, args, &os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{null, null, w, far}})
-	null.Close()
-	far.Close()
-	w.Close()
-	if err != nil {
-		fail(err)
-		return
-	}
 	c.mu.Lock()
 	c.process = p
 	c.mu.Unlock()
-	said := lastLine(r)
+	message := c.listen(r)
 	state, err := p.Wait()
 	c.mu.Lock()
 	closed := c.closed
 	c.mu.Unlock()
 	switch {
 	case closed:
+		c.failed(d, nil)
+		return
 	case err != nil:
-		fail(err)
-	case !state.Success():
-		if said == "" {
-			said = state.String()
+		message = err.Error()
+	case message == "":
+		message = "it ended: " + state.String()
+	}
+	c.failed(d, fmt.Errorf("%s: %s", c.path, strings.TrimPrefix(message, userProgram+": ")))
+}
+
+// start starts the program with a pipe for what it writes, and closes far.
+func (c *child) start(args []string, far *os.File) (*os.File, *os.Process, error) {
+	defer far.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer w.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		r.Close()
+		return nil, nil, err
+	}
+	defer null.Close()
+	p, err := os.StartProcess(c.path, args, &os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{null, w, w, far}})
+	if err != nil {
+		r.Close()
+		return nil, nil, err
+	}
+	return r, p, nil
+}
+
+// failed takes the link down. Before the program was ready, Ready returns the error;
+// after that it is reported. nil: the card was closed.
+func (c *child) failed(d *Device, err error) {
+	d.cableUp(false)
+	select {
+	case <-c.ready:
+		if err != nil {
+			d.tell(fmt.Errorf("%w; the guest's link is down until the machine is started again", err))
 		}
-		fail(errors.New(strings.TrimPrefix(said, userProgram+": ")))
+	default:
+		if c.err = err; err == nil {
+			c.err = os.ErrClosed
+		}
+		close(c.ready)
 	}
 }
 
-// sayMax bounds what is kept of what the program says.
-const sayMax = 500
+// messageMax bounds what is kept of what the program writes.
+const messageMax = 500
 
-// lastLine is the last line that is said before the end of r.
-func lastLine(r *os.File) string {
+// listen reads what the program writes until it ends: the line that it is ready, and
+// errors. It returns the last of these.
+func (c *child) listen(r *os.File) string {
 	var keep []byte
 	var buf [512]byte
+	ready := false
 	for {
 		n, err := r.Read(buf[:])
 		keep = append(keep, buf[:n]...)
-		if len(keep) > 2*sayMax {
-			keep = append(keep[:0], keep[len(keep)-sayMax:]...)
+		if rest, ok := bytes.CutPrefix(keep, []byte(readyLine)); ok && !ready {
+			keep, ready = rest, true
+			close(c.ready)
+		}
+		if len(keep) > 2*messageMax {
+			keep = append(keep[:0], keep[len(keep)-messageMax:]...)
 		}
 		if err != nil {
 			break
