@@ -112,7 +112,7 @@ const parallelCopy = 1 << 20
 
 func (b *board) build() (err error) {
 	vm := b.vm
-	b.machine, err = vm.host.NewMachine(vm.mem, cpu.Options{Processors: vm.cfg.CPUs, Eager: vm.plan.eager, IOAPICPins: vm.plan.pins()})
+	b.machine, err = vm.host.NewMachine(vm.mem, cpu.Options{Processors: vm.cfg.CPUs, Eager: vm.plan.eager, IOAPICPins: vm.plan.pins(), PMU: vm.cfg.PMU})
 	if err != nil {
 		return err
 	}

@@ -106,6 +106,10 @@ type Config struct {
 	HugePages bool   // from the host's pool of 2 MiB pages
 	Prealloc  bool   // all memory present before the start
 
+	// Nested lets the guest run machines of its own (VMX, SVM), PMU gives it
+	// performance counters. Both are more of the host's kernel within the guest's reach.
+	Nested, PMU bool
+
 	Platform Platform
 	Bus      Bus
 	Disks    []Disk

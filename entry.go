@@ -113,7 +113,9 @@ func startMSRs(leaves []cpu.CPUID) []cpu.MSR {
 func (c *vcpu) prepare(leaves []cpu.CPUID) error {
 	vm := c.board.vm
 	khz, _ := c.proc.TSCKHz() // 0 where unknown: the guest then measures
-	if err := c.proc.SetCPUID(cpu.Place(leaves, c.id, vm.cfg.CPUs, khz)); err != nil {
+	list := cpu.Place(leaves, c.id, vm.cfg.CPUs, khz)
+	cpu.Restrict(list, vm.cfg.features())
+	if err := c.proc.SetCPUID(list); err != nil {
 		return err
 	}
 	if err := c.proc.SetMSRs(startMSRs(leaves)); err != nil {

@@ -38,6 +38,8 @@ type script struct {
 	err    error    // of NewProcessor
 
 	leaves []cpu.CPUID // CPUID, beside leaf 1
+	given  []cpu.CPUID // to a processor, at last
+	pmu    bool        // cpu.Options.PMU
 
 	hangs func(id int) func() (cpu.Activity, cpu.State) // what processor id is seen to do at each sample
 
@@ -64,6 +66,7 @@ func (h *script) NewMachine(m *memory.Map, o cpu.Options) (cpu.Machine, error) {
 	defer h.lock()()
 	h.open++
 	h.boards++
+	h.pmu = o.PMU
 	return &scripted{script: h, board: h.boards - 1, mem: m}, nil
 }
 
@@ -175,7 +178,11 @@ func (p *actor) SetState(s *cpu.State) error {
 	p.state, p.machine.states = *s, append(p.machine.states, *s)
 	return nil
 }
-func (p *actor) SetCPUID([]cpu.CPUID) error             { return nil }
+func (p *actor) SetCPUID(l []cpu.CPUID) error {
+	defer p.machine.lock()()
+	p.machine.given = l
+	return nil
+}
 func (p *actor) SetMSRs([]cpu.MSR) error                { return nil }
 func (p *actor) TSCKHz() (int, error)                   { return 1, nil }
 func (p *actor) WasPaused()                             {}

@@ -31,6 +31,8 @@ type Options struct {
 	// IOAPICPins is how many pins the machine's I/O APIC has: their
 	// level-triggered interrupts come back as ExitEOI.
 	IOAPICPins int
+	// PMU has the processors count events; else they have no counters, where the host can take them away.
+	PMU bool
 }
 
 // Machine is a set of processors that share RAM and an interrupt fabric.

@@ -36,7 +36,7 @@ func TestConstantsMatchHeaders(t *testing.T) {
 		"KVM_CAP_TSC_DEADLINE_TIMER": uint64(CapTSCDeadlineTimer), "KVM_CAP_SIGNAL_MSI": uint64(CapSignalMSI),
 		"KVM_CAP_READONLY_MEM": uint64(CapReadonlyMem), "KVM_CAP_SPLIT_IRQCHIP": uint64(CapSplitIRQChip), "KVM_CAP_MAX_VCPU_ID": uint64(CapMaxVCPUID),
 		"KVM_CAP_X2APIC_API": uint64(CapX2APICAPI), "KVM_CAP_IMMEDIATE_EXIT": uint64(CapImmediateExit),
-		"KVM_CAP_X86_DISABLE_EXITS": uint64(CapX86DisableExits), "KVM_CAP_PRE_FAULT_MEMORY": uint64(CapPreFaultMemory),
+		"KVM_CAP_X86_DISABLE_EXITS": uint64(CapX86DisableExits), "KVM_CAP_PMU_CAPABILITY": uint64(CapPMUCapability), "KVM_CAP_PRE_FAULT_MEMORY": uint64(CapPreFaultMemory),
 		"KVM_MEM_READONLY": MemReadonly,
 		"KVM_EXIT_IO":      uint64(ExitIO), "KVM_EXIT_HYPERCALL": uint64(ExitHypercall), "KVM_EXIT_HLT": uint64(ExitHLT), "KVM_EXIT_MMIO": uint64(ExitMMIO),
 		"KVM_EXIT_SHUTDOWN": uint64(ExitShutdown), "KVM_EXIT_FAIL_ENTRY": uint64(ExitFailEntry), "KVM_EXIT_INTR": uint64(ExitIntr),

@@ -90,6 +90,7 @@ const (
 	CapX2APICAPI          Cap = 129
 	CapImmediateExit      Cap = 136
 	CapX86DisableExits    Cap = 143
+	CapPMUCapability      Cap = 212
 	CapPreFaultMemory     Cap = 236
 )
 

@@ -142,6 +142,11 @@ func (mc *machine) setUp(m *memory.Map, o cpu.Options) error {
 	if err := mc.vm.EnableCap(kvm.CapSplitIRQChip, uint64(o.IOAPICPins)); err != nil {
 		return err
 	}
+	if !o.PMU {
+		// Older kernels refuse it; then CPUID alone denies that there are counters.
+		const disable = 1
+		_ = mc.vm.EnableCap(kvm.CapPMUCapability, disable)
+	}
 	if o.Processors > 255 {
 		const use32BitIDs, noBroadcastQuirk = 1, 2
 		return mc.vm.EnableCap(kvm.CapX2APICAPI, use32BitIDs|noBroadcastQuirk)

@@ -1,0 +1,58 @@
+package mayfly
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mayfly-vm/mayfly/cpu"
+)
+
+func TestFeaturesOnRequestAlone(t *testing.T) {
+	host := []cpu.CPUID{{Leaf: 0x80000001, ECX: 1<<2 | 1<<23 | 1}, {Leaf: 0x8000000A, EAX: 1, EBX: 0x8000, EDX: 0x1BCFF}, {Leaf: 0xA, EAX: 0x7300402}}
+	for name, c := range map[string]struct {
+		config Config
+		lacks  []uint32 // leaves that are empty
+		ecx    uint32   // of 0x80000001
+	}{
+		"default": {Config{}, []uint32{0x8000000A, 0xA}, 1},
+		"nested":  {Config{Nested: true}, []uint32{0xA}, 1<<2 | 1},
+		"pmu":     {Config{PMU: true}, []uint32{0x8000000A}, 1<<23 | 1},
+		"both":    {Config{Nested: true, PMU: true}, nil, 1<<23 | 1<<2 | 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &script{exits: [][]cpu.Exit{{out(portPower, 0x34)}}, leaves: slices.Clone(host)}
+			if o, err := play(t, c.config, h); err != nil || o.Reason != PowerOff {
+				t.Fatalf("%+v, %v", o, err)
+			}
+			seen := 0
+			for _, l := range h.given {
+				if l.Leaf == 0x80000001 && l.ECX == c.ecx {
+					seen++
+				}
+				if empty := l.EAX|l.EBX|l.ECX|l.EDX == 0; (l.Leaf == 0xA || l.Leaf == 0x8000000A) && empty == slices.Contains(c.lacks, l.Leaf) {
+					seen++
+				}
+			}
+			if seen != 3 || h.pmu != c.config.PMU {
+				t.Errorf("the guest was given %+v, counters %v", h.given, h.pmu)
+			}
+			if !slices.Equal(h.leaves, host) {
+				t.Error("the host's list was changed")
+			}
+		})
+	}
+}
+
+func TestFeaturesThatTheHostLacks(t *testing.T) {
+	for field, c := range map[string]Config{"Nested": {Nested: true}, "PMU": {PMU: true}} {
+		vm := &VM{cfg: c, host: &script{}}
+		err := vm.checkFeatures()
+		if e, ok := err.(*ConfigError); !ok || e.Field != field || !strings.Contains(e.Msg, "parameters/") {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	if err := (&VM{host: &script{}}).checkFeatures(); err != nil {
+		t.Error(err)
+	}
+}
