@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/timeline"
 )
@@ -80,6 +82,16 @@ func TestWriteFile(t *testing.T) {
 		if err != nil || !strings.HasPrefix(string(b), want) {
 			t.Errorf("%s begins %.20q, %v", name, b, err)
 		}
+	}
+	fifo, full := filepath.Join(dir, "fifo.json"), filepath.Join(dir, "full.json")
+	if err := errors.Join(unix.Mkfifo(fifo, 0o600), os.Symlink("/dev/full", full)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.WriteFile(fifo); err == nil || !strings.Contains(err.Error(), "a FIFO that nobody reads") {
+		t.Errorf("FIFO: %v", err)
+	}
+	if err := s.WriteFile(full); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("full disk: %v", err)
 	}
 	if err := s.WriteFile(filepath.Join(dir, "a.png")); err == nil {
 		t.Error("a.png: want an error")

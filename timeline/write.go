@@ -2,10 +2,13 @@ package timeline
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // WriteJSON writes the snapshot as one indented JSON object. Times are nanoseconds since "start".
@@ -32,7 +35,12 @@ func (s Snapshot) WriteFile(name string) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
-	f, err := os.Create(name)
+	// O_NONBLOCK: a FIFO that nobody reads is an error. os.Create would open it for
+	// reading too, and what is written would be lost.
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NONBLOCK, 0o666)
+	if errors.Is(err, unix.ENXIO) {
+		return fmt.Errorf("%s is a FIFO that nobody reads: start the reader first", name)
+	}
 	if err != nil {
 		return err
 	}

@@ -200,25 +200,28 @@ func TestPTYLink(t *testing.T) {
 
 // TestPTYLinkOnce has many machines take over one stale link.
 func TestPTYLinkOnce(t *testing.T) {
-	link := filepath.Join(t.TempDir(), "tty")
-	if err := os.Symlink("/dev/pts/999999", link); err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	devices := make([]*console.Device, 8)
-	for i := range devices {
-		wg.Go(func() { devices[i], _ = console.New(console.Config{Ports: []console.Port{{Console: true, PTY: link}}}) })
-	}
-	wg.Wait()
-	n := 0
-	for _, d := range devices {
-		if d != nil {
-			n++
-			defer d.Close()
+	dir := t.TempDir()
+	for round := range 100 {
+		link := filepath.Join(dir, strconv.Itoa(round))
+		if err := os.Symlink("/dev/pts/999999", link); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if n != 1 {
-		t.Errorf("%d machines have one link", n)
+		var wg sync.WaitGroup
+		devices := make([]*console.Device, 8)
+		for i := range devices {
+			wg.Go(func() { devices[i], _ = console.New(console.Config{Ports: []console.Port{{Console: true, PTY: link}}}) })
+		}
+		wg.Wait()
+		n := 0
+		for _, d := range devices {
+			if d != nil {
+				n++
+				d.Close()
+			}
+		}
+		if n != 1 {
+			t.Fatalf("round %d: %d machines have one link", round, n)
+		}
 	}
 }
 
