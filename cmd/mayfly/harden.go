@@ -12,8 +12,7 @@ import (
 // harden keeps what this process holds from others: no program that it starts gets a descriptor that it was started with,
 // and no core dump is written, which would have guest memory in it. To be called before anything is opened.
 func harden() error {
-	err := confine.MarkCloseOnExec()
-	return errors.Join(err, confine.Limits{}.Set())
+	return errors.Join(confine.MarkCloseOnExec(), confine.Limits{}.Set(), startPoller())
 }
 
 // hide makes this process one that others of the same user can't trace, nor read the memory of. Not before all programs

@@ -118,7 +118,7 @@ func (o *runOptions) tell(outcome mayfly.Outcome, err error, killed int) int {
 		say(fmt.Sprintf("%d bytes of the guest's output were lost: %v", outcome.Lost, outcome.LostCause))
 	}
 	if err != nil {
-		say(err.Error())
+		say(explain(err))
 		return exitError
 	}
 	code, text := ending(outcome.Reason, killed)

@@ -41,7 +41,7 @@ func run(args []string, begun time.Time) int {
 		return external(name, args) // with all that this process was started with
 	}
 	if err := harden(); err != nil {
-		say(err.Error())
+		say(explain(err))
 		return exitError
 	}
 	operands, err := c.Parse(args)

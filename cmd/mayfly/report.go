@@ -18,7 +18,7 @@ func say(text string) { os.Stderr.WriteString(programName + ": " + safetext.Mess
 
 // usage tells what is wrong with a command line and where to read on.
 func usage(err error, command string) int {
-	say(err.Error())
+	say(explain(err))
 	hint := programName + " --help"
 	if command != "" {
 		hint = programName + " " + command + " --help"
@@ -42,10 +42,10 @@ func badLine(err error, command string) int {
 	}
 	switch {
 	case errors.As(u.Err, &path), errors.As(u.Err, new(*document.HostError)):
-		say(err.Error())
+		say(explain(err))
 		return exitError
 	case isFile:
-		say(err.Error())
+		say(explain(err))
 		return exitUsage
 	}
 	return usage(err, command)
@@ -57,7 +57,7 @@ func fail(err error, command string) int {
 	if errors.As(err, &c) {
 		return usage(errors.New(command+": "+flagOf(c.Field)+": "+c.Msg), command)
 	}
-	say(err.Error())
+	say(explain(err))
 	return exitError
 }
 
@@ -115,7 +115,7 @@ func printJSON(v any) int {
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		say(err.Error())
+		say(explain(err))
 		return exitError
 	}
 	_, err := os.Stdout.Write(safetext.JSON(b.Bytes()))

@@ -20,7 +20,7 @@ func newReports(say func(string)) *reports {
 	return &reports{say: say, todo: make(chan func(), waitingReports)}
 }
 
-func (r *reports) report(err error) { r.message(programName + ": " + err.Error()) }
+func (r *reports) report(err error) { r.message(programName + ": " + explain(err)) }
 
 // message says s without waiting for who reads it.
 func (r *reports) message(s string) {

@@ -88,7 +88,7 @@ func (o *runOptions) run(operands []string) int {
 		return usage(err, "run")
 	}
 	if err := o.complete(operands); err != nil {
-		say(err.Error())
+		say(explain(err))
 		return exitError
 	}
 	if o.dryRun {
@@ -137,7 +137,7 @@ func (o *runOptions) writeTimeline(vm *mayfly.VM, code int) int {
 	}
 	r.SetTitle(o.title(vm))
 	if err := r.Snapshot().WriteFile(o.timeline); err != nil {
-		say("--timeline: " + err.Error())
+		say("--timeline: " + explain(err))
 		if code == exitOK {
 			return exitError
 		}
