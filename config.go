@@ -50,7 +50,7 @@ const (
 type Reboot uint8
 
 const (
-	RebootRestart Reboot = iota // memory and image are laid anew, in place
+	RebootRestart Reboot = iota // memory and image are loaded again, in place; after boots of less than a second each, with growing pauses
 	RebootExit                  // the machine ends with Rebooted
 )
 

@@ -50,6 +50,7 @@ func (vm *VM) killLocked(detail string) {
 		return
 	}
 	vm.killed, vm.killing = true, detail
+	close(vm.killSeen)
 	if vm.board != nil {
 		vm.board.end(Outcome{Reason: Killed, Detail: detail})
 	}

@@ -70,6 +70,9 @@ type VM struct {
 	result  Outcome
 	err     error
 
+	killSeen chan struct{} // closed when killed is set
+	pace     restartPace   // the supervisor's
+
 	port    *port
 	console *console
 }
@@ -101,7 +104,7 @@ func New(c Config) (*VM, error) {
 }
 
 func newVM(c Config) *VM {
-	return &VM{cfg: c.withDefaults(), done: make(chan struct{}), released: make(chan struct{})}
+	return &VM{cfg: c.withDefaults(), done: make(chan struct{}), released: make(chan struct{}), killSeen: make(chan struct{})}
 }
 
 // open opens the files and the KVM device, one after the other: each takes less

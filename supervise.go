@@ -3,6 +3,7 @@ package mayfly
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/mayfly-vm/mayfly/cpu"
 )
@@ -17,6 +18,7 @@ func (vm *VM) supervise(b *board) {
 		}
 	}()
 	for restarts := 0; ; restarts++ {
+		vm.pace.began = time.Now()
 		b.watch()
 		b.running.Wait()
 		b.endOnce.Do(func() {}) // waits until the one who ended it has kicked everybody
@@ -52,6 +54,7 @@ func (vm *VM) endBoot(b *board, restarts int) (next *board, o Outcome, err error
 	if !again {
 		return nil, o, err
 	}
+	vm.paceRestart()
 	o = Outcome{Reason: Killed, Restarts: restarts}
 	if vm.wasKilled(&o) {
 		return nil, o, nil

@@ -30,7 +30,7 @@ func (o *runOptions) machine() []option.Flag {
 		{Name: "prealloc", Help: "take all guest memory from the host before the guest starts", Value: option.Bool(&c.Prealloc)},
 		{Name: "nested", Help: "let the guest run virtual machines of its own (VMX, SVM), where the host's KVM does nested virtualisation", Value: option.Bool(&c.Nested)},
 		{Name: "pmu", Help: "give the guest performance counters, where the host's KVM has them", Value: option.Bool(&c.PMU)},
-		{Name: "on-reboot", Arg: "WHAT", Default: "restart", Help: "what a reboot of the guest does",
+		{Name: "on-reboot", Arg: "WHAT", Default: "restart", Help: "what a reboot of the guest does; restarts of a guest that reboots within a second, again and again, wait up to 5 s",
 			Value: option.Choice(&c.OnReboot, option.Name[mayfly.Reboot]{Name: "restart", Value: mayfly.RebootRestart}, option.Name[mayfly.Reboot]{Name: "exit", Value: mayfly.RebootExit})},
 	}, o.devices()...), []option.Flag{
 		{Name: "serial-limit", Arg: "SIZE", Help: "the most that the serial port writes to standard output, such as 10M; what the guest writes beyond is lost, and reported", Value: option.Bytes(&c.Console.Limit, 1, math.MaxInt64)},

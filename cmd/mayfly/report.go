@@ -66,7 +66,7 @@ func flagOf(field string) string {
 	switch field {
 	case "Kernel":
 		return "KERNEL"
-	case "CPUs", "Memory", "Cmdline", "Boot", "Load", "Platform", "Bus", "Watchdog", "SMBIOS":
+	case "CPUs", "Memory", "Cmdline", "Boot", "Load", "Platform", "Bus", "Watchdog", "SMBIOS", "HugePages", "Prealloc", "Nested", "PMU":
 		return "--" + lower(field)
 	case "OnReboot":
 		return "--on-reboot"
