@@ -23,9 +23,15 @@ type reserve struct {
 
 func (r *reserve) free() int { return reserveSize - r.used }
 
-// begin gives a new connection its window: less when much of the reserve is used.
+// begin counts a new connection.
 func (r *reserve) begin(c *conn) {
 	r.connections++
+	c.credit.window = leastCredit
+}
+
+// first gives a connection that the guest gets to know its window: less when much of
+// the reserve is used.
+func (r *reserve) first(c *conn) {
 	more := min(firstCredit-leastCredit, r.free()/16)
 	c.credit.window = leastCredit + more&^(chunkSize-1)
 	r.account(c)

@@ -66,6 +66,7 @@ func (l *loop) greet(c *conn) {
 	}
 	c.port, c.hostPort = port, l.newPort(port)
 	c.phase = requested
+	l.reserve.first(c)
 	l.byPort[key(c.hostPort, c.port)] = c
 	l.limit(c, requestTime)
 	c.todo = doRequest
@@ -118,6 +119,7 @@ func (l *loop) connect(h *header) {
 	c.hostPort, c.port = h.dstPort, h.srcPort
 	l.byPort[key(c.hostPort, c.port)] = c
 	c.peerAlloc, c.peerCount = h.bufAlloc, h.fwdCount
+	l.reserve.first(c)
 	c.todo = doResponse
 	l.stats.opened.Add(1)
 	l.ready.put(c)
