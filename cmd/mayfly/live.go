@@ -114,7 +114,10 @@ func (o *runOptions) live() int {
 // tell writes how the machine ended and returns the exit code; killed is the killer's.
 func (o *runOptions) tell(outcome mayfly.Outcome, err error, killed int) int {
 	lost := outcome.Lost > 0 || outcome.LostCause != nil
-	if lost {
+	switch {
+	case lost && outcome.Lost == 0:
+		say(fmt.Sprintf("the guest's output may be incomplete: %v", outcome.LostCause))
+	case lost:
 		say(fmt.Sprintf("%d bytes of the guest's output were lost: %v", outcome.Lost, outcome.LostCause))
 	}
 	if err != nil {

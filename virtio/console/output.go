@@ -34,6 +34,7 @@ type output struct {
 	blocked  bool          // it has something that there is no room for
 	full     bool          // the ring filled, and the host has taken nothing since
 	progress time.Time     // since when
+	writing  time.Time     // since when a Write is under way; zero: none is
 	timer    *time.Timer
 	err      error
 	closed   bool
@@ -199,9 +200,11 @@ func (o *output) write() {
 			return
 		}
 		p, w := o.ring.piece(), o.w // the other side only writes behind it
+		o.writing = time.Now()
 		o.mu.Unlock()
 		n, err := w.Write(p)
 		o.mu.Lock()
+		o.writing = time.Time{}
 		if n < 0 || n > len(p) || n < len(p) && err == nil {
 			n, err = 0, errShort
 		}
@@ -221,7 +224,7 @@ func (o *output) close(deadline time.Time) error {
 	o.mu.Lock()
 	o.closed = true
 	o.more.Signal()
-	if o.full && time.Since(o.progress) > stallLimit {
+	if !o.writing.IsZero() && time.Since(o.writing) > stallLimit {
 		deadline = time.Now() // it was waited for already
 	}
 	o.mu.Unlock()

@@ -209,10 +209,11 @@ func (p *port) output(q *virtio.Queue) bool {
 func (p *port) emergency(b byte) {
 	p.out.mu.Lock()
 	defer p.out.mu.Unlock()
-	if p.out.closed || p.out.err != nil || p.out.ring.put([]byte{b}) == 0 {
+	if p.out.closed || p.out.err != nil || p.out.limited && p.out.limit == 0 || p.out.ring.put([]byte{b}) == 0 {
 		p.out.lose(1)
 		return
 	}
+	p.out.limit -= min(p.out.limit, 1)
 	p.d.stats.fromGuest.Add(1)
 	p.out.more.Signal()
 }
