@@ -1,6 +1,9 @@
 package mayfly_test
 
 import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -56,6 +59,33 @@ func TestLinuxProtocolByHand(t *testing.T) {
 	vm.screen.await(t, "Bail out! entered in 64-bit mode", 1)
 	if p := vm.Plan(); p.Protocol != kernel.Linux64 || p.Platform != mayfly.PlatformGeneric {
 		t.Errorf("plan %v, %v", p.Protocol, p.Platform)
+	}
+}
+
+// call64 is a 64-bit kernel whose first instruction needs a stack. It finds its
+// command line by boot_params in RSI, sends the first letter to COM1 and powers off.
+const call64 = "e8 00 00 00 00 5b" + // call 1f; 1: pop rbx
+	"81 be 02 02 00 00 48 64 72 53 75 17" + // cmp dword [rsi+0x202], "HdrS"; jne 2f
+	"8b 86 28 02 00 00 8a 00" + // mov eax, [rsi+0x228]; mov al, [rax]
+	"66 ba f8 03 ee 66 ba 00 06 b0 34 ee" + // mov dx, 0x3f8; out dx, al; mov dx, 0x600; mov al, 0x34; out dx, al
+	"f4 eb fd f4 eb fd" // 2: hlt; jmp 2b
+
+func TestLinuxProtocolHandsOverStackAndBootParams(t *testing.T) {
+	code, err := hex.DecodeString(strings.ReplaceAll(call64, " ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	elf := bytes.Clone(check.ELF[:64+56]) // ELF header and PT_LOAD
+	le := binary.LittleEndian
+	le.PutUint64(elf[24:], 0x100000+uint64(len(elf))) // e_entry
+	le.PutUint16(elf[56:], 1)                         // e_phnum
+	elf = append(elf, code...)
+	le.PutUint64(elf[64+32:], uint64(len(elf))) // p_filesz
+	le.PutUint64(elf[64+40:], uint64(len(elf))) // p_memsz
+	vm := start(t, mayfly.Config{Kernel: file(t, "call64", elf), Boot: kernel.BootLinux, Cmdline: "Z"})
+	vm.want(mayfly.PowerOff)
+	if vm.screen.String() != "Z" {
+		t.Errorf("the console shows %q", vm.screen)
 	}
 }
 
