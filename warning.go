@@ -14,7 +14,6 @@ import (
 const (
 	noIOAPIC    = "Linux then does not use the I/O APIC, and the machine has no other controller for pins: no interrupt of %s arrives"
 	noLocalAPIC = "the machine's interrupts all come by local APICs, timers included: none arrives"
-	noTimer     = "the local APIC's timer is the machine's only one: nothing that waits for a time goes on"
 	noFrequency = "Linux then measures the processor's frequency with a PIT, which the machine does not have: unless CPUID leaf 0x15 gives it, Linux stops before its first message"
 	noTables    = "the machine's ACPI tables are named by an XSDT alone: Linux finds none of them"
 	noWindows   = "Linux then does not know which addresses the PCI bus passes on: no PCI device works"
@@ -68,8 +67,6 @@ func (p *Plan) effect(a kernelparams.Param) string {
 		}
 	case "nolapic", "disableapic":
 		return noLocalAPIC
-	case "noapictimer", "nolapic_timer":
-		return noTimer
 	case "no_kvmclock", "nopv":
 		return noFrequency
 	case "acpi":
