@@ -9,7 +9,9 @@ import (
 const (
 	MagicXZ  = "\xfd7zXZ\x00"
 	MagicLZO = "\x89LZO\x00\r\n\x1a\n"
-	MagicLZ4 = "\x02\x21\x4c\x18"
+	MagicLZ4 = "\x02\x21\x4c\x18" // the legacy frame, in which Linux packs itself
+
+	MagicLZ4Frame = "\x04\x22\x4d\x18"
 )
 
 // LZMAHeader is the length of the lzma "alone" header: u8 properties, u32
@@ -26,7 +28,7 @@ func Detect(head []byte) Kind {
 		magic string
 	}{
 		{None, "\x7fELF"}, {Gzip, "\x1f\x8b\x08"}, {Bzip2, "BZh"}, {XZ, MagicXZ},
-		{LZO, MagicLZO}, {LZ4, MagicLZ4}, {Zstd, "\x28\xb5\x2f\xfd"},
+		{LZO, MagicLZO}, {LZ4, MagicLZ4}, {LZ4, MagicLZ4Frame}, {Zstd, "\x28\xb5\x2f\xfd"},
 	} {
 		if strings.HasPrefix(begin, m.magic) {
 			return m.kind

@@ -5,6 +5,8 @@ import (
 	"io"
 	"testing"
 
+	"github.com/pierrec/lz4/v4"
+
 	"github.com/mayfly-vm/mayfly/kernel/packing"
 )
 
@@ -29,8 +31,22 @@ func FuzzBzip2(f *testing.F) { fuzz(f, packing.Bzip2) }
 func FuzzLZMA(f *testing.F)  { fuzz(f, packing.LZMA) }
 func FuzzXZ(f *testing.F)    { fuzz(f, packing.XZ) }
 func FuzzLZO(f *testing.F)   { fuzz(f, packing.LZO) }
-func FuzzLZ4(f *testing.F)   { fuzz(f, packing.LZ4) }
-func FuzzZstd(f *testing.F)  { fuzz(f, packing.Zstd) }
+
+func FuzzLZ4(f *testing.F) {
+	for _, o := range [][]lz4.Option{{lz4.ChecksumOption(false)}, {lz4.BlockChecksumOption(true), lz4.BlockSizeOption(lz4.Block64Kb)}} {
+		var packed bytes.Buffer
+		w := lz4.NewWriter(&packed)
+		if err := w.Apply(o...); err != nil {
+			f.Fatal(err)
+		}
+		w.Write(sample()[:100<<10])
+		w.Close()
+		f.Add(packed.Bytes())
+	}
+	fuzz(f, packing.LZ4)
+}
+
+func FuzzZstd(f *testing.F) { fuzz(f, packing.Zstd) }
 
 // The block decoders behind the frames' checksums.
 func FuzzLZOBlock(f *testing.F) {

@@ -31,6 +31,9 @@ func newLZ4(src io.Reader) (io.Reader, error) {
 	if _, err := io.ReadFull(src, m[:]); err != nil {
 		return nil, err
 	}
+	if string(m[:]) == packing.MagicLZ4Frame {
+		return newLZ4Frame(src)
+	}
 	if string(m[:]) != packing.MagicLZ4 {
 		return nil, fmt.Errorf("%w: frame magic", packing.ErrCorrupt)
 	}
@@ -80,8 +83,12 @@ func (z *lz4Reader) next() error {
 
 // lz4Decode unpacks one block (lz4_Block_format.md) into dst and returns how
 // many bytes it has.
-func lz4Decode(dst, src []byte) (int, error) {
-	d, s := 0, 0
+func lz4Decode(dst, src []byte) (int, error) { return lz4DecodeAfter(dst, 0, src) }
+
+// lz4DecodeAfter is lz4Decode for a block whose matches may reach into dst[:d]. It
+// unpacks to behind that, and returns where it ended.
+func lz4DecodeAfter(dst []byte, d int, src []byte) (int, error) {
+	s := 0
 	for s < len(src) {
 		token := src[s]
 		s++

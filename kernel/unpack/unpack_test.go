@@ -2,6 +2,7 @@ package unpack
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"testing"
@@ -99,6 +100,104 @@ func TestLZ4Blocks(t *testing.T) {
 	w.Close()
 	if _, err := To(&got, &packed, packing.LZ4, int64(len(want))); err != nil || !bytes.Equal(got.Bytes(), want) {
 		t.Errorf("%v, equal: %v", err, bytes.Equal(got.Bytes(), want))
+	}
+}
+
+// Frames in each of their forms, by another packer.
+func TestLZ4Frames(t *testing.T) {
+	want := append(bytes.Repeat(sample(), 2), "the end"...)
+	for name, options := range map[string][]lz4.Option{
+		"default":            nil,
+		"64 KiB":             {lz4.BlockSizeOption(lz4.Block64Kb)},
+		"256 KiB, checksums": {lz4.BlockSizeOption(lz4.Block256Kb), lz4.BlockChecksumOption(true)},
+		"size":               {lz4.SizeOption(uint64(len(want)))},
+		"no checksum":        {lz4.ChecksumOption(false)},
+		"level 9":            {lz4.CompressionLevelOption(lz4.Level9), lz4.BlockSizeOption(lz4.Block1Mb)},
+	} {
+		var packed bytes.Buffer
+		w := lz4.NewWriter(&packed)
+		if err := w.Apply(options...); err != nil {
+			t.Fatal(err)
+		}
+		w.Write(want)
+		w.Close()
+		whole := packed.Bytes()
+		if k := packing.Detect(whole); k != packing.LZ4 {
+			t.Errorf("%s: detected as %q", name, k)
+		}
+		for _, tail := range []string{"", "what follows"} {
+			var got bytes.Buffer
+			src := iotest.HalfReader(bytes.NewReader(append(bytes.Clone(whole), tail...)))
+			if _, err := To(&got, src, packing.LZ4, int64(len(want))); err != nil || !bytes.Equal(got.Bytes(), want) {
+				t.Errorf("%s: %v, equal: %v", name, err, bytes.Equal(got.Bytes(), want))
+			}
+		}
+		if _, err := To(io.Discard, bytes.NewReader(whole), packing.LZ4, int64(len(want)-1)); !errors.Is(err, packing.ErrLimit) {
+			t.Errorf("%s: %v, want ErrLimit", name, err)
+		}
+		for _, cut := range []int{4, 6, 7, 12, 100, len(whole) / 2, len(whole) - 1} {
+			if _, err := To(io.Discard, bytes.NewReader(whole[:cut]), packing.LZ4, 1<<30); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("%s, cut at %d: %v", name, cut, err)
+			}
+		}
+		if name == "no checksum" {
+			continue
+		}
+		for at := 4; at < len(whole); at += len(whole)/60 + 1 {
+			b := bytes.Clone(whole)
+			b[at] ^= 0x55
+			var got bytes.Buffer
+			if _, err := To(&got, bytes.NewReader(b), packing.LZ4, 1<<30); err == nil && !bytes.Equal(got.Bytes(), want) {
+				t.Errorf("%s: a changed byte %d passes", name, at)
+			}
+		}
+	}
+}
+
+// Blocks whose matches reach into the blocks before, as lz4 -BD writes them.
+func TestLZ4LinkedBlocks(t *testing.T) {
+	header := []byte{flgVersion1 | flgContentChecksum, 0x40}
+	frame := append([]byte(packing.MagicLZ4Frame), header...)
+	frame = append(frame, byte(xxh32Of(header)>>8))
+	var want []byte
+	block := func(stored bool, data ...byte) {
+		n := uint32(len(data))
+		if stored {
+			n |= lz4Stored
+		}
+		frame = binary.LittleEndian.AppendUint32(frame, n)
+		frame = append(frame, data...)
+	}
+	first := bytes.Repeat([]byte("0123456789abcdef"), lz4Window/16)
+	block(true, first...)
+	want = append(want, first...)
+	for range 3 { // "x", 4 bytes from 65535 before, then "y"
+		block(false, 0x10, 'x', 0xff, 0xff, 0x10, 'y')
+		want = append(want, 'x')
+		want = append(want, want[len(want)-65535:][:4]...)
+		want = append(want, 'y')
+	}
+	frame = binary.LittleEndian.AppendUint32(frame, 0)
+	frame = binary.LittleEndian.AppendUint32(frame, xxh32Of(want))
+	var got bytes.Buffer
+	if _, err := To(&got, bytes.NewReader(frame), packing.LZ4, 1<<20); err != nil || !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("%v, %d bytes of %d", err, got.Len(), len(want))
+	}
+}
+
+func TestXXH32(t *testing.T) {
+	for in, want := range map[string]uint32{"": 0x02CC5D05, "a": 0x550D7456, "abc": 0x32D153FF, "Nobody inspects the spammish repetition": 0xE2293B2F} {
+		if got := xxh32Of([]byte(in)); got != want {
+			t.Errorf("%q: %#x, want %#x", in, got, want)
+		}
+		var x xxh32
+		x.reset()
+		for i := range len(in) {
+			x.write([]byte(in[i : i+1]))
+		}
+		if got := x.value(); got != want {
+			t.Errorf("%q by bytes: %#x, want %#x", in, got, want)
+		}
 	}
 }
 
