@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mayfly-vm/mayfly/bus"
 	"github.com/mayfly-vm/mayfly/internal/kernelparams"
@@ -198,7 +199,10 @@ func (vm *VM) closeDevices() {
 	opened := map[virtio.Device]bool{}
 	for _, d := range vm.devices {
 		opened[d.Device] = true
-		_ = d.Device.Close()
+		// Some file systems tell only now that something was not written.
+		if err := d.Device.Close(); err != nil && vm.cfg.reports != nil {
+			vm.cfg.reports.from(d.Name, fmt.Errorf("closed with an error: %w", err), time.Now())
+		}
 	}
 	vm.devices = nil
 	for _, d := range vm.cfg.Devices {

@@ -195,8 +195,9 @@ func (f *File) Same(g *File) bool {
 
 // Close closes the file and gives up its lock.
 func (f *File) Close() error {
+	var direct error
 	if f.fd >= 0 && f.fd != f.plain {
-		unix.Close(f.fd)
+		direct = unix.Close(f.fd)
 	}
 	if f.claim >= 0 {
 		unix.Close(f.claim)
@@ -204,7 +205,7 @@ func (f *File) Close() error {
 	if f.plain < 0 {
 		return os.ErrClosed
 	}
-	err := unix.Close(f.plain)
+	err := errors.Join(direct, unix.Close(f.plain))
 	f.fd, f.plain, f.claim = -1, -1, -1
 	return err
 }

@@ -108,7 +108,10 @@ func (o *runOptions) live() int {
 	killed := <-k.code
 	reports.flush(time.Second)
 	con.Restore()
-	return o.writeTimeline(vm, o.tell(outcome, err, killed))
+	code := o.writeTimeline(vm, o.tell(outcome, err, killed))
+	vm.Close() // a disk may report only now that something was not written
+	reports.flush(time.Second)
+	return code
 }
 
 // tell writes how the machine ended and returns the exit code; killed is the killer's.
