@@ -30,8 +30,8 @@ const (
 	ioapicSize     = 0x1000
 )
 
-// Global system interrupts of the devices. The I/O APIC has pins for these and no
-// others: a guest reads, masks and rewrites each pin at its start.
+// Global system interrupts of the devices. For a Linux the I/O APIC has pins for
+// these and no others: it reads, masks and rewrites each pin at its start.
 const (
 	gsiPower  = 3
 	gsiSerial = 4 // as on an AT

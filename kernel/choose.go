@@ -61,7 +61,7 @@ func (im *Image) Choose(want Boot) (p Protocol, reason string, err error) {
 	case want == BootLinux && im.entersByELF():
 		return Linux64, "asked for; it isn't recognised as Linux, and is entered at its ELF entry all the same", nil
 	case want == BootLinux:
-		return 0, "", im.noProtocol("the Linux 64-bit protocol", "give an x86-64 ELF file whose entry is a guest-physical address within it, or leave --boot=linux out")
+		return 0, "", im.noProtocol("the Linux 64-bit protocol", "give an x86-64 ELF file whose entry is a guest-physical address within it, or have it entered by another protocol")
 	case im.PVH != nil && want == BootPVH:
 		return PVH, "asked for; it has a PVH entry (note 18)", nil
 	case want == BootPVH:

@@ -72,11 +72,13 @@ func (c *cmdline) String(b mayfly.Bus, console string) string {
 	return kernelparams.Join(append([]string{first}, c.added...)...)
 }
 
-// explain adds to an error about the command line how much of it is not the user's.
-func (c *cmdline) explain(err error) error {
+// explain adds to an error about the command line of a guest with that bus and
+// console how much of it is not the user's.
+func (c *cmdline) explain(err error, b mayfly.Bus, console string) error {
 	var bad *mayfly.ConfigError
 	if c.only || !errors.As(err, &bad) || bad.Field != "Cmdline" {
 		return err
 	}
-	return &mayfly.ConfigError{Field: bad.Field, Msg: fmt.Sprintf("%s (%d bytes are the defaults, which --cmdline-only leaves out)", bad.Msg, len(mayfly.DefaultCmdline(mayfly.BusAuto)))}
+	defaults := new(cmdline).String(b, console)
+	return &mayfly.ConfigError{Field: bad.Field, Msg: fmt.Sprintf("%s (%d bytes are the defaults, which --cmdline-only leaves out)", bad.Msg, len(defaults))}
 }

@@ -13,7 +13,7 @@ import (
 func (o *runOptions) show() int {
 	p, err := mayfly.NewPlan(o.cfg)
 	if err != nil {
-		return fail(o.cmdline.explain(err), "run")
+		return fail(o.cmdline.explain(err, o.cfg.Bus, o.terminalName()), "run")
 	}
 	var b strings.Builder
 	b.WriteString("# The machine, as mayfly run --config FILE starts it.\n")

@@ -28,7 +28,7 @@ func (o *runOptions) live() int {
 	vm, err := mayfly.New(o.cfg)
 	reports.flush(time.Second) // before anything else is said, or the terminal is touched
 	if err != nil {
-		return fail(o.cmdline.explain(err), "run")
+		return fail(o.cmdline.explain(err, o.cfg.Bus, o.terminalName()), "run")
 	}
 	defer vm.Close()
 

@@ -2,7 +2,7 @@
 // lines into messages to the local APICs. KVM keeps those in the kernel
 // (KVM_CAP_SPLIT_IRQCHIP). The one that KVM has itself shows 24 pins, and a guest
 // reads, masks and restores the redirection entry of each at its start, which
-// costs exits; here there are as many as the machine has lines.
+// costs exits; here the machine decides how many there are.
 //
 // Reference: Intel 82093AA data sheet, section 3.2, and for the EOI register and
 // version 0x20 the I/O APIC section of Intel's 500 series chipset data sheets.
