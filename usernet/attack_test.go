@@ -449,3 +449,27 @@ func TestAttackManyFlows(t *testing.T) {
 	}
 	p.check(260)
 }
+
+// TestAttackUnread: the machine reads nothing of what servers have sent and finished,
+// finishes its own side, and goes on to the next connection.
+func TestAttackUnread(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	answer := make([]byte, 400<<10)
+	port := hostServer(t, func(c net.Conn) { c.Write(answer) })
+	p := startProgram(t, "-host")
+	small := tcpip.TCPReceiveBufferSizeRangeOption{Min: 4096, Default: 4096, Max: 4096}
+	if err := p.s.SetTransportProtocolOption(tcp.ProtocolNumber, &small); err != nil {
+		t.Fatal(err)
+	}
+	for range attackSize(600, 3000) {
+		c, err := p.dial(usernet.Host, port)
+		if err != nil {
+			continue // there is no room: it was refused
+		}
+		c.(*gonet.TCPConn).CloseWrite()
+		defer c.Close()
+	}
+	p.check(400)
+}

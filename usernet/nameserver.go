@@ -8,13 +8,14 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/miekg/dns"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 // nameServer passes questions on to the host's resolvers.
@@ -37,11 +38,18 @@ func (n *Network) serveDNS(s *nameServer) error {
 		return err
 	}
 	n.closers = append(n.closers, datagrams)
-	listener, err := gonet.ListenTCP(n.stack, at, ipv4.ProtocolNumber)
-	if err != nil {
-		return err
+	listener := endpoint{queue: new(waiter.Queue)}
+	var terr tcpip.Error
+	if listener.Endpoint, terr = n.stack.NewEndpoint(tcp.ProtocolNumber, ipv4.ProtocolNumber, listener.queue); terr != nil {
+		return errors.New(terr.String())
 	}
-	n.closers = append(n.closers, listener)
+	if terr = listener.Bind(at); terr == nil {
+		terr = listener.Listen(maxNameStreams)
+	}
+	if terr != nil {
+		listener.Close()
+		return errors.New(terr.String())
+	}
 	go s.serveDatagrams(n.ctx, datagrams)
 	go s.serveStreams(n.ctx, listener)
 	return nil
@@ -85,38 +93,47 @@ func busy(query []byte) []byte {
 	return q.fail(rcode)
 }
 
-func (s *nameServer) serveStreams(ctx context.Context, l net.Listener) {
-	var streams sync.WaitGroup
-	defer streams.Wait()
+func (s *nameServer) serveStreams(ctx context.Context, listener endpoint) {
+	defer listener.Close()
+	entry, ready := waiter.NewChannelEntry(waiter.ReadableEvents)
+	listener.queue.EventRegister(&entry)
+	defer listener.queue.EventUnregister(&entry)
 	slots := make(chan struct{}, maxNameStreams)
-	for ctx.Err() == nil {
+	for {
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
-		c, err := l.Accept()
+		ep, queue, err := listener.Accept(nil)
 		if err != nil {
 			<-slots
-			pause(ctx, 10*time.Millisecond)
-			continue
+			select {
+			case <-ready:
+				continue
+			case <-ctx.Done():
+				return
+			}
 		}
-		streams.Go(func() {
+		go func() {
 			defer func() { <-slots }()
-			defer c.Close()
-			s.serveStream(ctx, c)
-		})
+			s.serveStream(ctx, endpoint{ep, queue})
+		}()
 	}
 }
 
 // serveStream answers the questions of one connection, one after the other.
-func (s *nameServer) serveStream(ctx context.Context, c net.Conn) {
-	stop := context.AfterFunc(ctx, func() { c.Close() })
-	defer stop()
-	for {
+func (s *nameServer) serveStream(ctx context.Context, guest endpoint) {
+	defer guest.Abort()
+	c := gonet.NewTCPConn(guest.queue, guest.Endpoint)
+	for ctx.Err() == nil {
 		_ = c.SetDeadline(time.Now().Add(nameStreamIdle))
 		query, err := readMessage(c)
-		if err != nil {
+		if err != nil { // the machine has finished, or is idle: it gets what it has asked for
+			_ = c.CloseWrite()
+			late, stop := context.WithTimeout(ctx, nameStreamIdle)
+			defer stop()
+			awaitSent(late, guest)
 			return
 		}
 		var a []byte

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -53,13 +54,39 @@ func (n *Network) relay(guest endpoint, host *net.TCPConn) {
 	r.toGuest(size)
 	up.Wait()
 	guest.queue.EventUnregister(&failed)
+	host.Close()
 	select {
 	case <-r.over:
-		guest.Abort()
 	default:
-		guest.Close()
+		// What the machine has not read yet is in the endpoint's buffer and counts.
+		awaitSent(n.ctx, guest)
 	}
-	host.Close()
+	guest.Abort()
+}
+
+// sentCheck is how often a connection is looked at of whose end there is no event.
+const sentCheck = time.Second
+
+// awaitSent waits until the machine has taken all that was sent to it, with the end
+// of the stream, or the connection has failed.
+func awaitSent(ctx context.Context, guest endpoint) {
+	entry, changed := waiter.NewChannelEntry(waiter.ReadableEvents | waiter.WritableEvents | waiter.EventHUp | waiter.EventErr)
+	guest.queue.EventRegister(&entry)
+	defer guest.queue.EventUnregister(&entry)
+	tick := time.NewTicker(sentCheck)
+	defer tick.Stop()
+	for {
+		switch tcp.EndpointState(guest.State()) {
+		case tcp.StateFinWait2, tcp.StateTimeWait, tcp.StateClose, tcp.StateError:
+			return
+		}
+		select {
+		case <-changed:
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // fail makes both directions end. The host's connection is reset, not finished.

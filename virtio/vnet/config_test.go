@@ -51,7 +51,9 @@ func TestCheck(t *testing.T) {
 		{vnet.Config{Deny: []string{"fd00::/8"}}, "IPv4 alone"},
 		{vnet.Config{Forward: []string{"80:80", "127.0.0.1:80:81"}}, "80:80 and 127.0.0.1:80:81 listen at the same port"},
 		{vnet.Config{Forward: []string{"80:80", "0.0.0.0:80:81"}}, "same port"},
-		{vnet.Config{Forward: []string{"80:80", "udp:80:80", "127.0.0.2:80:80"}}, ""},
+		{vnet.Config{Forward: []string{"80:80", "udp:80:80", "127.0.0.2:80:80", "[::1]:80:80"}}, ""},
+		{vnet.Config{Forward: []string{"0.0.0.0:80:80", "[::1]:80:80"}}, ""},
+		{vnet.Config{Forward: []string{"[::]:80:80", "80:80"}}, "same port"},
 		{vnet.Config{RX: ratelimit.Config{Ops: &ratelimit.Bucket{}}}, "rx limit"},
 	} {
 		err := tc.c.Check()

@@ -57,7 +57,19 @@ func port(s string) (uint16, error) {
 
 // Overlaps reports whether two forwards cannot listen at the same time.
 func (f Forward) Overlaps(g Forward) bool {
-	return f.UDP == g.UDP && f.HostPort == g.HostPort && (f.host() == g.host() || f.everywhere() || g.everywhere())
+	return f.UDP == g.UDP && f.HostPort == g.HostPort && (f.covers(g) || g.covers(f))
+}
+
+// covers reports whether a forward listens at the other's address. At :: it listens
+// at IPv4's too.
+func (f Forward) covers(g Forward) bool {
+	switch f.Host {
+	case "::":
+		return true
+	case "0.0.0.0":
+		return !strings.Contains(g.Host, ":")
+	}
+	return f.host() == g.host()
 }
 
 func (f Forward) host() string {
@@ -66,9 +78,6 @@ func (f Forward) host() string {
 	}
 	return f.Host
 }
-
-// everywhere reports whether a forward listens at all addresses.
-func (f Forward) everywhere() bool { return f.Host == "0.0.0.0" || f.Host == "::" }
 
 // String is the form that ParseForward reads, without what is by default.
 func (f Forward) String() string {
