@@ -1,6 +1,8 @@
 package vnet_test
 
 import (
+	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -88,5 +90,30 @@ func TestNoSocket(t *testing.T) {
 	_, err := vnet.New(vnet.Config{Name: "eth0", Socket: t.TempDir() + "/none"})
 	if err == nil || !strings.Contains(err.Error(), "start the program") {
 		t.Error(err)
+	}
+}
+
+// TestOtherSocket: what lies at the path is not what a card connects to.
+func TestOtherSocket(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	datagrams, err := net.ListenPacket("unixgram", dir+"/dgram")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer datagrams.Close()
+	gone, err := net.Listen("unix", dir+"/gone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.(*net.UnixListener).SetUnlinkOnClose(false)
+	gone.Close()
+	for name, want := range map[string]string{"file": "it is no socket", "dgram": "another type than SOCK_STREAM", "gone": "has ended: start it again"} {
+		_, err := vnet.New(vnet.Config{Kind: vnet.Passt, Socket: dir + "/" + name})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -47,6 +47,11 @@ func isSocket(fd int) bool {
 	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK
 }
 
+func isSocketFile(path string) bool {
+	var st unix.Stat_t
+	return unix.Stat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK
+}
+
 // useFD takes over a socket.
 func (d *Device) useFD(fd int) error {
 	if t, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil || t != unix.SOCK_STREAM {
@@ -71,6 +76,10 @@ func (d *Device) useSocket(path string) error {
 		switch {
 		case errors.Is(err, unix.ENOENT):
 			do = "; start the program that listens there first"
+		case errors.Is(err, unix.ECONNREFUSED) && !isSocketFile(path):
+			do = "; it is no socket"
+		case errors.Is(err, unix.EPROTOTYPE):
+			do = "; it is a socket of another type than SOCK_STREAM: QEMU's -netdev stream and passt have the right one"
 		case errors.Is(err, unix.ECONNREFUSED):
 			do = "; the program that listened there has ended: start it again"
 		case errors.Is(err, unix.EACCES):

@@ -210,10 +210,16 @@ func (c *child) listen(r *os.File) string {
 // endLimit is the time that the program has to end when its socket has.
 const endLimit = 2 * time.Second
 
+// closing says that the program's end is no fault from now on.
+func (c *child) closing() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+}
+
 // close waits for the program's end: the socket is closed.
 func (c *child) close() {
 	c.mu.Lock()
-	c.closed = true
 	p := c.process
 	c.mu.Unlock()
 	if p != nil {

@@ -213,6 +213,9 @@ func (d *Device) Close() error {
 		errs = append(errs, k.Close())
 	}
 	d.kernel = nil
+	if d.child != nil {
+		d.child.closing()
+	}
 	if d.stream != nil {
 		d.stream.close()
 	}
