@@ -105,6 +105,10 @@ type Config struct {
 	Memory    uint64 // bytes, rounded up to whole pages; 0: DefaultMemory
 	HugePages bool   // from the host's pool of 2 MiB pages
 	Prealloc  bool   // all memory present before the start
+	// HostReserve is how much of the host's available memory Prealloc and KVM's own
+	// tables leave, in bytes: New refuses a machine for which there is too little. 0: a
+	// sixteenth, and 128 MiB at least.
+	HostReserve uint64
 
 	// Nested lets the guest run machines of its own (VMX, SVM), PMU gives it
 	// performance counters. Both are more of the host's kernel within the guest's reach.

@@ -122,6 +122,9 @@ func (vm *VM) open() (err error) {
 	if err := vm.checkWidth(); err != nil {
 		return err
 	}
+	if err := vm.checkMemory(); err != nil {
+		return err
+	}
 	if err := vm.checkFeatures(); err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func New(ranges []Range, o Options) (*Map, error) {
 	if o.Prealloc {
 		if err := populate(backing, unix.Madvise); err != nil {
 			m.Close()
-			return nil, fmt.Errorf("memory: cannot make all %d MiB present (--prealloc): %w; give the machine less memory or the host more", total>>20, err)
+			return nil, fmt.Errorf("memory: cannot make all %d MiB present beforehand: %w; give the machine less memory or the host more", total>>20, err)
 		}
 	}
 	return m, nil
@@ -71,7 +71,7 @@ func reserve(total uint64, o Options) ([]byte, error) {
 		flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_HUGETLB | 21<<unix.MAP_HUGE_SHIFT
 		p, err := unix.MmapPtr(-1, 0, nil, uintptr(total), unix.PROT_READ|unix.PROT_WRITE, flags)
 		if err != nil {
-			return nil, fmt.Errorf("memory: no %d huge pages of 2 MiB free (--hugepages): %w; raise vm.nr_hugepages", total/HugePageSize, err)
+			return nil, fmt.Errorf("memory: no %d huge pages of 2 MiB free: %w; raise vm.nr_hugepages", total/HugePageSize, err)
 		}
 		return unsafe.Slice((*byte)(p), total), nil
 	}

@@ -68,6 +68,8 @@ func flagOf(field string) string {
 		return "KERNEL"
 	case "CPUs", "Memory", "Cmdline", "Boot", "Load", "Platform", "Bus", "Watchdog", "SMBIOS", "HugePages", "Prealloc", "Nested", "PMU":
 		return "--" + lower(field)
+	case "HostReserve":
+		return "--host-reserve"
 	case "OnReboot":
 		return "--on-reboot"
 	case "Consoles":

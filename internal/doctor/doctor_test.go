@@ -42,6 +42,8 @@ func sound() (Host, fstest.MapFS, *fakeKVM) {
 	root := fstest.MapFS{
 		"sys/module/kvm/refcnt":                                   file("1"),
 		"sys/module/kvm_intel/parameters/ept":                     file("Y\n"),
+		"sys/module/kvm/parameters/tdp_mmu":                       file("Y\n"),
+		"proc/meminfo":                                            file("MemAvailable: 16777216 kB\n"),
 		"sys/kernel/mm/transparent_hugepage/enabled":              file("always [madvise] never\n"),
 		"sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages":   file("128\n"),
 		"sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages": file("100\n"),
@@ -144,6 +146,9 @@ func TestEachTroubleIsNamedWithAWayOut(t *testing.T) {
 		{"no THP", without("sys/kernel/mm/transparent_hugepage/enabled"), "transparent huge pages", Note, "none", "CONFIG_"},
 		{"none reserved", put("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "0"), "reserved huge pages", Note, "none free", "nr_hugepages"},
 		{"no hugetlbfs", without("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"), "reserved huge pages", Note, "no hugetlbfs", "CONFIG_"},
+		{"no TDP MMU", put("sys/module/kvm/parameters/tdp_mmu", "N\n"), "memory of machines", Note, "tdp_mmu is off, which takes 2562 KiB", "EPT or NPT"},
+		{"shadowed page tables", both(noModule, put("sys/module/kvm_pvm/refcnt", "1")), "memory of machines", Note, "16 GiB available: up to 14 GiB in a machine with --prealloc, 6140 GiB without", "EPT or NPT"},
+		{"no figures", without("proc/meminfo"), "memory of machines", Note, "not checked", "mount /proc"},
 		{"strict overcommit", put("proc/sys/vm/overcommit_memory", "2"), "overcommit", Note, "strict", "sysctl"},
 		{"few files", func(h *Host, _ fstest.MapFS, _ *fakeKVM) {
 			h.Limit = func(r int) (uint64, uint64, error) {

@@ -18,6 +18,7 @@ func (h Host) memory(r *Report) {
 		r.add("transparent huge pages", Note, mode+": guests take six times the page faults", "echo madvise | sudo tee /"+thp)
 	}
 	h.hugetlb(r)
+	h.bearable(r)
 	if h.read("proc/sys/vm/overcommit_memory") == "2" {
 		r.add("overcommit", Note, "strict (2): all machines together get no more memory than the host commits to", "sudo sysctl vm.overcommit_memory=0")
 	} else {

@@ -1,0 +1,124 @@
+// Package hostmem tells how much memory a machine may take of this host: what
+// the kernel allocates for KVM's memory slots, and what is taken before a start.
+package hostmem
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+)
+
+// What KVM allocates for a memory slot, in bytes (arch/x86/kvm: struct
+// kvm_arch_memory_slot). The first is needed always, the second where KVM
+// keeps reverse mappings and tracks writes for each page: with shadowed page
+// tables, with tdp_mmu=N, and for a guest with nested virtualisation.
+const (
+	perHugePage = 4     // of 2 MiB: lpage_info
+	perPage     = 8 + 2 // of 4 KiB: rmap, write tracking
+)
+
+// SlotBytes is the kernel memory for the slots of a machine with so many bytes.
+func SlotBytes(memory uint64, shadow bool) uint64 {
+	n := memory >> 21 * perHugePage
+	if shadow {
+		n += memory >> 12 * perPage
+	}
+	return n
+}
+
+// Unlimited is Figures.Group where no control group limits memory.
+const Unlimited = math.MaxUint64
+
+// Figures are what a host has, in bytes.
+type Figures struct {
+	Available uint64 // for programs without swapping: MemAvailable
+	Group     uint64 // what this process's control group leaves
+	HugePages uint64 // of 2 MiB, in the pool or allowed beyond it, and not promised to anybody
+	Shadow    string // why KVM allocates memory for each guest page; "": it does not
+}
+
+// Machine is what a machine asks for.
+type Machine struct {
+	Memory              uint64 // bytes
+	Prealloc, HugePages bool
+	Nested              bool
+	Reserve             uint64 // to be left to the host; 0: DefaultReserve
+}
+
+// small is what is not worth reading files of /proc for, which a start would wait for.
+const small = 16 << 20
+
+// Matters tells whether what the machine asks for can be too much.
+func (m *Machine) Matters() bool {
+	return m.Prealloc || m.HugePages || SlotBytes(m.Memory, true) > small
+}
+
+// DefaultReserve is what machines leave of the memory that there is.
+func (f *Figures) DefaultReserve() uint64 { return max(f.free()/16, 128<<20) }
+
+func (f *Figures) free() uint64 { return min(f.Available, f.Group) }
+
+// room is what a machine may take.
+func (f *Figures) room(reserve uint64) uint64 {
+	if reserve == 0 {
+		reserve = f.DefaultReserve()
+	}
+	return f.free() - min(reserve, f.free())
+}
+
+// Most is the most memory of one machine, in bytes: as KVM's slots allow it, and
+// with prealloc.
+func (f *Figures) Most(prealloc bool) uint64 {
+	unit := SlotBytes(1<<30, f.Shadow != "")
+	if prealloc {
+		unit += 1 << 30
+	}
+	hi, lo := bits.Mul64(f.room(0), 1<<30)
+	if hi >= unit {
+		return Unlimited
+	}
+	most, _ := bits.Div64(hi, lo, unit)
+	return most
+}
+
+// Check returns why the host can't bear a machine, with the figures; "": it can.
+func (f *Figures) Check(m Machine) string {
+	shadow := f.Shadow
+	if shadow == "" && m.Nested {
+		shadow = "its guest may run guests of its own"
+	}
+	if need := (m.Memory + 1<<21 - 1) &^ (1<<21 - 1); m.HugePages && need > f.HugePages {
+		return fmt.Sprintf("%s of huge pages: the host's pool has %s free; raise vm.nr_hugepages or give the machine less memory", Size(need), Size(f.HugePages))
+	}
+	tables := SlotBytes(m.Memory, shadow != "")
+	need, what := tables, "the host's kernel needs "+Size(tables)+" for KVM's memory slots"
+	if shadow != "" {
+		what += " (" + shadow + ")"
+	}
+	if m.Prealloc && !m.HugePages {
+		need += m.Memory
+		what = "all of it is taken before the start, and " + what
+	}
+	if room := f.room(m.Reserve); need > room {
+		where := "available"
+		if f.Group < f.Available {
+			where = "left in the control group"
+		}
+		return fmt.Sprintf("%s: %s, but %s are %s, of which %s stay in reserve; give the machine less memory, or make the reserve smaller",
+			Size(m.Memory), what, Size(f.free()), where, Size(f.free()-room))
+	}
+	return ""
+}
+
+// Size writes bytes in the largest unit that leaves two digits or more.
+func Size(n uint64) string {
+	for _, u := range []struct {
+		shift uint
+		name  string
+	}{{40, "TiB"}, {30, "GiB"}, {20, "MiB"}} {
+		if n >= 10<<u.shift {
+			return fmt.Sprintf("%d %s", n>>u.shift, u.name)
+		}
+	}
+	return fmt.Sprintf("%d KiB", n>>10)
+}
