@@ -105,11 +105,48 @@ func mtuOf(s int, name string) (int, error) {
 	return int(ifr.Uint32()), nil
 }
 
-// join puts the tap under a bridge.
-func (t *Tap) join(s int, bridge string) error {
-	if err := checkName("bridge", bridge); err != nil {
+// checkBridge finds out that there is a bridge of that name. Nobody needs a
+// privilege for that, so it is said before one is asked for; and what SIOCBRADDIF
+// returns for another interface is its driver's choice.
+func checkBridge(name string) error {
+	if err := checkName("bridge", name); err != nil {
 		return err
 	}
+	s, err := control()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(s)
+	if _, err := index(s, name); errors.Is(err, unix.ENODEV) {
+		return errNoInterface(name)
+	} else if err != nil {
+		return fmt.Errorf("bridge %s: %w", name, err)
+	}
+	info, err := unix.IoctlGetEthtoolDrvinfo(s, name)
+	switch {
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return errNoBridge(name, "")
+	case err != nil:
+		return nil // the bridge itself will say
+	case unix.ByteSliceToString(info.Driver[:]) != "bridge":
+		return errNoBridge(name, unix.ByteSliceToString(info.Driver[:]))
+	}
+	return nil
+}
+
+func errNoInterface(bridge string) error {
+	return fmt.Errorf("bridge %s: there is none; make it: ip link add %s type bridge && ip link set %s up", bridge, bridge, bridge)
+}
+
+func errNoBridge(name, driver string) error {
+	if driver != "" {
+		driver = " (its driver is " + driver + ")"
+	}
+	return fmt.Errorf("bridge %s: that interface is no bridge%s; name one that is (ip link show type bridge lists them)", name, driver)
+}
+
+// join puts the tap under a bridge.
+func (t *Tap) join(s int, bridge string) error {
 	if at, err := os.Readlink("/sys/class/net/" + t.name + "/brport/bridge"); err == nil {
 		if now := filepath.Base(at); now != bridge {
 			return fmt.Errorf("tap %s is under the bridge %s, not %s; take it out first: ip link set %s nomaster", t.name, now, bridge, t.name)
@@ -132,9 +169,9 @@ func (t *Tap) join(s int, bridge string) error {
 	case 0:
 		return nil
 	case unix.ENODEV:
-		return fmt.Errorf("bridge %s: there is none; make it: ip link add %s type bridge && ip link set %s up", bridge, bridge, bridge)
+		return errNoInterface(bridge)
 	case unix.EOPNOTSUPP, unix.EINVAL:
-		return fmt.Errorf("bridge %s: that interface is no bridge", bridge)
+		return errNoBridge(bridge, "")
 	}
 	return t.denied("put it under the bridge "+bridge, e)
 }

@@ -66,6 +66,11 @@ func Open(c Config) (*Tap, error) {
 	if c.Queues < 1 || c.Queues > MaxQueues {
 		return nil, fmt.Errorf("tap %s: %d queues; a tap has 1 to %d", c.Name, c.Queues, MaxQueues)
 	}
+	if c.Bridge != "" {
+		if err := checkBridge(c.Bridge); err != nil {
+			return nil, err
+		}
+	}
 	t := &Tap{name: c.Name}
 	for i := range c.Queues {
 		if err := t.add(c.Queues > 1, i); err != nil {

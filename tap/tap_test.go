@@ -114,7 +114,9 @@ func TestErrors(t *testing.T) {
 		{tap.Config{Queues: 300}, "300 queues"},
 		{tap.Config{MTU: 10}, "MTU of 10"},
 		{tap.Config{Bridge: "none"}, "ip link add none type bridge"},
-		{tap.Config{Bridge: "lo"}, "no bridge"},
+		{tap.Config{Bridge: "lo"}, "lo: that interface is no bridge"},
+		{tap.Config{Bridge: "busy"}, "busy: that interface is no bridge (its driver is tun)"},
+		{tap.Config{Name: "busy", Bridge: "lo"}, "lo: that interface is no bridge"}, // said before what takes a privilege
 	} {
 		_, err := open(t, ns, tc.c)
 		if err == nil || !strings.Contains(err.Error(), tc.want) {

@@ -45,16 +45,20 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	programs, err := companions(ctx)
+	if err != nil {
+		return err
+	}
 	heading("mayfly doctor: this host")
-	if err := here(ctx, mayfly, "doctor"); err != nil {
+	if err := here(ctx, programs, mayfly, "doctor"); err != nil {
 		fmt.Println("(the nest does for this demo what this host can't)")
 	}
 	heading("mayfly check: is the guest handed over as the PVH ABI says?")
-	if err := check(ctx, mayfly); err != nil {
+	if err := check(ctx, programs, mayfly); err != nil {
 		return err
 	}
 	heading("mayfly run: Debian's kernel to user space, %v", where)
-	took, err := boot(ctx, mayfly)
+	took, err := boot(ctx, programs, mayfly)
 	if err != nil {
 		return err
 	}
@@ -70,18 +74,33 @@ func run(ctx context.Context) error {
 
 func heading(format string, args ...any) { fmt.Printf("\n== "+format+"\n\n", args...) }
 
-func here(ctx context.Context, mayfly string, args ...string) error {
+// companions builds the programs that mayfly runs, and returns a PATH on which it
+// finds them first.
+func companions(ctx context.Context) (string, error) {
+	path := os.Getenv("PATH")
+	for _, name := range []string{"mayfly-unpack", "mayfly-config", "mayfly-usernet"} {
+		program, err := lab.Build(ctx, "./cmd/"+name)
+		if err != nil {
+			return "", err
+		}
+		path = filepath.Dir(program) + string(os.PathListSeparator) + path
+	}
+	return path, nil
+}
+
+func here(ctx context.Context, path, mayfly string, args ...string) error {
 	c := exec.CommandContext(ctx, mayfly, args...)
+	c.Env = append(os.Environ(), "PATH="+path)
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
 	return c.Run()
 }
 
 // check runs natively wherever there is a KVM, since its guest needs so little,
 // else in the nest.
-func check(ctx context.Context, mayfly string) error {
+func check(ctx context.Context, path, mayfly string) error {
 	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err == nil {
 		f.Close()
-		return here(ctx, mayfly, "check")
+		return here(ctx, path, mayfly, "check")
 	} else {
 		fmt.Printf("in the nest, since %v\n", err)
 	}
@@ -93,7 +112,7 @@ func check(ctx context.Context, mayfly string) error {
 }
 
 // boot runs the kernel and returns how long that took.
-func boot(ctx context.Context, mayfly string) (time.Duration, error) {
+func boot(ctx context.Context, programs, mayfly string) (time.Duration, error) {
 	k, err := kernels.Get(ctx, kernels.Debian612Cloud, os.Stderr)
 	if err != nil {
 		return 0, err
@@ -111,7 +130,7 @@ func boot(ctx context.Context, mayfly string) (time.Duration, error) {
 		Program: mayfly,
 		Args:    []string{"run", "vmlinuz", "--initrd", "initrd", "--cpus", "2", "--cmdline", "-- mark", "--timeline", picture},
 		Files:   map[string]string{"vmlinuz": k.Vmlinuz(), "initrd": initrd, "mayfly-unpack": unpack},
-		Env:     path(unpack),
+		Env:     environment(programs),
 		Collect: []string{picture},
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
@@ -132,13 +151,13 @@ func boot(ctx context.Context, mayfly string) (time.Duration, error) {
 	}
 }
 
-// path lets mayfly find its companion: in the nest the job's own folder is on the
-// PATH, here its folder must come first.
-func path(program string) []string {
+// environment lets mayfly find its companions: in the nest the job's own folder is
+// on the PATH, here that of companions.
+func environment(programs string) []string {
 	if w, err := lab.Where(); err != nil || !w.Native {
 		return nil
 	}
-	return []string{"PATH=" + filepath.Dir(program) + ":" + os.Getenv("PATH")}
+	return []string{"PATH=" + programs}
 }
 
 // initramfs writes one that holds the smallest init, which says "init" and
