@@ -16,7 +16,7 @@ const (
 	noLocalAPIC = "the machine's interrupts all come by local APICs, timers included: none arrives"
 	noFrequency = "Linux then measures the processor's frequency with a PIT, which the machine does not have: unless CPUID leaf 0x15 gives it, Linux stops before its first message"
 	noTables    = "the machine's ACPI tables are named by an XSDT alone: Linux finds none of them"
-	noWindows   = "Linux then does not know which addresses the PCI bus passes on: no PCI device works"
+	noPower     = "power button and power-off are described by ACPI: a press is not noticed, and a power-off halts"
 	noBus       = "the machine's devices are on the PCI bus: Linux finds none of them"
 	noMessages  = "PCI devices have no other interrupts: no driver of theirs starts"
 	noUART      = "Linux then drives no serial port: nothing is shown on ttyS0 and nothing read"
@@ -71,8 +71,8 @@ func (p *Plan) effect(a kernelparams.Param) string {
 		return noFrequency
 	case "acpi":
 		switch {
-		case a.Value == "off" && p.bus == BusPCI:
-			return noWindows
+		case a.Value == "off":
+			return noPower
 		case a.Value == "noirq":
 			return p.withoutIOAPIC()
 		case a.Value == "rsdt":
@@ -95,8 +95,6 @@ func (p *Plan) pciEffect(option string) string {
 		return noBus
 	case "nomsi":
 		return noMessages
-	case "nocrs":
-		return noWindows
 	}
 	return ""
 }
