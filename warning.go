@@ -17,6 +17,7 @@ const (
 	noFrequency = "Linux then measures the processor's frequency with a PIT, which the machine does not have: unless CPUID leaf 0x15 gives it, Linux stops before its first message"
 	noTables    = "the machine's ACPI tables are named by an XSDT alone: Linux finds none of them"
 	noPower     = "power button and power-off are described by ACPI: a press is not noticed, and a power-off halts"
+	noWindows   = "Linux then moves PCI devices to addresses that the bus does not pass on: none of them works"
 	noBus       = "the machine's devices are on the PCI bus: Linux finds none of them"
 	noMessages  = "PCI devices have no other interrupts: no driver of theirs starts"
 	noUART      = "Linux then drives no serial port: nothing is shown on ttyS0 and nothing read"
@@ -84,13 +85,15 @@ func (p *Plan) effect(a kernelparams.Param) string {
 
 // pciEffect is effect of one option of pci=.
 func (p *Plan) pciEffect(option string) string {
-	if option == "noacpi" { // acpi=noirq and more; arch/x86/pci/common.c
-		return p.withoutIOAPIC()
-	}
 	if p.bus != BusPCI {
+		if option == "noacpi" { // acpi=noirq and more; arch/x86/pci/common.c
+			return p.withoutIOAPIC()
+		}
 		return ""
 	}
 	switch option {
+	case "noacpi":
+		return noWindows
 	case "off":
 		return noBus
 	case "nomsi":

@@ -39,6 +39,7 @@ func TestParametersThatMakeLinuxDeaf(t *testing.T) {
 		{pci + "pci=conf1,nomsi", mayfly.BusPCI, nil, []string{"pci=nomsi: ", "no other interrupts"}},
 		{pci + "pci=nocrs", mayfly.BusPCI, nil, nil}, // base addresses are set already
 		{mmio + "pci=noacpi", mayfly.BusMMIO, nil, []string{"pci=noacpi: ", "I/O APIC"}},
+		{pci + "pci=noacpi", mayfly.BusPCI, nil, []string{"pci=noacpi: ", "moves PCI devices"}},
 		{mmio + "8250.nr_uarts=0", mayfly.BusMMIO, nil, []string{"8250.nr_uarts=0: ", "ttyS0"}},
 		{mmio + "8250.nr-uarts=0x0", mayfly.BusMMIO, nil, []string{"8250.nr-uarts=0x0: ", "ttyS0"}},
 		{"8250.nr_uarts=0 console=hvc0", mayfly.BusMMIO, hvc, nil},
