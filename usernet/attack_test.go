@@ -473,3 +473,52 @@ func TestAttackUnread(t *testing.T) {
 	}
 	p.check(400)
 }
+
+// TestAttackAllBuffers: all connections that there may be, to several destinations,
+// each with more to move in both directions than the other side reads.
+func TestAttackAllBuffers(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	l, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			go c.Write(make([]byte, 1<<20))
+		}
+	}()
+	port := uint16(l.Addr().(*net.TCPAddr).Port)
+	p := startProgram(t, "-host", "-forward", "8080:80")
+	small := tcpip.TCPReceiveBufferSizeRangeOption{Min: 4096, Default: 4096, Max: 4096}
+	if err := p.s.SetTransportProtocolOption(tcp.ProtocolNumber, &small); err != nil {
+		t.Fatal(err)
+	}
+	open := 0
+	for i := 2; i < 18; i++ {
+		to := fmt.Sprintf("198.51.100.%d", i)
+		ip(t, "addr", "add", to+"/32", "dev", "dummy0")
+		for range 400 {
+			c, err := p.dial(to, port)
+			if err != nil {
+				break // this destination has its share
+			}
+			defer c.Close()
+			open++
+			c.SetWriteDeadline(time.Now().Add(2 * time.Millisecond))
+			c.Write(make([]byte, 256<<10))
+		}
+	}
+	t.Logf("%d connections", open)
+	if open < 700 {
+		t.Errorf("only %d connections", open)
+	}
+	p.check(800)
+}
