@@ -31,8 +31,12 @@ func (s *signs) sayPanic() {
 	notify(s.panicSeen)
 }
 
-// sayHalt notes that the guest says that it halts.
-func (s *signs) sayHalt() { notify(s.haltSeen) }
+// sayHalt notes that the guest says that it halts. A kernel that has panicked
+// stops without that.
+func (s *signs) sayHalt() {
+	s.panicked.Store(false)
+	notify(s.haltSeen)
+}
 
 // sayRestart notes that the guest says that it restarts. A kernel that has
 // panicked restarts without that.
@@ -88,10 +92,9 @@ func (b *board) watch() {
 		case <-b.ended:
 			return
 		case <-b.signs.panicSeen:
-			if panicTimer == nil || panicked.wait > panicPoll { // a guest may say it as often as it likes
+			if panicked.begin(panicTimer != nil) {
 				panicTimer = time.After(panicPoll)
 			}
-			panicked.wait, panicked.lively = panicPoll, 0
 		case <-panicTimer:
 			panicTimer = nil
 			switch panicked.poll(b) {
@@ -172,8 +175,10 @@ func (h *haltWatch) poll(b *board) bool {
 		h.wait = haltPoll
 	default:
 		h.samples = 0
-		h.backoff = min(max(2*h.backoff, 2*firstPoll), lastPoll)
-		h.next(h.backoff)
+		if h.soon == 0 {
+			h.backoff = min(max(2*h.backoff, 2*firstPoll), lastPoll)
+		}
+		h.next(max(h.backoff, firstPoll))
 	}
 	return false
 }
@@ -202,6 +207,18 @@ type panicWatch struct {
 	rips        []uint64 // of the latest samples that may be those of a panic
 	lively      int      // samples in a row
 	wait        time.Duration
+}
+
+// begin takes up a message, and tells whether the next sample is to be taken
+// panicPoll from now. pending: there was one before that is still open; a guest may
+// say it as often as it likes.
+func (p *panicWatch) begin(pending bool) bool {
+	soon := !pending || p.wait > panicPoll
+	if !pending {
+		p.rips = p.rips[:0]
+	}
+	p.wait, p.lively = panicPoll, 0
+	return soon
 }
 
 type panicVerdict int

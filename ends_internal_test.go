@@ -92,6 +92,29 @@ func TestPanicIsBelievedBySamples(t *testing.T) {
 	}
 }
 
+// The samples after one message say nothing about the next, but a guest can't
+// put a verdict off, nor bring it about, by saying it again.
+func TestPanicMessageIsRepeated(t *testing.T) {
+	spin := []sample{{rip: 0xFFFFFFFF81000100}}
+	var p panicWatch
+	if !p.begin(false) {
+		t.Error("the first message is not followed by a sample")
+	}
+	for range panicSamples - 1 {
+		p.judge(spin, true)
+		if p.begin(true) {
+			t.Error("a sample was put off")
+		}
+	}
+	if !p.begin(false) || p.judge(spin, true) != panicOpen {
+		t.Error("samples of an earlier message were counted")
+	}
+	p.judge([]sample{{user: true}}, true)
+	if !p.begin(true) || p.wait != panicPoll || p.lively != 0 {
+		t.Error("a new message does not begin the samples anew")
+	}
+}
+
 func TestAnnouncedRestartIsTimed(t *testing.T) {
 	var s signs
 	s.init()
@@ -109,6 +132,10 @@ func TestAnnouncedRestartIsTimed(t *testing.T) {
 	if s.sayPanic(); s.explainsReset() || !s.explainsEnd(TripleFault) || s.explainsEnd(PowerOff) || s.explainsEnd(Killed) {
 		t.Error("after a panic")
 	}
+	if s.sayHalt(); s.explainsEnd(Halted) {
+		t.Error("a halt in good order")
+	}
+	s.sayPanic()
 	if s.lively.Store(true); s.explainsEnd(Rebooted) {
 		t.Error("a guest that lives")
 	}
