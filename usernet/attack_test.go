@@ -10,9 +10,11 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -75,7 +77,9 @@ func startProgram(t *testing.T, args ...string) *program {
 		}
 	})
 	p := &program{guest: g, pid: c.Process.Pid}
-	p.awaitName()
+	if !slices.Contains(args, "-isolated") { // it has no name server
+		p.awaitName()
+	}
 	p.idle = p.descriptors()
 	return p
 }
@@ -521,4 +525,22 @@ func TestAttackAllBuffers(t *testing.T) {
 		t.Errorf("only %d connections", open)
 	}
 	p.check(800)
+}
+
+// TestProgramIsLimited: should a bound inside the program fail, the host's holds.
+func TestProgramIsLimited(t *testing.T) {
+	p := startProgram(t, "-isolated", "-forward", fmt.Sprintf("%d:80", freePort(t, "tcp")))
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", p.pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "Max open files")
+	var now syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &now); err != nil {
+		t.Fatal(err)
+	}
+	want := strconv.FormatUint(min(now.Max, uint64(usernet.Descriptors(1))), 10)
+	if f := strings.Fields(rest); f[0] != want || f[1] != want {
+		t.Errorf("%s descriptors, at most %s; want %s", f[0], f[1], want)
+	}
 }
