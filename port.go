@@ -61,7 +61,7 @@ func (p *port) Set(high bool) {
 }
 
 // guestWords are messages of Linux. A process in the guest can write them too: see signs.
-var guestWords = []string{"Run /init as init process", "Kernel panic - not syncing", "reboot: System halted", "reboot: Restarting system"}
+var guestWords = []string{"Run /init as init process", "Kernel panic - not syncing", "reboot: System halted", "reboot: Restarting system", "System halted instead"}
 
 // heard is called with the index of one of guestWords that the guest wrote.
 func (p *port) heard(word int) {
@@ -71,7 +71,7 @@ func (p *port) heard(word int) {
 		b.vm.cfg.Timeline.Guest(timeline.Init)
 	case 1:
 		b.signs.sayPanic()
-	case 2:
+	case 2, 4:
 		b.signs.sayHalt()
 	case 3:
 		b.signs.sayRestart()
