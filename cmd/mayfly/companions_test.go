@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// buildCompanions builds the programs that mayfly runs and returns their folder.
-func buildCompanions(t *testing.T) string {
+// buildPrograms builds mayfly and the programs that it runs, without cgo as always, and returns their folder.
+func buildPrograms(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", dir+"/", "../mayfly-unpack", "../mayfly-config", "../mayfly-usernet")
+	cmd := exec.Command("go", "build", "-o", dir+"/", ".", "../mayfly-unpack", "../mayfly-config", "../mayfly-usernet")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building the companions: %v\n%s", err, out)
+		t.Fatalf("building the programs: %v\n%s", err, out)
 	}
 	return dir
 }
@@ -26,7 +26,7 @@ func buildCompanions(t *testing.T) string {
 // Each companion holds no descriptor but what it needs, and no privilege, by the
 // time that it reads its input.
 func TestCompanionsAreConfined(t *testing.T) {
-	dir := buildCompanions(t)
+	dir := buildPrograms(t)
 	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 // However few files may be open, a start succeeds or names the limit.
 func TestFewOpenFiles(t *testing.T) {
 	needKVM(t)
-	companions := buildCompanions(t)
+	programs := buildPrograms(t)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "check.elf"), check.ELF, 0o644); err != nil {
 		t.Fatal(err)
@@ -41,9 +41,8 @@ func TestFewOpenFiles(t *testing.T) {
 			args := append([]string{"run", "-q", "check.elf", "--cmdline", check.Cmdline(check.Options{NoChecks: true})}, strings.Fields(args)...)
 			for n := 3; n <= most; n++ {
 				var out bytes.Buffer
-				cmd := exec.Command("sh", append([]string{"-c", fmt.Sprintf("ulimit -n %d && exec %s \"$@\"", n, programName), "sh"}, args...)...)
+				cmd := exec.Command("sh", append([]string{"-c", fmt.Sprintf("ulimit -n %d && exec \"$0\" \"$@\"", n), filepath.Join(programs, programName)}, args...)...)
 				cmd.Dir, cmd.Stderr = dir, &out
-				cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":"+companions)
 				err := cmd.Run()
 				if err == nil {
 					if n > 16 {
