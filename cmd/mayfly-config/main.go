@@ -20,6 +20,7 @@ import (
 	"os"
 
 	"github.com/mayfly-vm/mayfly/internal/confine"
+	"github.com/mayfly-vm/mayfly/internal/safetext"
 	"github.com/mayfly-vm/mayfly/internal/yamljson"
 )
 
@@ -53,6 +54,6 @@ func main() {
 }
 
 func fail(code int, err error) {
-	fmt.Fprintln(os.Stderr, err)
+	fmt.Fprintln(os.Stderr, safetext.Line(err.Error()))
 	os.Exit(code)
 }

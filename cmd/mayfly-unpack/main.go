@@ -19,6 +19,7 @@ import (
 	"strconv"
 
 	"github.com/mayfly-vm/mayfly/internal/confine"
+	"github.com/mayfly-vm/mayfly/internal/safetext"
 	"github.com/mayfly-vm/mayfly/kernel/packing"
 	"github.com/mayfly-vm/mayfly/kernel/unpack"
 )
@@ -28,7 +29,7 @@ const use = "expected: " + packing.Program + " KIND LIMIT <packed >vmlinux, with
 func main() {
 	code, err := run(os.Args[1:])
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", packing.Program, err)
+		fmt.Fprintf(os.Stderr, "%s: %s\n", packing.Program, safetext.Line(err.Error()))
 	}
 	os.Exit(code)
 }

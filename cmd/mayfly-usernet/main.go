@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/mayfly-vm/mayfly/internal/confine"
+	"github.com/mayfly-vm/mayfly/internal/safetext"
 	"github.com/mayfly-vm/mayfly/internal/unixsocket"
 	"github.com/mayfly-vm/mayfly/usernet"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
@@ -29,7 +30,7 @@ import (
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(os.Stderr, "mayfly-usernet:", err)
+			fmt.Fprintln(os.Stderr, "mayfly-usernet:", safetext.Line(err.Error()))
 		}
 		os.Exit(1)
 	}
@@ -79,6 +80,9 @@ func run(args []string) error {
 		return fmt.Errorf("unknown argument %s", fs.Arg(0))
 	case (*fd < 0) == (*listen == ""):
 		return errors.New("give one of -fd and -listen")
+	}
+	if err := confine.RestartWithCgo(); err != nil {
+		return err
 	}
 	if err := confine.CloseInherited(*fd); err != nil {
 		return err

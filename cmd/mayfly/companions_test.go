@@ -12,11 +12,13 @@ import (
 )
 
 // buildPrograms builds mayfly and the programs that it runs, without cgo as always, and returns their folder.
-func buildPrograms(t *testing.T) string {
+func buildPrograms(t *testing.T) string { return buildWith(t, "CGO_ENABLED=0") }
+
+func buildWith(t *testing.T, env string) string {
 	t.Helper()
 	dir := t.TempDir()
 	cmd := exec.Command("go", "build", "-o", dir+"/", ".", "../mayfly-unpack", "../mayfly-config", "../mayfly-usernet")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), env)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building the programs: %v\n%s", err, out)
 	}
@@ -25,23 +27,33 @@ func buildPrograms(t *testing.T) string {
 
 // Each companion holds no descriptor but what it needs, and no privilege, by the
 // time that it reads its input.
-func TestCompanionsAreConfined(t *testing.T) {
-	dir := buildPrograms(t)
-	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
-	if err != nil {
-		t.Fatal(err)
+func TestCompanionsAreConfined(t *testing.T) { testConfined(t, buildPrograms(t)) }
+
+// Also where they are built with cgo, as go install does.
+func TestCompanionsWithCgoAreConfined(t *testing.T) {
+	if _, err := exec.LookPath("gcc"); err != nil {
+		t.Skip("cgo needs gcc")
 	}
-	defer out.Close()
+	testConfined(t, buildWith(t, "CGO_ENABLED=1"))
+}
+
+func testConfined(t *testing.T, dir string) {
+	t.Helper()
 	for name, c := range map[string]struct {
 		args  []string
 		fds   int // that it may hold from 3 on, besides the Go runtime's
 		input string
 	}{
-		"mayfly-unpack":  {args: []string{"none", "1000000"}, input: strings.Repeat("\x7fELF", 1<<18)},
+		"mayfly-unpack":  {args: []string{"none", "100000000"}, input: strings.Repeat("\x7fELF", 1<<18)},
 		"mayfly-config":  {input: strings.Repeat(" ", 1<<19)},
 		"mayfly-usernet": {args: []string{"-fd", "3", "-isolated"}, fds: 1, input: strings.Repeat("\x00\x00\x00\x0eEthernet frame", 1<<16)},
 	} {
 		t.Run(name, func(t *testing.T) {
+			out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer out.Close()
 			fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 			if err != nil {
 				t.Fatal(err)
@@ -54,7 +66,7 @@ func TestCompanionsAreConfined(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer stray.Close()
-			cmd.Stdout, cmd.Env = out, []string{}
+			cmd.Stdout, cmd.Stderr, cmd.Env = out, os.Stderr, []string{}
 			if cmd.ExtraFiles = []*os.File{far, stray}; c.fds == 0 {
 				cmd.Stdin, cmd.ExtraFiles = far, []*os.File{stray}
 			}

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/safetext"
+	"github.com/mayfly-vm/mayfly/internal/safetext"
 	"github.com/mayfly-vm/mayfly/internal/terminal"
 )
 

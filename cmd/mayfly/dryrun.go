@@ -6,7 +6,7 @@ import (
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
-	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/safetext"
+	"github.com/mayfly-vm/mayfly/internal/safetext"
 )
 
 // show prints the machine that flags and file describe, as a file for --config. Comments tell how it would be laid out.

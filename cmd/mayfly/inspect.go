@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
-	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/safetext"
+	"github.com/mayfly-vm/mayfly/internal/safetext"
 	"github.com/mayfly-vm/mayfly/kernel"
 )
 

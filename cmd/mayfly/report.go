@@ -10,7 +10,7 @@ import (
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/document"
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
-	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/safetext"
+	"github.com/mayfly-vm/mayfly/internal/safetext"
 )
 
 // say writes a message for the user; the guest has standard output to itself. The text may hold what a hostile file says.
