@@ -72,7 +72,7 @@ func (p *Plan) effect(a kernelparams.Param) string {
 		return noFrequency
 	case "acpi":
 		switch {
-		case a.Value == "off":
+		case a.Value == "off" && p.bus == BusPCI: // with BusMMIO the machine makes up for it
 			return noPower
 		case a.Value == "noirq":
 			return p.withoutIOAPIC()

@@ -33,7 +33,7 @@ func TestParametersThatMakeLinuxDeaf(t *testing.T) {
 		{mmio + "acpi=noirq", mayfly.BusMMIO, nil, []string{"acpi=noirq: ", "I/O APIC"}},
 		{mmio + "acpi=rsdt", mayfly.BusMMIO, nil, []string{"acpi=rsdt: ", "XSDT"}},
 		{pci + "acpi=off", mayfly.BusPCI, nil, []string{"acpi=off: ", "a press is not noticed"}},
-		{mmio + "acpi=off", mayfly.BusMMIO, nil, []string{"acpi=off: ", "a power-off halts"}},
+		{mmio + "acpi=off", mayfly.BusMMIO, nil, nil},
 		{pci + "pci=off", mayfly.BusPCI, nil, []string{"pci=off: ", "finds none"}},
 		{mmio + "pci=off,nomsi", mayfly.BusMMIO, nil, nil},
 		{pci + "pci=conf1,nomsi", mayfly.BusPCI, nil, []string{"pci=nomsi: ", "no other interrupts"}},
