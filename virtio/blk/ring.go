@@ -83,12 +83,17 @@ func (e *ring) entry() *uring.SQE {
 	return s
 }
 
-// cancel has the kernel end what it can of the transfers under way.
-func (e *ring) cancel() {
+// cancel has the kernel end what it can of the transfers under way; false: a host
+// short of memory takes no request now.
+func (e *ring) cancel() bool {
 	s := e.entry()
+	if s == nil {
+		return false
+	}
 	s.CancelAll()
 	s.UserData = cancelTag
 	e.enter(0)
+	return true
 }
 
 // transfer has s move v as r says.

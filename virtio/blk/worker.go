@@ -98,8 +98,7 @@ func (w *worker) drain() {
 	for cancelled := false; w.flight > 0; {
 		if w.ring != nil && w.ring.flight > 0 {
 			if !cancelled && w.session.Halted() {
-				cancelled = true
-				w.ring.cancel()
+				cancelled = w.ring.cancel()
 			}
 			w.ring.waitFor(haltPoll)
 		} else if w.pool != nil {
