@@ -50,7 +50,20 @@ func (vm *VM) closeOutput(killed bool) (lost uint64, cause error) {
 	return lost, cause
 }
 
-var errOutputStalled = errors.New("nobody read it for seconds")
+// undelivered is how much of the virtio consoles' output has not arrived.
+func (vm *VM) undelivered() (n uint64) {
+	for _, d := range vm.devices {
+		if c, ok := d.Device.(*vconsole.Device); ok {
+			n += c.Undelivered()
+		}
+	}
+	return n
+}
+
+var (
+	errOutputStalled = errors.New("nobody read it for seconds")
+	errKilledBefore  = errors.New("the machine was killed before it was written")
+)
 
 func startConsole(in io.Reader, port *serial.Device) *console {
 	if in == nil {

@@ -54,35 +54,48 @@ func (vm *VM) killLocked(detail string) {
 	if vm.board != nil {
 		vm.board.end(Outcome{Reason: Killed, Detail: detail})
 	}
-	time.AfterFunc(killLimit, func() {
-		vm.mu.Lock()
-		defer vm.mu.Unlock()
-		vm.publishKilled()
-	})
+	time.AfterFunc(killLimit, vm.publishKilled)
 }
 
-// publishKilled ends the waiting for a killed machine, of which a processor or a
-// device still waits for the host. One that had come to its own end before keeps
-// that.
+// publishKilled ends the waiting for a killed machine, of which a processor, a
+// device or the output still waits for the host. One that had come to its own end
+// before keeps that.
 func (vm *VM) publishKilled() {
-	o := Outcome{Reason: Killed, Detail: vm.killing}
+	vm.mu.Lock()
+	p := vm.port
+	vm.mu.Unlock()
+	if p == nil { // all is taken down, or nothing was there
+		return
+	}
+	lost, known := p.serial.Undelivered() // it may wait, and so comes without mu
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	if vm.isDone() {
+		return
+	}
+	o, err := Outcome{Reason: Killed, Detail: vm.killing}, error(nil)
 	if vm.final != nil {
-		o = *vm.final
+		o, err = *vm.final, vm.finalErr
 	}
-	if vm.port != nil {
-		if o.Lost = vm.port.serial.Lost(); o.Lost > 0 {
-			o.LostCause = errOutputStalled
-		}
+	if o.Lost = lost + vm.undelivered(); o.Lost > 0 || !known {
+		o.LostCause = errKilledBefore
 	}
-	vm.publish(o, nil)
+	vm.publish(o, err)
+}
+
+func (vm *VM) isDone() bool {
+	select {
+	case <-vm.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // publish sets how the machine ended, once; mu is held.
 func (vm *VM) publish(o Outcome, err error) {
-	select {
-	case <-vm.done:
+	if vm.isDone() {
 		return
-	default:
 	}
 	if vm.state != stateClosed {
 		vm.state = stateEnded
@@ -118,9 +131,7 @@ func (vm *VM) Close() error {
 		select {
 		case <-vm.released:
 		case <-late.C:
-			vm.mu.Lock()
 			vm.publishKilled()
-			vm.mu.Unlock()
 		}
 	})
 	return nil

@@ -2,10 +2,13 @@ package mayfly
 
 import (
 	"errors"
+	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mayfly-vm/mayfly/cpu"
 	"github.com/mayfly-vm/mayfly/device/serial"
 	"github.com/mayfly-vm/mayfly/virtio"
 	vconsole "github.com/mayfly-vm/mayfly/virtio/console"
@@ -40,4 +43,39 @@ func TestLostOutputOfConsolePorts(t *testing.T) {
 	if lost, cause := vm.closeOutput(false); lost != 100 || !errors.Is(cause, unix.ENOSPC) {
 		t.Errorf("%d bytes lost, cause %v", lost, cause)
 	}
+}
+
+// TestOutputLostByAKill: what a machine that is killed had no time to write is
+// counted, also where its guest has come to an end by itself before.
+func TestOutputLostByAKill(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	const size = 50_000
+	held, err := unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, 4096) // nobody reads it
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &script{exits: [][]cpu.Exit{{out(portSerial, make([]byte, size)...), out(portPower, 0x34)}}}
+	vm := onScript(t, Config{Console: Console{Out: w}}, h)
+	if err := vm.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for ended := false; !ended; time.Sleep(time.Millisecond) {
+		vm.mu.Lock()
+		ended = vm.final != nil
+		vm.mu.Unlock()
+	}
+	if err := vm.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	o, err := vm.Wait(t.Context())
+	if err != nil || o.Reason != PowerOff || o.Lost < uint64(size-held) || o.Lost > size || o.LostCause == nil {
+		t.Errorf("%+v, %v, want PowerOff with %d to %d bytes lost", o, err, size-held, size)
+	}
+	vm.Close()
+	r.Close()
+	<-vm.Released()
 }

@@ -58,17 +58,18 @@ type VM struct {
 	released chan struct{}
 	closed   sync.Once
 
-	mu      sync.Mutex // of what follows. Nobody waits for anything while holding it
-	state   state
-	board   *board // while running, but for its first and last moments
-	pauses  int    // Pause calls without their Resume
-	pressed bool   // the power button, while there was no board
-	killed  bool   // no restart any more
-	killing string // Outcome.Detail of that
-	expired bool   // the watchdog's doing is the next start
-	final   *Outcome
-	result  Outcome
-	err     error
+	mu       sync.Mutex // of what follows. Nobody waits for anything while holding it
+	state    state
+	board    *board   // while running, but for its first and last moments
+	pauses   int      // Pause calls without their Resume
+	pressed  bool     // the power button, while there was no board
+	killed   bool     // no restart any more
+	killing  string   // Outcome.Detail of that
+	expired  bool     // the watchdog's doing is the next start
+	final    *Outcome // of a machine that is being taken down
+	finalErr error    // likewise
+	result   Outcome
+	err      error
 
 	killSeen chan struct{} // closed when killed is set
 	pace     restartPace   // the supervisor's

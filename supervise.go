@@ -46,7 +46,7 @@ func (vm *VM) endBoot(b *board, restarts int) (next *board, o Outcome, err error
 	}
 	vm.mu.Lock()
 	if vm.board = nil; !again {
-		vm.final = &o
+		vm.final, vm.finalErr = &o, err
 	}
 	vm.mu.Unlock()
 	vm.down = b

@@ -316,6 +316,22 @@ func (o *output) lostBytes() uint64 {
 	return o.lost
 }
 
+// undelivered waits for nobody who holds mu in a call to the host.
+func (o *output) undelivered() (n uint64, known bool) {
+	for range 10 {
+		if !o.mu.TryLock() {
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		defer o.mu.Unlock()
+		if n = o.lost; !o.abandon.Load() { // then it counts what is in the ring
+			n += uint64(o.n)
+		}
+		return n, true
+	}
+	return 0, false
+}
+
 // close flushes and ends everything. It waits until limit has passed, if patient
 // since the reader last took something. Only the first call has an effect.
 func (o *output) close(limit time.Duration, patient bool) error {

@@ -118,6 +118,10 @@ func (d *Device) Err() error { return d.out.failure() }
 // output, or beyond Limit.
 func (d *Device) Lost() uint64 { return d.out.lostBytes() }
 
+// Undelivered is Lost and what is still on its way to Out; false if a write that
+// does not return keeps that from being known.
+func (d *Device) Undelivered() (n uint64, known bool) { return d.out.undelivered() }
+
 // Read implements bus.Handler. A wide access is one byte access a port, as an
 // 8-bit device behind a wider bus sees it.
 func (d *Device) Read(off uint64, p []byte) {

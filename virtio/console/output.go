@@ -27,19 +27,20 @@ type output struct {
 	report     func(error)
 	size       uint64 // of the whole output, for the message
 
-	mu       sync.Mutex
-	ring     ring
-	w        io.Writer     // nil: nobody is there
-	queue    *virtio.Queue // whose bell to ring when there is room
-	blocked  bool          // it has something that there is no room for
-	full     bool          // the ring filled, and the host has taken nothing since
-	progress time.Time     // since when
-	writing  time.Time     // since when a Write is under way; zero: none is
-	timer    *time.Timer
-	err      error
-	closed   bool
-	more     sync.Cond // for the writer: bytes, another w, or the end
-	done     chan struct{}
+	mu        sync.Mutex
+	ring      ring
+	w         io.Writer     // nil: nobody is there
+	queue     *virtio.Queue // whose bell to ring when there is room
+	blocked   bool          // it has something that there is no room for
+	full      bool          // the ring filled, and the host has taken nothing since
+	progress  time.Time     // since when
+	writing   time.Time     // since when a Write is under way; zero: none is
+	timer     *time.Timer
+	err       error
+	closed    bool
+	abandoned bool      // what is in the ring is counted as lost
+	more      sync.Cond // for the writer: bytes, another w, or the end
+	done      chan struct{}
 }
 
 func (o *output) init(stats *counters, patient bool) {
@@ -219,6 +220,16 @@ func (o *output) write() {
 	}
 }
 
+// pending is how much of what must arrive was taken and neither written nor lost.
+func (o *output) pending() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.mustArrive || o.abandoned {
+		return 0
+	}
+	return uint64(o.ring.n)
+}
+
 // close waits for what is left until the deadline.
 func (o *output) close(deadline time.Time) error {
 	o.mu.Lock()
@@ -238,6 +249,7 @@ func (o *output) close(deadline time.Time) error {
 		defer o.mu.Unlock()
 		left := o.ring.n
 		o.lose(left)
+		o.abandoned = true
 		if o.err == nil {
 			o.err = fmt.Errorf("nobody reads the output: %d bytes are lost", left)
 		}

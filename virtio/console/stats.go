@@ -15,6 +15,15 @@ type counters struct {
 	toGuest, fromGuest, lost, failed atomic.Uint64
 }
 
+// Undelivered is Stats.Failed and what is still on its way to a File or an Out.
+func (d *Device) Undelivered() uint64 {
+	n := d.stats.failed.Load()
+	for _, p := range d.ports {
+		n += p.out.pending()
+	}
+	return n
+}
+
 // Stats is a snapshot of the counters.
 func (d *Device) Stats() Stats {
 	return Stats{d.stats.toGuest.Load(), d.stats.fromGuest.Load(), d.stats.lost.Load(), d.stats.failed.Load()}
