@@ -57,7 +57,9 @@ func (b *buffer) consume(p *pool, n int) {
 	for _, c := range b.chunks[:whole] {
 		p.give(c)
 	}
-	b.chunks = b.chunks[:copy(b.chunks, b.chunks[whole:])]
+	left := copy(b.chunks, b.chunks[whole:])
+	clear(b.chunks[left:]) // the record of the connection outlives what it points to
+	b.chunks = b.chunks[:left]
 	b.head %= chunkSize
 }
 
