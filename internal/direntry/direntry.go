@@ -59,7 +59,7 @@ func (e *Entry) Symlink(to string) error {
 }
 
 // ChmodSocket gives a socket of this user's own the permissions mode, and returns
-// its state. Anything else that has the name by now is an error: a symbolic link,
+// its state: a zero one where the socket is not ours. Anything else that has the name by now is an error: a symbolic link,
 // another user's file, or one that has other names too.
 func (e *Entry) ChmodSocket(mode os.FileMode) (st unix.Stat_t, err error) {
 	fd, err := unix.Openat(e.dir, e.name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -71,7 +71,7 @@ func (e *Entry) ChmodSocket(mode os.FileMode) (st unix.Stat_t, err error) {
 		return st, e.error("fstat", err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFSOCK || int(st.Uid) != unix.Geteuid() || st.Nlink != 1 {
-		return st, e.error("bind", os.NewSyscallError("the socket was replaced by another file", unix.EEXIST))
+		return unix.Stat_t{}, e.error("bind", os.NewSyscallError("the socket was replaced by another file", unix.EEXIST))
 	}
 	if st.Mode&uint32(os.ModePerm) == uint32(mode) {
 		return st, nil

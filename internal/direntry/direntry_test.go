@@ -60,6 +60,9 @@ func TestChmodSocket(t *testing.T) {
 		if (err == nil) != c.ok {
 			t.Errorf("%s: %v", name, err)
 		}
+		if !c.ok && st != (unix.Stat_t{}) {
+			t.Errorf("%s: the state of a file that is not ours: %+v", name, st)
+		}
 		if c.ok {
 			if now, err := os.Stat(path); err != nil || now.Mode().Perm() != 0o666 || st.Mode&0o777 != 0o666 {
 				t.Errorf("%s: mode %v, %o, %v", name, now.Mode(), st.Mode, err)
