@@ -307,6 +307,43 @@ func TestAttackSilentResolver(t *testing.T) {
 	p.awaitName()
 }
 
+// TestAttackNameStreams: connections to the name server with more to read than it
+// gets to while the resolver is silent.
+func TestAttackNameStreams(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	silent, err := net.Listen("tcp", "127.0.0.1:53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	p := startProgram(t)
+	m := new(dns.Msg)
+	m.SetQuestion("q.example.org.", dns.TypeA)
+	q, _ := m.Pack()
+	q = append(binary.BigEndian.AppendUint16(nil, uint16(len(q))), q...)
+	q = append(q, make([]byte, 1<<20)...)
+	var group sync.WaitGroup
+	for range 64 {
+		c, err := p.dial(usernet.Gateway, 53)
+		if err != nil {
+			continue // the backlog is full
+		}
+		defer c.Close()
+		group.Go(func() {
+			c.SetWriteDeadline(time.Now().Add(2 * time.Second))
+			c.Write(q)
+		})
+	}
+	group.Wait()
+	p.check(140)
+	// These buffers come on top of those of all connections.
+	if peak := p.peak(); peak > 24<<10 {
+		t.Errorf("the program took %d KiB", peak)
+	}
+}
+
 // paced waits until the machine's frames have left: its link drops what it has no
 // room for.
 func (g *guest) paced() {

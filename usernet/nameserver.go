@@ -28,6 +28,10 @@ type nameServer struct {
 // maxNameStreams is how many TCP connections the machine has to the name server.
 const maxNameStreams = 32
 
+// nameStreamBuffer is what such a connection keeps in each direction, in bytes. It is
+// not of the pool: the machine cannot take all of that by questions.
+const nameStreamBuffer = 16 << 10
+
 // nameStreamIdle ends a TCP connection on which nothing is asked.
 const nameStreamIdle = 10 * time.Second
 
@@ -43,6 +47,8 @@ func (n *Network) serveDNS(s *nameServer) error {
 	if listener.Endpoint, terr = n.stack.NewEndpoint(tcp.ProtocolNumber, ipv4.ProtocolNumber, listener.queue); terr != nil {
 		return errors.New(terr.String())
 	}
+	// Accepted connections inherit that.
+	listener.SocketOptions().SetReceiveBufferSize(nameStreamBuffer, false)
 	if terr = listener.Bind(at); terr == nil {
 		terr = listener.Listen(maxNameStreams)
 	}
@@ -125,6 +131,7 @@ func (s *nameServer) serveStreams(ctx context.Context, listener endpoint) {
 // serveStream answers the questions of one connection, one after the other.
 func (s *nameServer) serveStream(ctx context.Context, guest endpoint) {
 	defer guest.Abort()
+	guest.SocketOptions().SetSendBufferSize(nameStreamBuffer, true)
 	c := gonet.NewTCPConn(guest.queue, guest.Endpoint)
 	for ctx.Err() == nil {
 		_ = c.SetDeadline(time.Now().Add(nameStreamIdle))
