@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,13 +48,25 @@ func (c *resolvConf) get() resolvers {
 	return c.current
 }
 
+// searchDomains are those that can be written as DHCP writes them (RFC 1035, section
+// 3.1), without the dot at their end. "search ." is systemd-resolved's way to say
+// that there are none.
+func searchDomains(list []string) (domains []string) {
+	for _, d := range list {
+		if _, ok := dns.IsDomainName(d); ok && d != "." {
+			domains = append(domains, strings.TrimSuffix(d, "."))
+		}
+	}
+	return domains
+}
+
 // readResolvers reads a resolv.conf. Without one, or without a server in it, the
 // resolver is this host, as resolv.conf(5) has it.
 func readResolvers(path string) resolvers {
 	r := resolvers{timeout: 5 * time.Second, tries: 2}
 	f, err := dns.ClientConfigFromFile(path)
 	if err == nil {
-		r.search = f.Search
+		r.search = searchDomains(f.Search)
 		r.timeout = time.Duration(min(max(f.Timeout, 1), 10)) * time.Second
 		r.tries = min(max(f.Attempts, 1), 5)
 		for _, s := range f.Servers {

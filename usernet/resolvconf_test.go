@@ -26,6 +26,8 @@ func TestResolvConf(t *testing.T) {
 		{"nameserver 127.0.0.53\n", []string{"127.0.0.53:53"}, nil, 5 * time.Second, 2},
 		{"nameserver 192.0.2.1\nnameserver fd00::1\nsearch a.example b.example\noptions timeout:3 attempts:4\n",
 			[]string{"192.0.2.1:53", "[fd00::1]:53"}, []string{"a.example", "b.example"}, 3 * time.Second, 4},
+		{"nameserver 127.0.0.53\nsearch .\n", []string{"127.0.0.53:53"}, nil, 5 * time.Second, 2},
+		{"nameserver 127.0.0.53\nsearch a.example. b..example\n", []string{"127.0.0.53:53"}, []string{"a.example"}, 5 * time.Second, 2},
 		{"nameserver no-address\noptions timeout:100000 attempts:1000000\n", []string{"127.0.0.1:53"}, nil, 10 * time.Second, 5},
 	} {
 		// Another file, as the programs that write it do: a new one renamed over it.
