@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -30,13 +31,16 @@ func (n *Network) forward(f vnet.Forward) error {
 	}
 	at := net.JoinHostPort(host, strconv.Itoa(int(f.HostPort)))
 	guest := tcpip.FullAddress{NIC: 1, Addr: addr(Guest), Port: f.GuestPort}
-	name := "TCP"
+	name, family := "TCP", ""
+	if ip := net.ParseIP(host); ip != nil && !strings.Contains(host, ":") {
+		family = "4" // otherwise 0.0.0.0 is all of IPv6 too
+	}
 	var err error
 	if f.UDP {
 		name = "UDP"
-		err = n.forwardUDP(at, guest)
+		err = n.forwardUDP("udp"+family, at, guest)
 	} else {
-		err = n.forwardTCP(at, guest)
+		err = n.forwardTCP("tcp"+family, at, guest)
 	}
 	switch {
 	case err == nil:
@@ -51,8 +55,8 @@ func (n *Network) forward(f vnet.Forward) error {
 	return fmt.Errorf("forward: %s %s: %w", name, at, err)
 }
 
-func (n *Network) forwardTCP(at string, guest tcpip.FullAddress) error {
-	l, err := net.Listen("tcp", at)
+func (n *Network) forwardTCP(network, at string, guest tcpip.FullAddress) error {
+	l, err := net.Listen(network, at)
 	if err != nil {
 		return err
 	}
@@ -142,12 +146,12 @@ type datagramClient struct {
 	ep   tcpip.Endpoint
 }
 
-func (n *Network) forwardUDP(at string, guest tcpip.FullAddress) error {
-	local, err := net.ResolveUDPAddr("udp", at)
+func (n *Network) forwardUDP(network, at string, guest tcpip.FullAddress) error {
+	local, err := net.ResolveUDPAddr(network, at)
 	if err != nil {
 		return err
 	}
-	l, err := net.ListenUDP("udp", local)
+	l, err := net.ListenUDP(network, local)
 	if err != nil {
 		return err
 	}

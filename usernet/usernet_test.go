@@ -229,6 +229,34 @@ func TestForwardUDP(t *testing.T) {
 	pingPong(t, c, 1000)
 }
 
+// TestForwardOfIPv4: a forward at all of IPv4 does not listen at IPv6.
+func TestForwardOfIPv4(t *testing.T) {
+	if l, err := net.Listen("tcp", "[::1]:0"); err != nil {
+		t.Skip("this host has no IPv6:", err)
+	} else {
+		l.Close()
+	}
+	stream, datagram := freePort(t, "tcp"), freePort(t, "udp")
+	n, err := usernet.New(usernet.Config{Isolated: true, Forwards: []vnet.Forward{
+		{Host: "0.0.0.0", HostPort: stream, GuestPort: 80},
+		{UDP: true, Host: "0.0.0.0", HostPort: datagram, GuestPort: 80},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if l, err := net.Listen("tcp", fmt.Sprintf("[::1]:%d", stream)); err != nil {
+		t.Error(err)
+	} else {
+		l.Close()
+	}
+	if l, err := net.ListenPacket("udp", fmt.Sprintf("[::1]:%d", datagram)); err != nil {
+		t.Error(err)
+	} else {
+		l.Close()
+	}
+}
+
 func TestForwardPortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
