@@ -88,9 +88,10 @@ func TestRead(t *testing.T) {
 		"an old kernel": {map[string]string{"sys/module/kvm_amd/parameters/npt": "1\n"},
 			Figures{Available: 2 * mib, Group: Unlimited, Shadow: "kvm keeps a record of each page: tdp_mmu is off"}},
 		"group": {map[string]string{"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/memory.max": "max\n", "sys/fs/cgroup/a/memory.max": "1000000\n",
-			"sys/fs/cgroup/a/memory.current": "400000\n", "sys/fs/cgroup/a/memory.stat": "anon 1\ninactive_file 100000\n"}, Figures{Available: 2 * mib, Group: 700000}},
+			"sys/fs/cgroup/a/memory.current": "400000\n", "sys/fs/cgroup/a/memory.stat": "anon 1\ninactive_file 100000\nactive_file 200000\n"}, Figures{Available: 2 * mib, Group: 900000}},
 		"group, version 1": {map[string]string{"proc/self/cgroup": "5:cpu:/\n4:memory:/../x\n", "sys/fs/cgroup/memory/x/memory.limit_in_bytes": "1000\n",
-			"sys/fs/cgroup/memory/x/memory.usage_in_bytes": "5000\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"}, Figures{Available: 2 * mib}},
+			"sys/fs/cgroup/memory/x/memory.usage_in_bytes": "5000\n",
+			"sys/fs/cgroup/memory/x/memory.stat":           "inactive_file 0\nactive_file 1\ntotal_inactive_file 4000\ntotal_active_file 100\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"}, Figures{Available: 2 * mib, Group: 100}},
 		"pool": {map[string]string{pool + "free_hugepages": "10\n", pool + "resv_hugepages": "3\n", pool + "nr_overcommit_hugepages": "5\n", pool + "surplus_hugepages": "1\n"},
 			Figures{Available: 2 * mib, Group: Unlimited, HugePages: 11 << 21}},
 	} {

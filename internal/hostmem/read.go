@@ -96,9 +96,21 @@ func groupLeft(root fs.FS, dir, limit, used string) uint64 {
 	}
 	taken := number(root, path.Join(dir, used))
 	stat, _ := fs.ReadFile(root, path.Join(dir, "memory.stat"))
-	cached, _ := field(stat, "inactive_file") // given up on demand
-	taken -= min(cached, taken)
+	taken -= min(cached(stat), taken)
 	return most - min(taken, most)
+}
+
+// cached is the page cache in a control group's memory.stat, which the kernel gives
+// up on demand: MemAvailable counts it likewise.
+func cached(stat []byte) (n uint64) {
+	for _, list := range []string{"inactive_file", "active_file"} {
+		pages, ok := field(stat, "total_"+list) // version 1: with the groups below
+		if !ok {
+			pages, _ = field(stat, list)
+		}
+		n += pages
+	}
+	return n
 }
 
 // number is the number in a file, 0 if there is none.
