@@ -4,7 +4,10 @@ package main
 
 import (
 	"os"
+	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/disk"
 	"github.com/mayfly-vm/mayfly/internal/companion"
@@ -35,5 +38,30 @@ func (o *runOptions) becomeQCOW2(path string) error {
 	for i := range o.cfg.Nets {
 		descriptors = append(descriptors, o.cfg.Nets[i].FDs...)
 	}
+	paths := append([]string{o.cfg.Kernel}, o.cfg.Initrd...)
+	for i := range o.cfg.Disks {
+		paths = append(paths, o.cfg.Disks[i].Path)
+	}
+	for _, p := range paths {
+		if fd := descriptorAt(p); fd > 2 {
+			descriptors = append(descriptors, fd)
+		}
+	}
 	return execWith(path, append([]string{path}, os.Args[1:]...), os.Environ(), descriptors)
+}
+
+// descriptorAt is the descriptor of this process that a path names, such as /dev/fd/3; -1: none that is open.
+func descriptorAt(path string) int {
+	for _, dir := range []string{"/dev/fd/", "/proc/self/fd/"} {
+		if number, ok := strings.CutPrefix(path, dir); ok {
+			fd, err := strconv.Atoi(number)
+			if err != nil {
+				return -1
+			}
+			if _, err = unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
+				return fd
+			}
+		}
+	}
+	return -1
 }
