@@ -101,12 +101,13 @@ func isBlank(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' || c == 0x
 
 type word struct {
 	Param
-	from int  // offset in the line
-	open bool // a quote was not closed
+	from int    // offset in the line
+	open bool   // a quote was not closed
+	raw  string // the name as it is written, without quotes
 }
 
 // ends says whether the word ends the kernel's parameters.
-func (w *word) ends() bool { return !w.HasValue && w.Name == "__" }
+func (w *word) ends() bool { return !w.HasValue && w.raw == "--" }
 
 // next reads the word at or after offset at and returns where it ends.
 func next(line string, at int) (w word, end int, ok bool) {
@@ -144,6 +145,6 @@ func next(line string, at int) (w word, end int, ok bool) {
 	} else if quoted {
 		name = strings.TrimSuffix(name, `"`)
 	}
-	w.Name = strings.ReplaceAll(name, "-", "_")
+	w.raw, w.Name = name, strings.ReplaceAll(name, "-", "_")
 	return w, end, true
 }

@@ -46,6 +46,7 @@ func TestAll(t *testing.T) {
 		{"no-apic 8250.nr-uarts=0", []string{"no_apic", "8250.nr_uarts=0"}},
 		{`"acpi=off" x="a b" "y z=1 2"`, []string{"acpi=off", "x=a b", "y z=1 2"}},
 		{"a -- noapic", []string{"a"}},
+		{"a __ -_ noapic", []string{"a", "__", "__", "noapic"}}, // only two dashes end them
 		{`a "-- noapic`, []string{"a", "__ noapic"}},
 		{"a= =b", []string{"a=", "=b"}},
 		{"a=b=c", []string{"a=b=c"}},
