@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -66,20 +67,28 @@ func testConfined(t *testing.T, dir string) {
 				t.Fatal(err)
 			}
 			defer stray.Close()
-			cmd.Stdout, cmd.Stderr, cmd.Env = out, os.Stderr, []string{}
+			var says bytes.Buffer
+			cmd.Stdout, cmd.Stderr, cmd.Env = out, &says, []string{}
 			if cmd.ExtraFiles = []*os.File{far, stray}; c.fds == 0 {
 				cmd.Stdin, cmd.ExtraFiles = far, []*os.File{stray}
 			}
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			defer cmd.Wait()
-			defer near.Close()
-			defer cmd.Process.Kill()
+			waited := false
+			defer func() {
+				near.Close()
+				if !waited {
+					cmd.Process.Kill()
+					cmd.Wait()
+				}
+			}()
 			far.Close()
 			// More than the socket holds: when it is written, the program reads.
 			if _, err := near.WriteString(c.input); err != nil {
-				t.Fatal(err)
+				waited = true
+				end := cmd.Wait() // nobody reads any more: why, it says itself
+				t.Fatalf("%v: the program ended: %v: %s", err, end, &says)
 			}
 			checkConfined(t, cmd.Process.Pid, c.fds)
 		})
