@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,5 +64,31 @@ func TestLimit(t *testing.T) {
 	}
 	if out.Len() != 1000 || d.Lost() != 2000 {
 		t.Errorf("%d bytes arrived, %d are lost", out.Len(), d.Lost())
+	}
+}
+
+// lateWriter fails when it is released.
+type lateWriter struct{ called, release chan struct{} }
+
+func (w lateWriter) Write([]byte) (int, error) {
+	close(w.called)
+	<-w.release
+	return 0, errors.New("too late")
+}
+
+// TestLostOnce: what is lost because nobody takes it until the device is closed is not
+// counted again when the Write under way fails.
+func TestLostOnce(t *testing.T) {
+	w := lateWriter{make(chan struct{}), make(chan struct{})}
+	d := New(Config{Out: w})
+	writeAll(d, []byte("0123456789"))
+	<-w.called
+	if d.CloseWithin(time.Millisecond) == nil {
+		t.Error("CloseWithin has no error")
+	}
+	close(w.release)
+	<-d.out.done
+	if n := d.Lost(); n != 10 {
+		t.Errorf("%d bytes of 10 are lost", n)
 	}
 }

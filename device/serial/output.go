@@ -250,7 +250,7 @@ func (o *output) writer() {
 			n, err := o.write(p)
 			o.mu.Lock()
 			o.consume(n)
-			if err != nil {
+			if err != nil && !o.abandon.Load() { // close has counted what is left
 				o.fail(err)
 			}
 			o.unlockAndTell()

@@ -249,6 +249,7 @@ func (o *output) close(deadline time.Time) error {
 		defer o.mu.Unlock()
 		left := o.ring.n
 		o.lose(left)
+		o.w = nil // a Write that fails later counts nothing again
 		o.abandoned = true
 		if o.err == nil {
 			o.err = fmt.Errorf("nobody reads the output: %d bytes are lost", left)
