@@ -73,7 +73,7 @@ func (p *port) openPTY() error {
 // locked.
 func linkPTY(name string, link *direntry.Entry, path string) error {
 	to, err := link.Readlink()
-	if err == nil && strings.HasPrefix(to, "/dev/pts/") {
+	if err == nil && isPTY(to) {
 		live, err := false, error(nil)
 		if to != name { // else the kernel gave us the number of the ended machine's
 			live, err = claimed(to)
@@ -91,6 +91,14 @@ func linkPTY(name string, link *direntry.Entry, path string) error {
 		return fmt.Errorf("%s exists and is not a link to a terminal; remove it or take another path", path)
 	}
 	return err
+}
+
+// isPTY tells whether path is a terminal's. What a link says may be another user's
+// choice, and a device may act when it is opened: no other file is.
+func isPTY(path string) bool {
+	number, ok := strings.CutPrefix(path, "/dev/pts/")
+	_, err := strconv.ParseUint(number, 10, 31)
+	return ok && err == nil
 }
 
 // A machine marks its terminal by a record lock, which ends with the machine: the
