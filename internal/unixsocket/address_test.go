@@ -105,3 +105,31 @@ func TestDialAbstract(t *testing.T) {
 	}
 	unix.Close(fd)
 }
+
+// TestCloseKeepsSuccessor: a listener that ends does not remove the socket of the one
+// that took its place.
+func TestCloseKeepsSuccessor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	for range 500 {
+		first, err := Listen(path, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed := make(chan struct{})
+		go func() {
+			first.Close()
+			close(closed)
+		}()
+		var next *Listener
+		for next == nil { // in use, until the first has ended
+			next, _ = Listen(path, 0o600)
+		}
+		<-closed
+		fd, err := Dial(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(fd)
+		next.Close()
+	}
+}

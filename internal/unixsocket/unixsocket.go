@@ -86,6 +86,12 @@ func clearPath(entry *direntry.Entry, path string) error {
 	if err == nil {
 		unix.Close(fd)
 	}
+	if errors.Is(err, unix.ENOENT) { // it was removed meanwhile
+		return nil
+	}
+	if errors.Is(err, unix.EACCES) {
+		return fmt.Errorf("path %s: user %d has a socket there that this user may not connect to; remove it or take another path", path, st.Uid)
+	}
 	if !errors.Is(err, unix.ECONNREFUSED) {
 		return fmt.Errorf("path %s: the socket is in use by another process; take another path", path)
 	}
@@ -117,11 +123,12 @@ func (l *Listener) Close() {
 	if l.entry == nil {
 		return
 	}
-	if l.FD >= 0 {
-		_ = unix.Close(l.FD)
-	}
+	// The file first: as long as somebody listens, nobody replaces it in between.
 	if st, err := l.entry.Stat(); err == nil && st.Dev == l.made.Dev && st.Ino == l.made.Ino {
 		_ = l.entry.Remove()
+	}
+	if l.FD >= 0 {
+		_ = unix.Close(l.FD)
 	}
 	l.entry.Close()
 	l.FD, l.entry = -1, nil
