@@ -21,7 +21,7 @@ const (
 	noBus       = "the machine's devices are on the PCI bus: Linux finds none of them"
 	noMessages  = "PCI devices have no other interrupts: no driver of theirs starts"
 	noUART      = "Linux then drives no serial port: nothing is shown on ttyS0 and nothing read"
-	noConsole   = "the machine has no such console: what init writes is not shown"
+	noConsole   = "the machine has no such console: nothing is shown on it, and what init writes may be lost"
 )
 
 // findWarnings looks for parameters of a Linux guest that make it deaf on this
