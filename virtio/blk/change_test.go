@@ -200,8 +200,13 @@ func TestAllocations(t *testing.T) {
 				}
 			}
 		}
-		if n := testing.AllocsPerRun(20, round); n != 0 {
-			t.Errorf("%v allocations in %d requests", n, len(reqs))
+		// All goroutines of the process count. What others allocate, on a busy host, is not there each time.
+		var n float64
+		for range 3 {
+			if n = testing.AllocsPerRun(20, round); n == 0 {
+				return
+			}
 		}
+		t.Errorf("%v allocations in %d requests", n, len(reqs))
 	})
 }
