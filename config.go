@@ -107,7 +107,7 @@ type Config struct {
 	Prealloc  bool   // all memory present before the start
 	// HostReserve is how much of the host's available memory Prealloc and KVM's own
 	// tables leave, in bytes: New refuses a machine for which there is too little. 0: a
-	// sixteenth, and 128 MiB at least.
+	// sixteenth, and 128 MiB at least; KVM's tables then take no more than a quarter.
 	HostReserve uint64
 
 	// Nested lets the guest run machines of its own (VMX, SVM), PMU gives it

@@ -28,7 +28,7 @@ func (o *runOptions) machine() []option.Flag {
 			Value: option.Choice(&c.Load, option.Name[mayfly.Load]{Name: "auto", Value: mayfly.LoadAuto}, option.Name[mayfly.Load]{Name: "map", Value: mayfly.LoadMap}, option.Name[mayfly.Load]{Name: "copy", Value: mayfly.LoadCopy})},
 		{Name: "hugepages", Help: "take guest memory from the host's reserved huge pages (hugetlbfs)", Value: option.Bool(&c.HugePages)},
 		{Name: "prealloc", Help: "take all guest memory from the host before the guest starts", Value: option.Bool(&c.Prealloc)},
-		{Name: "host-reserve", Arg: "SIZE", Help: "available memory of the host that --prealloc and KVM's own tables must leave, or the machine is refused (default: a sixteenth of it, at least 128M)", Value: option.Bytes(&c.HostReserve, 1, math.MaxInt64)},
+		{Name: "host-reserve", Arg: "SIZE", Help: "available memory of the host that --prealloc and KVM's own tables must leave, or the machine is refused (default: a sixteenth of it, at least 128M, and the tables take no more than a quarter)", Value: option.Bytes(&c.HostReserve, 1, math.MaxInt64)},
 		{Name: "nested", Help: "let the guest run virtual machines of its own (VMX, SVM), where the host's KVM does nested virtualisation", Value: option.Bool(&c.Nested)},
 		{Name: "pmu", Help: "give the guest performance counters, where the host's KVM has them", Value: option.Bool(&c.PMU)},
 		{Name: "on-reboot", Arg: "WHAT", Default: "restart", Help: "what a reboot of the guest does; restarts of a guest that reboots within a second, again and again, wait up to 5 s",

@@ -66,19 +66,35 @@ func (f *Figures) room(reserve uint64) uint64 {
 	return f.free() - min(reserve, f.free())
 }
 
+// slotRoom is how much of it the kernel may allocate for KVM's slots. That can
+// neither be reclaimed nor swapped, and is global: without a reserve that somebody
+// has chosen, machines started together must not use up the host by it.
+func (f *Figures) slotRoom(reserve uint64) uint64 {
+	if reserve != 0 {
+		return f.room(reserve)
+	}
+	return min(f.free()/4, f.room(0))
+}
+
 // Most is the most memory of one machine, in bytes: as KVM's slots allow it, and
 // with prealloc.
 func (f *Figures) Most(prealloc bool) uint64 {
-	unit := SlotBytes(1<<30, f.Shadow != "")
+	slots := SlotBytes(1<<30, f.Shadow != "")
+	most := gibibytes(f.slotRoom(0), slots)
 	if prealloc {
-		unit += 1 << 30
+		most = min(most, gibibytes(f.room(0), slots+1<<30))
 	}
-	hi, lo := bits.Mul64(f.room(0), 1<<30)
+	return most
+}
+
+// gibibytes is the memory, in bytes, of which each GiB takes unit bytes of room.
+func gibibytes(room, unit uint64) uint64 {
+	hi, lo := bits.Mul64(room, 1<<30)
 	if hi >= unit {
 		return Unlimited
 	}
-	most, _ := bits.Div64(hi, lo, unit)
-	return most
+	n, _ := bits.Div64(hi, lo, unit)
+	return n
 }
 
 // Check returns why the host can't bear a machine, with the figures; "": it can.
@@ -90,20 +106,24 @@ func (f *Figures) Check(m Machine) string {
 	if need := (m.Memory + 1<<21 - 1) &^ (1<<21 - 1); m.HugePages && need > f.HugePages {
 		return fmt.Sprintf("%s of huge pages: the host's pool has %s free; raise vm.nr_hugepages or give the machine less memory", Size(need), Size(f.HugePages))
 	}
-	tables := SlotBytes(m.Memory, shadow != "")
-	need, what := tables, "the host's kernel needs "+Size(tables)+" for KVM's memory slots"
+	slots := SlotBytes(m.Memory, shadow != "")
+	need, what := slots, "the host's kernel needs "+Size(slots)+" for KVM's memory slots"
 	if shadow != "" {
 		what += " (" + shadow + ")"
+	}
+	where := "available"
+	if f.Group < f.Available {
+		where = "left in the control group"
+	}
+	if room := f.slotRoom(m.Reserve); m.Reserve == 0 && slots > room {
+		return fmt.Sprintf("%s: %s, but %s are %s, and slots may take %s of them; give the machine less memory, or say how much is to stay in reserve",
+			Size(m.Memory), what, Size(f.free()), where, Size(room))
 	}
 	if m.Prealloc && !m.HugePages {
 		need += m.Memory
 		what = "all of it is taken before the start, and " + what
 	}
 	if room := f.room(m.Reserve); need > room {
-		where := "available"
-		if f.Group < f.Available {
-			where = "left in the control group"
-		}
 		return fmt.Sprintf("%s: %s, but %s are %s, of which %s stay in reserve; give the machine less memory, or make the reserve smaller",
 			Size(m.Memory), what, Size(f.free()), where, Size(f.free()-room))
 	}

@@ -22,8 +22,10 @@ func TestCheck(t *testing.T) {
 		m     Machine
 		wants []string // in the message; none: it is allowed
 	}{
-		"16 TiB, shadowed":                 {pvm, Machine{Memory: 16 * tib}, []string{"16 TiB", "40 GiB for KVM", "kvm_pvm", "20 GiB are available", "1280 MiB stay in reserve"}},
-		"8 TiB, shadowed":                  {pvm, Machine{Memory: 8 * tib}, []string{"20 GiB for KVM"}},
+		"16 TiB, shadowed":                 {pvm, Machine{Memory: 16 * tib}, []string{"16 TiB", "40 GiB for KVM", "kvm_pvm", "20 GiB are available", "slots may take 5120 MiB"}},
+		"3 TiB, shadowed":                  {pvm, Machine{Memory: 3 * tib}, []string{"7686 MiB for KVM"}},
+		"3 TiB, shadowed, with a reserve":  {pvm, Machine{Memory: 3 * tib, Reserve: gib}, nil},
+		"8 TiB, shadowed, with a reserve":  {pvm, Machine{Memory: 8 * tib, Reserve: gib}, []string{"20 GiB for KVM", "1024 MiB stay in reserve"}},
 		"1 TiB, shadowed":                  {pvm, Machine{Memory: tib}, nil},
 		"16 TiB, not touched, with TDP":    {tdp, Machine{Memory: 16 * tib}, nil},
 		"16 TiB, nested, with TDP":         {tdp, Machine{Memory: 16 * tib, Nested: true}, []string{"guests of its own"}},
