@@ -147,7 +147,7 @@ func TestEachTroubleIsNamedWithAWayOut(t *testing.T) {
 		{"none reserved", put("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "0"), "reserved huge pages", Note, "none free", "nr_hugepages"},
 		{"no hugetlbfs", without("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"), "reserved huge pages", Note, "no hugetlbfs", "CONFIG_"},
 		{"no TDP MMU", put("sys/module/kvm/parameters/tdp_mmu", "N\n"), "memory of machines", Note, "tdp_mmu is off, which takes 2562 KiB", "EPT or NPT"},
-		{"shadowed page tables", both(noModule, put("sys/module/kvm_pvm/refcnt", "1")), "memory of machines", Note, "16 GiB available: up to 14 GiB in a machine with --prealloc, 6139 GiB without", "EPT or NPT"},
+		{"shadowed page tables", both(noModule, put("sys/module/kvm_pvm/refcnt", "1")), "memory of machines", Note, "16 GiB available: up to 14 GiB in a machine with --prealloc, 1637 GiB without", "EPT or NPT"},
 		{"no figures", without("proc/meminfo"), "memory of machines", Note, "not checked", "mount /proc"},
 		{"strict overcommit", put("proc/sys/vm/overcommit_memory", "2"), "overcommit", Note, "strict", "sysctl"},
 		{"few files", func(h *Host, _ fstest.MapFS, _ *fakeKVM) {
