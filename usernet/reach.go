@@ -35,9 +35,9 @@ var (
 //   - Host leads to 127.0.0.1 where Config.Host is set; the rest of the network, and
 //     what never lists, leads nowhere.
 //   - deny refuses.
-//   - The host's own addresses need Config.Host.
 //   - Link-local addresses need an entry of allow that is itself link-local.
 //   - Where allow has entries, all others are refused.
+//   - The host's own addresses need Config.Host.
 func (r *reach) outside(a netip.Addr) (netip.Addr, bool) {
 	switch {
 	case a == hostAlias:

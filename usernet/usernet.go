@@ -69,7 +69,8 @@ type Config struct {
 	Host bool
 	// Allow and Deny are networks (CIDR) or addresses. What is in Deny is not reached;
 	// where Allow has entries, nothing else is. Link-local addresses, such as those of
-	// cloud metadata services, need an entry of Allow that is link-local itself.
+	// cloud metadata services, need an entry of Allow that is link-local itself. The
+	// address Host is Config.Host's alone.
 	Allow, Deny []string
 
 	resolv *resolvConf // nil: that of /etc/resolv.conf

@@ -97,7 +97,8 @@ type Config struct {
 	HostAccess bool
 	// Allow and Deny are IPv4 networks (CIDR) or addresses, for User. The machine
 	// reaches nothing in Deny and, where Allow has entries, nothing outside Allow.
-	// Link-local addresses need an entry of Allow that is link-local itself.
+	// Link-local addresses need an entry of Allow that is link-local itself; only
+	// HostAccess is about host.mayfly.internal.
 	Allow, Deny []string
 	// RX and TX limit what the guest receives and sends.
 	RX, TX ratelimit.Config
