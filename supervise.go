@@ -37,7 +37,7 @@ func (vm *VM) supervise(b *board) {
 func (vm *VM) endBoot(b *board, restarts int) (next *board, o Outcome, err error) {
 	o, err = b.outcome, b.err
 	if b.signs.explainsEnd(o.Reason) {
-		o = Outcome{Reason: Panicked, Detail: "the guest's console has its last words"}
+		o = Outcome{Reason: Panicked, Detail: "its message is on the guest's console"}
 	}
 	again := o.Reason == Rebooted && vm.cfg.OnReboot == RebootRestart
 	if !again {

@@ -178,7 +178,7 @@ const (
 // Type is virtio.TypeConsole.
 func (d *Device) Type() virtio.Type { return virtio.TypeConsole }
 
-// Features are a size, a register for last words and, with more than a terminal,
+// Features are a size, a register for emergency writes and, with more than a terminal,
 // ports.
 func (d *Device) Features() virtio.Feature {
 	f := featureSize | featureEmergency
@@ -204,7 +204,7 @@ func (d *Device) ReadConfig(off uint64, p []byte) {
 // queues or not.
 const emergency = 8
 
-// WriteConfig takes last words.
+// WriteConfig takes emergency writes (emerg_wr).
 func (d *Device) WriteConfig(off uint64, p []byte) {
 	if off == emergency && len(p) > 0 {
 		d.ports[0].emergency(p[0])

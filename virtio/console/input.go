@@ -13,7 +13,7 @@ type Input struct {
 
 	mu      sync.Mutex
 	ring    ring
-	queue   *virtio.Queue // whose bell to ring; nil: nobody serves the port
+	queue   *virtio.Queue // to kick; nil: the port is not served
 	opened  bool          // the guest has the port open
 	refused bool          // room is to be signalled
 	closed  bool

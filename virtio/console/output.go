@@ -30,7 +30,7 @@ type output struct {
 	mu        sync.Mutex
 	ring      ring
 	w         io.Writer     // nil: nobody is there
-	queue     *virtio.Queue // whose bell to ring when there is room
+	queue     *virtio.Queue // to kick when there is room
 	blocked   bool          // it has something that there is no room for
 	full      bool          // the ring filled, and the host has taken nothing since
 	progress  time.Time     // since when
