@@ -22,16 +22,10 @@ const (
 // Kill stops the machine where it stands; Wait then tells Killed. Requests that its
 // devices have under way are abandoned.
 func (vm *VM) Kill() error {
-	vm.mu.Lock()
-	defer vm.mu.Unlock()
-	switch vm.state {
-	case stateClosed:
-		return ErrClosed
-	case stateRunning:
+	return vm.whileRunning(func(*board) error {
 		vm.killLocked("")
 		return nil
-	}
-	return ErrNotRunning
+	})
 }
 
 // kill is Kill for a reason that Outcome.Detail gives.

@@ -2,8 +2,8 @@ package virtio
 
 import "unsafe"
 
-// Work is a number that changes when the driver gives the device chains, whoever
-// serves the queues: the chains taken so far, plus the available indices of split
+// Work is a number that changes when the driver gives the device chains, no
+// matter who serves the queues: the chains taken so far, plus the available indices of split
 // rings as the guest has them in its memory. It does not wait: while the device
 // is started or stopped, work differs from call to call.
 func (in *Instance) Work() uint64 {

@@ -1,4 +1,4 @@
-// Package direntry is a name in a directory that is opened once: whoever can
+// Package direntry is a name in a directory that is opened once: who can
 // replace the directory, or one above it, cannot lead a later check, change or
 // removal elsewhere.
 package direntry
