@@ -7,16 +7,16 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mayfly-vm/mayfly/bus"
-	"github.com/mayfly-vm/mayfly/cpu"
-	"github.com/mayfly-vm/mayfly/device/i8042"
-	"github.com/mayfly-vm/mayfly/device/ioapic"
-	"github.com/mayfly-vm/mayfly/device/power"
-	"github.com/mayfly-vm/mayfly/device/serial"
-	"github.com/mayfly-vm/mayfly/device/vmgenid"
-	"github.com/mayfly-vm/mayfly/device/wdat"
+	"github.com/mayfly-vm/mayfly/internal/bus"
+	"github.com/mayfly-vm/mayfly/internal/device/i8042"
+	"github.com/mayfly-vm/mayfly/internal/device/ioapic"
+	"github.com/mayfly-vm/mayfly/internal/device/power"
+	"github.com/mayfly-vm/mayfly/internal/device/serial"
+	"github.com/mayfly-vm/mayfly/internal/device/vmgenid"
+	"github.com/mayfly-vm/mayfly/internal/device/wdat"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
+	"github.com/mayfly-vm/mayfly/internal/pci"
 	"github.com/mayfly-vm/mayfly/memory"
-	"github.com/mayfly-vm/mayfly/pci"
 )
 
 // board is a machine that runs: processors, buses and devices, from one start
@@ -24,7 +24,7 @@ import (
 // left to be reset.
 type board struct {
 	vm       *VM
-	machine  cpu.Machine
+	machine  hypervisor.Machine
 	mem      *memory.Map
 	cpus     []*vcpu
 	ports    bus.Bus
@@ -112,7 +112,7 @@ const parallelCopy = 1 << 20
 
 func (b *board) build() (err error) {
 	vm := b.vm
-	b.machine, err = vm.host.NewMachine(vm.mem, cpu.Options{Processors: vm.cfg.CPUs, Eager: vm.plan.eager, IOAPICPins: vm.plan.pins(), PMU: vm.cfg.PMU})
+	b.machine, err = vm.host.NewMachine(vm.mem, hypervisor.Options{Processors: vm.cfg.CPUs, Eager: vm.plan.eager, IOAPICPins: vm.plan.pins(), PMU: vm.cfg.PMU})
 	if err != nil {
 		return err
 	}
@@ -166,10 +166,10 @@ func (b *board) addDevices() error {
 // routeLevel tells the processors' side which pins are level triggered. Edges,
 // which is all that these devices use, need no route.
 func (b *board) routeLevel(routes []ioapic.Route) {
-	list := make([]cpu.LevelRoute, 0, len(routes))
+	list := make([]hypervisor.LevelRoute, 0, len(routes))
 	for _, r := range routes {
 		if r.Level {
-			list = append(list, cpu.LevelRoute{Pin: r.Pin, MSI: r.MSI})
+			list = append(list, hypervisor.LevelRoute{Pin: r.Pin, MSI: r.MSI})
 		}
 	}
 	if err := b.machine.RouteLevel(list); err != nil {

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mayfly-vm/mayfly/cpu"
 	"github.com/mayfly-vm/mayfly/guest/check"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 )
 
 // overwrite puts other content in the place of a file's, as long as before.
@@ -28,17 +28,17 @@ func overwrite(t *testing.T, path string) {
 func TestOverwrittenFile(t *testing.T) {
 	const says = "was overwritten in place"
 	reset := out(portPower+2, 1)
-	crash := cpu.Exit{Kind: cpu.ExitShutdown}
+	crash := hypervisor.Exit{Kind: hypervisor.ExitShutdown}
 	for _, c := range []struct {
 		name     string
 		load     Load
 		onReboot Reboot
-		exit     cpu.Exit
+		exit     hypervisor.Exit
 		reason   Reason
 		says     string
 	}{
 		{"a crash", LoadMap, RebootExit, crash, ImageChanged, says},
-		{"an internal error", LoadMap, RebootExit, cpu.Exit{Kind: cpu.ExitInternalError}, ImageChanged, "the guest ended by: KVM internal error"},
+		{"an internal error", LoadMap, RebootExit, hypervisor.Exit{Kind: hypervisor.ExitInternalError}, ImageChanged, "the guest ended by: KVM internal error"},
 		{"a crash of a copy", LoadCopy, RebootExit, crash, TripleFault, "processor 0"},
 		{"an orderly end", LoadMap, RebootExit, out(portPower, 0x34), PowerOff, says},
 		{"an orderly end of a copy", LoadCopy, RebootExit, out(portPower, 0x34), PowerOff, ""},
@@ -46,7 +46,7 @@ func TestOverwrittenFile(t *testing.T) {
 		{"a restart of a copy", LoadCopy, RebootRestart, reset, ImageChanged, "at a restart: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := &script{exits: [][]cpu.Exit{{c.exit}}}
+			h := &script{exits: [][]hypervisor.Exit{{c.exit}}}
 			vm := onScript(t, Config{Load: c.load, OnReboot: c.onReboot}, h)
 			h.made = func(int) { overwrite(t, vm.cfg.Kernel) } // the files are laid by then
 			if err := vm.Start(t.Context()); err != nil {
@@ -80,8 +80,8 @@ func TestFileChangedBesideTheGuest(t *testing.T) {
 			if err := os.WriteFile(initrd, make([]byte, 100), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			touch := cpu.Exit{Kind: cpu.ExitMMIORead, Addr: ioapicAddr, Size: 4, Data: make([]byte, 4)}
-			h := &script{attached: make(chan struct{}, 9), exits: [][]cpu.Exit{{touch, out(portPower, 0x34)}}}
+			touch := hypervisor.Exit{Kind: hypervisor.ExitMMIORead, Addr: ioapicAddr, Size: 4, Data: make([]byte, 4)}
+			h := &script{attached: make(chan struct{}, 9), exits: [][]hypervisor.Exit{{touch, out(portPower, 0x34)}}}
 			vm := onScriptKernel(t, Config{Initrd: []string{initrd}}, h, selfWriter(6<<20))
 			h.made = func(int) { // what is not late is laid by then
 				if err := c.change(vm); err != nil {
@@ -101,7 +101,7 @@ func TestFileChangedBesideTheGuest(t *testing.T) {
 
 // A file that is replaced the right way stays what it was for who has it open.
 func TestReplacedFile(t *testing.T) {
-	h := &script{exits: [][]cpu.Exit{{out(portPower+2, 1)}, {out(portPower, 0x34)}}}
+	h := &script{exits: [][]hypervisor.Exit{{out(portPower+2, 1)}, {out(portPower, 0x34)}}}
 	vm := onScript(t, Config{Load: LoadMap}, h)
 	h.made = func(n int) {
 		if n > 0 {

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mayfly-vm/mayfly/internal/loader"
 	"github.com/mayfly-vm/mayfly/kernel"
-	"github.com/mayfly-vm/mayfly/loader"
 	"github.com/mayfly-vm/mayfly/timeline"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 	vconsole "github.com/mayfly-vm/mayfly/virtio/console"

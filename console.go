@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/mayfly-vm/mayfly/device/serial"
+	"github.com/mayfly-vm/mayfly/internal/device/serial"
 	vconsole "github.com/mayfly-vm/mayfly/virtio/console"
 )
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 )
 
 // crashed is the outcome of a shutdown, the end of a triple fault. A Linux that
@@ -37,7 +37,7 @@ func (c *vcpu) report() string {
 	return w.String()
 }
 
-func mode(s *cpu.State) string {
+func mode(s *hypervisor.State) string {
 	const protection, longActive = 1, 1 << 10
 	switch {
 	case s.CR0&protection == 0:
@@ -51,7 +51,7 @@ func mode(s *cpu.State) string {
 }
 
 // code is the bytes at the instruction pointer, as far as they can be read.
-func (c *vcpu) code(s *cpu.State) string {
+func (c *vcpu) code(s *hypervisor.State) string {
 	b := c.fetch(linearRIP(s), 16)
 	if b == nil {
 		return "(not mapped, or no RAM)"

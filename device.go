@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mayfly-vm/mayfly/bus"
+	"github.com/mayfly-vm/mayfly/internal/bus"
 	"github.com/mayfly-vm/mayfly/internal/kernelparams"
-	"github.com/mayfly-vm/mayfly/pci"
+	"github.com/mayfly-vm/mayfly/internal/pci"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 	vconsole "github.com/mayfly-vm/mayfly/virtio/console"

@@ -4,7 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 )
 
 // signs is what the guest was seen to say about itself, on its console or by
@@ -119,7 +119,7 @@ func (b *board) watch() {
 
 func (b *board) totalExits() (n uint64) {
 	for _, c := range b.cpus {
-		n += c.total.Load() - c.exits[cpu.ExitKicked].Load()
+		n += c.total.Load() - c.exits[hypervisor.ExitKicked].Load()
 	}
 	return n
 }
@@ -161,7 +161,7 @@ func (h *haltWatch) poll(b *board) bool {
 		if list[i].stopped() {
 			stopped++
 		}
-		if list[i].activity == cpu.Stalled {
+		if list[i].activity == hypervisor.Stalled {
 			stalled++
 		}
 	}
@@ -286,7 +286,7 @@ func spinning(list []sample) (rip uint64, spins, lives bool) {
 		s := &list[i]
 		switch {
 		case s.stopped():
-		case s.user || s.activity == cpu.Idle:
+		case s.user || s.activity == hypervisor.Idle:
 			return 0, false, true
 		default:
 			running++

@@ -3,23 +3,23 @@ package mayfly
 import (
 	"testing"
 
-	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 )
 
 // A KVM with an event that it can't deliver calls a vCPU runnable that executes
 // HLT with interrupts off again and again.
 func TestHaltThatKVMDoesNotCallOne(t *testing.T) {
 	const codeAt = 0x300000
-	write := cpu.Exit{Kind: cpu.ExitMMIOWrite, Addr: codeAt, Size: 4, Data: []byte{0xFA, 0xF4, 0xEB, 0xFD}} // cli; hlt; jmp to it
-	at := func(rip, rflags uint64) func(int) func() (cpu.Activity, cpu.State) {
-		return func(int) func() (cpu.Activity, cpu.State) {
-			return func() (cpu.Activity, cpu.State) {
-				return cpu.Running, cpu.State{RIP: rip, RFLAGS: rflags, CS: cpu.Segment{Selector: 8}}
+	write := hypervisor.Exit{Kind: hypervisor.ExitMMIOWrite, Addr: codeAt, Size: 4, Data: []byte{0xFA, 0xF4, 0xEB, 0xFD}} // cli; hlt; jmp to it
+	at := func(rip, rflags uint64) func(int) func() (hypervisor.Activity, hypervisor.State) {
+		return func(int) func() (hypervisor.Activity, hypervisor.State) {
+			return func() (hypervisor.Activity, hypervisor.State) {
+				return hypervisor.Running, hypervisor.State{RIP: rip, RFLAGS: rflags, CS: hypervisor.Segment{Selector: 8}}
 			}
 		}
 	}
 	for name, c := range map[string]struct {
-		hangs func(int) func() (cpu.Activity, cpu.State)
+		hangs func(int) func() (hypervisor.Activity, hypervisor.State)
 		want  bool
 	}{
 		"behind the HLT":         {at(codeAt+2, 2), true},
@@ -29,7 +29,7 @@ func TestHaltThatKVMDoesNotCallOne(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			vm := onScript(t, Config{CPUs: 2}, &script{exits: [][]cpu.Exit{{write}}, hangs: c.hangs})
+			vm := onScript(t, Config{CPUs: 2}, &script{exits: [][]hypervisor.Exit{{write}}, hangs: c.hangs})
 			if err := vm.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -51,8 +51,8 @@ func TestHaltThatKVMDoesNotCallOne(t *testing.T) {
 
 func TestPanicIsBelievedBySamples(t *testing.T) {
 	spin := sample{rip: 0xFFFFFFFF81000100}
-	off := sample{activity: cpu.Stalled}
-	user, idle, deadHalt := sample{user: true}, sample{activity: cpu.Idle}, sample{deadHalt: true}
+	off := sample{activity: hypervisor.Stalled}
+	user, idle, deadHalt := sample{user: true}, sample{activity: hypervisor.Idle}, sample{deadHalt: true}
 	near, far := sample{rip: spin.rip + 0x80}, sample{rip: spin.rip - 0x100000}
 	type samples [][]sample
 	for name, c := range map[string]struct {

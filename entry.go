@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/mayfly-vm/mayfly/acpi"
-	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 	"github.com/mayfly-vm/mayfly/kernel"
 	"github.com/mayfly-vm/mayfly/linuxboot"
 	"github.com/mayfly-vm/mayfly/memory"
@@ -100,21 +100,21 @@ const (
 // startMSRs are the registers that firmware would have set: MTRRs enabled with
 // the default type write-back, and on Intel fast strings, without which Linux
 // copies slowly, beside the two bits that KVM has set (no BTS, no PEBS).
-func startMSRs(leaves []cpu.CPUID) []cpu.MSR {
-	list := []cpu.MSR{{Index: msrMTRRDefType, Value: 1<<11 | 6}}
+func startMSRs(leaves []hypervisor.CPUID) []hypervisor.MSR {
+	list := []hypervisor.MSR{{Index: msrMTRRDefType, Value: 1<<11 | 6}}
 	const genu = 0x756e6547 // EBX of leaf 0, "GenuineIntel"
 	if len(leaves) > 0 && leaves[0].Leaf == 0 && leaves[0].EBX == genu {
-		list = append(list, cpu.MSR{Index: msrMiscEnable, Value: 1<<12 | 1<<11 | 1})
+		list = append(list, hypervisor.MSR{Index: msrMiscEnable, Value: 1<<12 | 1<<11 | 1})
 	}
 	return list
 }
 
 // prepare brings a processor into the state in which the guest expects it.
-func (c *vcpu) prepare(leaves []cpu.CPUID) error {
+func (c *vcpu) prepare(leaves []hypervisor.CPUID) error {
 	vm := c.board.vm
 	khz, _ := c.proc.TSCKHz() // 0 where unknown: the guest then measures
-	list := cpu.Place(leaves, c.id, vm.cfg.CPUs, khz)
-	cpu.Restrict(list, vm.cfg.features())
+	list := hypervisor.Place(leaves, c.id, vm.cfg.CPUs, khz)
+	hypervisor.Restrict(list, vm.cfg.features())
 	if err := c.proc.SetCPUID(list); err != nil {
 		return err
 	}

@@ -3,11 +3,13 @@ package mayfly
 import (
 	"fmt"
 
-	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 )
 
 // features are what of the processor this machine's guest gets beyond the usual.
-func (c *Config) features() cpu.Features { return cpu.Features{Nested: c.Nested, PMU: c.PMU} }
+func (c *Config) features() hypervisor.Features {
+	return hypervisor.Features{Nested: c.Nested, PMU: c.PMU}
+}
 
 // checkFeatures compares what is asked for with what the host's KVM offers.
 func (vm *VM) checkFeatures() error {
@@ -18,7 +20,7 @@ func (vm *VM) checkFeatures() error {
 	if err != nil {
 		return err
 	}
-	offered, kind := cpu.Offered(leaves), vm.host.Describe()
+	offered, kind := hypervisor.Offered(leaves), vm.host.Describe()
 	if vm.cfg.Nested && !offered.Nested {
 		return &ConfigError{"Nested", fmt.Sprintf("this host's %s offers guests no virtualisation: it needs hardware virtualisation itself, and the module's parameter nested=1 (/sys/module/%[1]s/parameters/nested)", kind)}
 	}

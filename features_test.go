@@ -5,11 +5,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 )
 
 func TestFeaturesOnRequestAlone(t *testing.T) {
-	host := []cpu.CPUID{{Leaf: 0x80000001, ECX: 1<<2 | 1<<23 | 1}, {Leaf: 0x8000000A, EAX: 1, EBX: 0x8000, EDX: 0x1BCFF}, {Leaf: 0xA, EAX: 0x7300402}}
+	host := []hypervisor.CPUID{{Leaf: 0x80000001, ECX: 1<<2 | 1<<23 | 1}, {Leaf: 0x8000000A, EAX: 1, EBX: 0x8000, EDX: 0x1BCFF}, {Leaf: 0xA, EAX: 0x7300402}}
 	for name, c := range map[string]struct {
 		config Config
 		lacks  []uint32 // leaves that are empty
@@ -21,7 +21,7 @@ func TestFeaturesOnRequestAlone(t *testing.T) {
 		"both":    {Config{Nested: true, PMU: true}, nil, 1<<23 | 1<<2 | 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := &script{exits: [][]cpu.Exit{{out(portPower, 0x34)}}, leaves: slices.Clone(host)}
+			h := &script{exits: [][]hypervisor.Exit{{out(portPower, 0x34)}}, leaves: slices.Clone(host)}
 			if o, err := play(t, c.config, h); err != nil || o.Reason != PowerOff {
 				t.Fatalf("%+v, %v", o, err)
 			}

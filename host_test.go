@@ -15,9 +15,9 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
-	"github.com/mayfly-vm/mayfly/bus"
-	"github.com/mayfly-vm/mayfly/cpu"
 	"github.com/mayfly-vm/mayfly/guest/check"
+	"github.com/mayfly-vm/mayfly/internal/bus"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 	"github.com/mayfly-vm/mayfly/memory"
 )
 
@@ -25,41 +25,43 @@ import (
 // with the exits that a test wrote down. What a machine's devices do must not
 // depend on which processor it is.
 type script struct {
-	exits [][]cpu.Exit // of processor 0, for one board after the other
-	made  func(n int)  // before board n is made
-	kicks func()       // at each kick
+	exits [][]hypervisor.Exit // of processor 0, for one board after the other
+	made  func(n int)         // before board n is made
+	kicks func()              // at each kick
 
 	mu     sync.Mutex
 	boards int
 	msis   []bus.MSI
-	states []cpu.State
+	states []hypervisor.State
 	reads  [][]byte // what the guest read, in its order
 	open   int      // machines and processors not closed
 	err    error    // of NewProcessor
 
-	leaves []cpu.CPUID // CPUID, beside leaf 1
-	given  []cpu.CPUID // to a processor, at last
-	pmu    bool        // cpu.Options.PMU
+	leaves []hypervisor.CPUID // CPUID, beside leaf 1
+	given  []hypervisor.CPUID // to a processor, at last
+	pmu    bool               // hypervisor.Options.PMU
 
-	hangs func(id int) func() (cpu.Activity, cpu.State) // what processor id is seen to do at each sample
+	hangs func(id int) func() (hypervisor.Activity, hypervisor.State) // what processor id is seen to do at each sample
 
 	partial   bool
 	attached  chan struct{} // a word for each AttachRest
 	attachErr error
 }
 
-func (h *script) MaxProcessors() int                { return 4 }
-func (h *script) CPUID() ([]cpu.CPUID, error)       { return append(h.leaves, cpu.CPUID{Leaf: 1}), nil }
-func (h *script) Describe() string                  { return "script" }
-func (h *script) Close() error                      { return nil }
-func (h *script) lock() func()                      { h.mu.Lock(); return h.mu.Unlock }
-func (h *script) SendMSI(m bus.MSI) error           { defer h.lock()(); h.msis = append(h.msis, m); return nil }
-func (h *script) RouteLevel([]cpu.LevelRoute) error { return nil }
-func (h *script) NewMessage() (bus.Message, error)  { return nil, errors.ErrUnsupported }
-func (h *script) Bind(bus.Doorbell) error           { return bus.ErrNoDoorbell }
-func (h *script) Unbind(bus.Doorbell) error         { return nil }
+func (h *script) MaxProcessors() int { return 4 }
+func (h *script) CPUID() ([]hypervisor.CPUID, error) {
+	return append(h.leaves, hypervisor.CPUID{Leaf: 1}), nil
+}
+func (h *script) Describe() string                         { return "script" }
+func (h *script) Close() error                             { return nil }
+func (h *script) lock() func()                             { h.mu.Lock(); return h.mu.Unlock }
+func (h *script) SendMSI(m bus.MSI) error                  { defer h.lock()(); h.msis = append(h.msis, m); return nil }
+func (h *script) RouteLevel([]hypervisor.LevelRoute) error { return nil }
+func (h *script) NewMessage() (bus.Message, error)         { return nil, errors.ErrUnsupported }
+func (h *script) Bind(bus.Doorbell) error                  { return bus.ErrNoDoorbell }
+func (h *script) Unbind(bus.Doorbell) error                { return nil }
 
-func (h *script) NewMachine(m *memory.Map, o cpu.Options) (cpu.Machine, error) {
+func (h *script) NewMachine(m *memory.Map, o hypervisor.Options) (hypervisor.Machine, error) {
 	if h.made != nil {
 		h.made(h.boards)
 	}
@@ -82,7 +84,7 @@ func (m *scripted) Partial() bool            { return m.partial }
 func (m *scripted) AttachRest() error        { m.attached <- struct{}{}; return m.attachErr }
 func (m *scripted) Close() error             { defer m.lock()(); m.open--; return nil }
 
-func (m *scripted) NewProcessor(id int) (cpu.Processor, error) {
+func (m *scripted) NewProcessor(id int) (hypervisor.Processor, error) {
 	defer m.lock()()
 	if m.err != nil && id > 0 {
 		return nil, m.err
@@ -105,28 +107,28 @@ const beforeTheRest = "before the rest"
 // actor plays one processor.
 type actor struct {
 	machine *scripted
-	exits   []cpu.Exit
+	exits   []hypervisor.Exit
 	last    []byte // of a read, answered by the next Run
 	kick    chan struct{}
-	state   cpu.State
-	hangs   func() (cpu.Activity, cpu.State)
-	now     cpu.State // at the latest sample
+	state   hypervisor.State
+	hangs   func() (hypervisor.Activity, hypervisor.State)
+	now     hypervisor.State // at the latest sample
 }
 
-func (p *actor) Run(e *cpu.Exit) error {
+func (p *actor) Run(e *hypervisor.Exit) error {
 	if p.last != nil {
 		func() { defer p.machine.lock()(); p.machine.reads = append(p.machine.reads, bytes.Clone(p.last)) }()
 		p.last = nil
 	}
 	select {
 	case <-p.kick:
-		*e = cpu.Exit{Kind: cpu.ExitKicked}
+		*e = hypervisor.Exit{Kind: hypervisor.ExitKicked}
 		return nil
 	default:
 	}
 	if len(p.exits) == 0 { // the guest sleeps
 		<-p.kick
-		*e = cpu.Exit{Kind: cpu.ExitKicked}
+		*e = hypervisor.Exit{Kind: hypervisor.ExitKicked}
 		return nil
 	}
 	for p.exits[0].Detail == beforeTheRest && len(p.machine.attached) > 0 {
@@ -136,14 +138,14 @@ func (p *actor) Run(e *cpu.Exit) error {
 	if e.Detail != beforeTheRest {
 		p.exits = p.exits[1:]
 	}
-	if e.Kind == cpu.ExitPortIn || e.Kind == cpu.ExitMMIORead {
+	if e.Kind == hypervisor.ExitPortIn || e.Kind == hypervisor.ExitMMIORead {
 		e.Data = make([]byte, len(e.Data))
 		p.last = e.Data
 	}
-	if e.Kind == cpu.ExitOther && e.Detail == beforeTheRest {
+	if e.Kind == hypervisor.ExitOther && e.Detail == beforeTheRest {
 		return unix.EFAULT
 	}
-	if e.Kind == cpu.ExitOther && e.Detail == "fails" {
+	if e.Kind == hypervisor.ExitOther && e.Detail == "fails" {
 		return errors.New("the host failed")
 	}
 	return nil
@@ -159,47 +161,47 @@ func (p *actor) Kick() {
 	}
 }
 
-func (p *actor) State() (cpu.State, error) {
+func (p *actor) State() (hypervisor.State, error) {
 	if p.hangs != nil {
 		return p.now, nil
 	}
 	return p.state, nil
 }
 
-func (p *actor) Activity() (a cpu.Activity, err error) {
+func (p *actor) Activity() (a hypervisor.Activity, err error) {
 	if p.hangs != nil {
 		a, p.now = p.hangs()
 	}
 	return a, nil
 }
 
-func (p *actor) SetState(s *cpu.State) error {
+func (p *actor) SetState(s *hypervisor.State) error {
 	defer p.machine.lock()()
 	p.state, p.machine.states = *s, append(p.machine.states, *s)
 	return nil
 }
-func (p *actor) SetCPUID(l []cpu.CPUID) error {
+func (p *actor) SetCPUID(l []hypervisor.CPUID) error {
 	defer p.machine.lock()()
 	p.machine.given = l
 	return nil
 }
-func (p *actor) SetMSRs([]cpu.MSR) error                { return nil }
+func (p *actor) SetMSRs([]hypervisor.MSR) error         { return nil }
 func (p *actor) TSCKHz() (int, error)                   { return 1, nil }
 func (p *actor) WasPaused()                             {}
 func (p *actor) Translate(v uint64) (memory.Addr, bool) { return memory.Addr(v), true }
 func (p *actor) Prefault(memory.Addr, uint64) bool      { return false }
 func (p *actor) Close() error                           { defer p.machine.lock()(); p.machine.open--; return nil }
 
-func out(port uint64, b ...byte) cpu.Exit {
-	return cpu.Exit{Kind: cpu.ExitPortOut, Addr: port, Size: 1, Data: b}
+func out(port uint64, b ...byte) hypervisor.Exit {
+	return hypervisor.Exit{Kind: hypervisor.ExitPortOut, Addr: port, Size: 1, Data: b}
 }
 
-func in(port uint64) cpu.Exit {
-	return cpu.Exit{Kind: cpu.ExitPortIn, Addr: port, Size: 1, Data: make([]byte, 1)}
+func in(port uint64) hypervisor.Exit {
+	return hypervisor.Exit{Kind: hypervisor.ExitPortIn, Addr: port, Size: 1, Data: make([]byte, 1)}
 }
 
-func write32(addr uint64, v uint32) cpu.Exit {
-	return cpu.Exit{Kind: cpu.ExitMMIOWrite, Addr: addr, Size: 4, Data: binary.LittleEndian.AppendUint32(nil, v)}
+func write32(addr uint64, v uint32) hypervisor.Exit {
+	return hypervisor.Exit{Kind: hypervisor.ExitMMIOWrite, Addr: addr, Size: 4, Data: binary.LittleEndian.AppendUint32(nil, v)}
 }
 
 // onScript is New on a script in KVM's place.
@@ -243,16 +245,16 @@ func play(t *testing.T, c Config, h *script) (Outcome, error) {
 func TestDevicesDoNotKnowTheirProcessor(t *testing.T) {
 	var screen bytes.Buffer
 	const high = 0xFEC00010
-	h := &script{exits: [][]cpu.Exit{{
+	h := &script{exits: [][]hypervisor.Exit{{
 		out(portSerial, []byte("hello")...), // one string instruction
 		// COM1's pin to vector 0x31 of the processor with id 0, then an interrupt.
 		write32(ioapicAddr, 0x10+2*(gsiSerial-gsiPower)), write32(high, 0x31),
 		out(portSerial+1, 2),
 		in(portSerial + 2), // IIR: the transmitter is empty
 		in(0x1234),         // nobody
-		{Kind: cpu.ExitMMIORead, Addr: 0xD0000000, Size: 4, Data: make([]byte, 4)}, // nobody
-		{Kind: cpu.ExitMMIOWrite, Addr: 0x300000, Size: 2, Data: []byte{0xAB, 0xCD}},
-		{Kind: cpu.ExitMMIORead, Addr: 0x300000, Size: 4, Data: make([]byte, 4)}, // RAM all the same
+		{Kind: hypervisor.ExitMMIORead, Addr: 0xD0000000, Size: 4, Data: make([]byte, 4)}, // nobody
+		{Kind: hypervisor.ExitMMIOWrite, Addr: 0x300000, Size: 2, Data: []byte{0xAB, 0xCD}},
+		{Kind: hypervisor.ExitMMIORead, Addr: 0x300000, Size: 4, Data: make([]byte, 4)}, // RAM all the same
 		out(portPower, 0x34),
 	}}}
 	o, err := play(t, Config{Console: Console{Out: &screen}, Platform: PlatformLinux}, h)
@@ -276,25 +278,25 @@ func TestDevicesDoNotKnowTheirProcessor(t *testing.T) {
 // Memory is completed once: by the guest's first touch of what is missing, by an
 // instruction or a write that failed over it, or by the watch over a guest that does neither.
 func TestMemoryIsCompleted(t *testing.T) {
-	bad := cpu.Exit{Kind: cpu.ExitInternalError, Detail: "no such instruction"}
-	early := cpu.Exit{Kind: cpu.ExitInternalError, Detail: beforeTheRest}
-	sealed := cpu.Exit{Kind: cpu.ExitOther, Detail: beforeTheRest}
-	touch := cpu.Exit{Kind: cpu.ExitMMIOWrite, Addr: 0x300000, Size: 1, Data: []byte{1}}
+	bad := hypervisor.Exit{Kind: hypervisor.ExitInternalError, Detail: "no such instruction"}
+	early := hypervisor.Exit{Kind: hypervisor.ExitInternalError, Detail: beforeTheRest}
+	sealed := hypervisor.Exit{Kind: hypervisor.ExitOther, Detail: beforeTheRest}
+	touch := hypervisor.Exit{Kind: hypervisor.ExitMMIOWrite, Addr: 0x300000, Size: 1, Data: []byte{1}}
 	off := out(portPower, 0x34)
 	for name, c := range map[string]struct {
-		exits  []cpu.Exit
+		exits  []hypervisor.Exit
 		err    error
 		reason Reason
 	}{
-		"touched":              {[]cpu.Exit{touch, touch, off}, nil, PowerOff},
-		"an instruction fails": {[]cpu.Exit{early, off}, nil, PowerOff},
-		"a write fails":        {[]cpu.Exit{sealed, off}, nil, PowerOff},
-		"fails again":          {[]cpu.Exit{early, bad, bad, off}, nil, InternalError}, // the first bad one may be tried again too
-		"a file has changed":   {[]cpu.Exit{touch, touch, off}, changedError("vmlinux was written to"), ImageChanged},
-		"refused":              {[]cpu.Exit{touch, touch, off}, errors.New("no more slots"), HostError},
+		"touched":              {[]hypervisor.Exit{touch, touch, off}, nil, PowerOff},
+		"an instruction fails": {[]hypervisor.Exit{early, off}, nil, PowerOff},
+		"a write fails":        {[]hypervisor.Exit{sealed, off}, nil, PowerOff},
+		"fails again":          {[]hypervisor.Exit{early, bad, bad, off}, nil, InternalError}, // the first bad one may be tried again too
+		"a file has changed":   {[]hypervisor.Exit{touch, touch, off}, changedError("vmlinux was written to"), ImageChanged},
+		"refused":              {[]hypervisor.Exit{touch, touch, off}, errors.New("no more slots"), HostError},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := &script{partial: true, attached: make(chan struct{}, 9), attachErr: c.err, exits: [][]cpu.Exit{c.exits}}
+			h := &script{partial: true, attached: make(chan struct{}, 9), attachErr: c.err, exits: [][]hypervisor.Exit{c.exits}}
 			o, err := play(t, Config{}, h)
 			if n := len(h.attached); o.Reason != c.reason || (err != nil) != (c.reason == HostError) || n != 1 {
 				t.Errorf("%+v, %v, attached %d times", o, err, n)
@@ -312,21 +314,21 @@ func TestMemoryIsCompleted(t *testing.T) {
 
 func TestExitsThatEndAMachine(t *testing.T) {
 	for _, c := range []struct {
-		exit   cpu.Exit
+		exit   hypervisor.Exit
 		reason Reason
 		detail string
 	}{
-		{cpu.Exit{Kind: cpu.ExitHalt}, Halted, ""},
-		{cpu.Exit{Kind: cpu.ExitShutdown}, TripleFault, "processor 0 at rip 0x1"},
-		{cpu.Exit{Kind: cpu.ExitFailEntry, Detail: "reason 7"}, FailedEntry, "reason 7\nprocessor 0"},
-		{cpu.Exit{Kind: cpu.ExitInternalError, Detail: "suberror 1"}, InternalError, "suberror 1\nprocessor 0"},
-		{cpu.Exit{Kind: cpu.ExitOther, Detail: "reason 99"}, InternalError, "reason 99"},
+		{hypervisor.Exit{Kind: hypervisor.ExitHalt}, Halted, ""},
+		{hypervisor.Exit{Kind: hypervisor.ExitShutdown}, TripleFault, "processor 0 at rip 0x1"},
+		{hypervisor.Exit{Kind: hypervisor.ExitFailEntry, Detail: "reason 7"}, FailedEntry, "reason 7\nprocessor 0"},
+		{hypervisor.Exit{Kind: hypervisor.ExitInternalError, Detail: "suberror 1"}, InternalError, "suberror 1\nprocessor 0"},
+		{hypervisor.Exit{Kind: hypervisor.ExitOther, Detail: "reason 99"}, InternalError, "reason 99"},
 		{out(portI8042, 0xFE), Rebooted, ""},
 		{out(portPower+2, 1), Rebooted, ""},
-		{cpu.Exit{Kind: cpu.ExitOther, Detail: "fails"}, HostError, "processor 0: the host failed"},
+		{hypervisor.Exit{Kind: hypervisor.ExitOther, Detail: "fails"}, HostError, "processor 0: the host failed"},
 	} {
 		t.Run(c.exit.Kind.String()+" "+c.reason.String(), func(t *testing.T) {
-			o, err := play(t, Config{OnReboot: RebootExit}, &script{exits: [][]cpu.Exit{{c.exit}}})
+			o, err := play(t, Config{OnReboot: RebootExit}, &script{exits: [][]hypervisor.Exit{{c.exit}}})
 			if o.Reason != c.reason || !strings.Contains(o.Detail, c.detail) || (err != nil) != (c.reason == HostError) {
 				t.Errorf("%+v, %v", o, err)
 			}
@@ -336,7 +338,7 @@ func TestExitsThatEndAMachine(t *testing.T) {
 
 // A defect of ours ends the one machine with a report, not the program.
 func TestAPanicIsTheMachinesEnd(t *testing.T) {
-	o, err := play(t, Config{}, &script{exits: [][]cpu.Exit{{{Kind: cpu.NumExitKinds}}}}) // beyond the counters
+	o, err := play(t, Config{}, &script{exits: [][]hypervisor.Exit{{{Kind: hypervisor.NumExitKinds}}}}) // beyond the counters
 	var defect *brokenError
 	if o.Reason != HostError || !errors.As(err, &defect) || !strings.Contains(err.Error(), "index out of range") || !strings.Contains(err.Error(), "vcpu.go") {
 		t.Errorf("%+v, %v", o, err)
@@ -349,7 +351,7 @@ func TestAPanicOfTheConductorLeavesNothing(t *testing.T) {
 	var once sync.Once
 	for name, h := range map[string]*script{
 		"watching":   {kicks: func() { once.Do(func() { panic("kicked") }) }},
-		"restarting": {exits: [][]cpu.Exit{{out(portPower+2, 1)}}, made: func(n int) { panicIf(n == 1) }},
+		"restarting": {exits: [][]hypervisor.Exit{{out(portPower+2, 1)}}, made: func(n int) { panicIf(n == 1) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o, err := play(t, Config{}, h)
@@ -373,7 +375,7 @@ func panicIf(c bool) {
 func TestCallsBetweenTwoBoards(t *testing.T) {
 	for name, call := range map[string]func(*VM) error{"Kill": (*VM).Kill, "Close": (*VM).Close} {
 		t.Run(name, func(t *testing.T) {
-			h := &script{exits: [][]cpu.Exit{{out(portPower+2, 1)}}} // the second board would run for ever
+			h := &script{exits: [][]hypervisor.Exit{{out(portPower+2, 1)}}} // the second board would run for ever
 			vm := onScript(t, Config{}, h)
 			began, called := make(chan struct{}), make(chan error, 1)
 			h.made = func(n int) {
@@ -396,7 +398,7 @@ func TestCallsBetweenTwoBoards(t *testing.T) {
 }
 
 func TestARestartWhilePausedRunsNothing(t *testing.T) {
-	h := &script{exits: [][]cpu.Exit{{out(portPower+2, 1)}, {out(portPower, 0x34)}}}
+	h := &script{exits: [][]hypervisor.Exit{{out(portPower+2, 1)}, {out(portPower, 0x34)}}}
 	vm := onScript(t, Config{}, h)
 	h.made = func(n int) {
 		if n == 1 {
@@ -425,7 +427,7 @@ func TestARestartWhilePausedRunsNothing(t *testing.T) {
 
 func TestAFailedStartLeavesNothingAndCanBeRepeated(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	h := &script{err: errors.New("no more processors"), exits: [][]cpu.Exit{nil, {out(portPower, 0x34)}}}
+	h := &script{err: errors.New("no more processors"), exits: [][]hypervisor.Exit{nil, {out(portPower, 0x34)}}}
 	vm := onScript(t, Config{CPUs: 2}, h)
 	if err := vm.Start(t.Context()); !errors.Is(err, h.err) || !strings.Contains(err.Error(), "processor 1 of 2") {
 		t.Errorf("Start: %v", err)
@@ -448,7 +450,7 @@ func TestAccessesDoNotAllocate(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := vm.board.cpus[0]
-	for name, e := range map[string]cpu.Exit{
+	for name, e := range map[string]hypervisor.Exit{
 		"serial out": out(portSerial+7, 1), "serial in": in(portSerial + 5), "data": out(portSerial, 'x'),
 		"nobody": in(0x70), "ioapic": write32(ioapicAddr, 1),
 	} {

@@ -8,8 +8,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/mayfly-vm/mayfly/cpu"
-	"github.com/mayfly-vm/mayfly/device/serial"
+	"github.com/mayfly-vm/mayfly/internal/device/serial"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 	"github.com/mayfly-vm/mayfly/virtio"
 	vconsole "github.com/mayfly-vm/mayfly/virtio/console"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
@@ -58,7 +58,7 @@ func TestOutputLostByAKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &script{exits: [][]cpu.Exit{{out(portSerial, make([]byte, size)...), out(portPower, 0x34)}}}
+	h := &script{exits: [][]hypervisor.Exit{{out(portSerial, make([]byte, size)...), out(portPower, 0x34)}}}
 	vm := onScript(t, Config{Console: Console{Out: w}}, h)
 	if err := vm.Start(t.Context()); err != nil {
 		t.Fatal(err)

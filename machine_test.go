@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/mayfly-vm/mayfly"
-	"github.com/mayfly-vm/mayfly/cpu/kvmcpu"
 	"github.com/mayfly-vm/mayfly/guest/check"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor/kvm"
 	"github.com/mayfly-vm/mayfly/timeline"
 )
 
@@ -28,7 +28,7 @@ func TestEachEndHasItsOutcome(t *testing.T) {
 		{check.XGETBV, mayfly.InternalError, "kvm_pvm"},
 	} {
 		t.Run(c.reason.String(), func(t *testing.T) {
-			if c.end == check.XGETBV && !kvmcpu.EmulatesKernelMode() {
+			if c.end == check.XGETBV && !kvm.EmulatesKernelMode() {
 				t.Skip("this host's KVM runs every instruction")
 			}
 			leavesNothing(t)

@@ -29,9 +29,9 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
+	"github.com/mayfly-vm/mayfly/internal/loader"
 	"github.com/mayfly-vm/mayfly/kernel"
-	"github.com/mayfly-vm/mayfly/loader"
 	"github.com/mayfly-vm/mayfly/memory"
 )
 
@@ -49,7 +49,7 @@ type VM struct {
 	initrds []loader.File
 	devices []Device
 	plan    *Plan
-	host    cpu.Host
+	host    hypervisor.Host
 	mem     *memory.Map
 
 	down     *board         // the supervisor's: the last that was taken down, or is being

@@ -1,9 +1,9 @@
 package mayfly
 
 import (
-	"github.com/mayfly-vm/mayfly/cpu"
-	"github.com/mayfly-vm/mayfly/cpu/kvmcpu"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor/kvm"
 )
 
 // openHost opens the processors that machines run on: KVM.
-func openHost(path string) (cpu.Host, error) { return kvmcpu.Open(path) }
+func openHost(path string) (hypervisor.Host, error) { return kvm.Open(path) }

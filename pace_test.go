@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 )
 
 func TestRestartPace(t *testing.T) {
@@ -43,7 +43,7 @@ func TestRebootsAtOnceForEver(t *testing.T) {
 		}
 	}}
 	for range boots {
-		h.exits = append(h.exits, []cpu.Exit{{Kind: cpu.ExitPortOut, Addr: portI8042, Size: 1, Data: []byte{0xFE}}})
+		h.exits = append(h.exits, []hypervisor.Exit{{Kind: hypervisor.ExitPortOut, Addr: portI8042, Size: 1, Data: []byte{0xFE}}})
 	}
 	var messages atomic.Int32
 	vm := onScript(t, Config{Report: func(err error) {

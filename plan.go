@@ -4,10 +4,10 @@ import (
 	"fmt"
 
 	"github.com/mayfly-vm/mayfly/acpi"
+	"github.com/mayfly-vm/mayfly/internal/loader"
+	"github.com/mayfly-vm/mayfly/internal/pci"
 	"github.com/mayfly-vm/mayfly/kernel"
-	"github.com/mayfly-vm/mayfly/loader"
 	"github.com/mayfly-vm/mayfly/memory"
-	"github.com/mayfly-vm/mayfly/pci"
 	"github.com/mayfly-vm/mayfly/pvh"
 	"github.com/mayfly-vm/mayfly/virtio/mmio"
 )

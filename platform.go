@@ -5,9 +5,9 @@ import (
 	"fmt"
 
 	"github.com/mayfly-vm/mayfly/acpi"
-	"github.com/mayfly-vm/mayfly/device/pvpanic"
-	"github.com/mayfly-vm/mayfly/device/vmgenid"
-	"github.com/mayfly-vm/mayfly/device/wdat"
+	"github.com/mayfly-vm/mayfly/internal/device/pvpanic"
+	"github.com/mayfly-vm/mayfly/internal/device/vmgenid"
+	"github.com/mayfly-vm/mayfly/internal/device/wdat"
 	"github.com/mayfly-vm/mayfly/memory"
 	"github.com/mayfly-vm/mayfly/smbios"
 )

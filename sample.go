@@ -3,20 +3,20 @@ package mayfly
 import (
 	"time"
 
-	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 	"github.com/mayfly-vm/mayfly/memory"
 )
 
 // sample is what one vCPU was doing when it was asked.
 type sample struct {
-	activity cpu.Activity
+	activity hypervisor.Activity
 	user     bool   // at CPL 3
 	deadHalt bool   // at a HLT instruction with interrupts off, whatever KVM calls that
 	rip      uint64 // guest-virtual
 }
 
 // stopped tells whether nothing but an NMI or a reset could move the vCPU on.
-func (s *sample) stopped() bool { return s.activity == cpu.Stalled || s.deadHalt }
+func (s *sample) stopped() bool { return s.activity == hypervisor.Stalled || s.deadHalt }
 
 // sampleLimit is how long vCPUs have to answer. One that takes longer is busy in
 // a device, or paused.
@@ -50,7 +50,7 @@ func (b *board) sample() ([]sample, bool) {
 // found out counts as a running guest.
 func (c *vcpu) observe() (s sample) {
 	var err error
-	if s.activity, err = c.proc.Activity(); err != nil || s.activity == cpu.Stalled {
+	if s.activity, err = c.proc.Activity(); err != nil || s.activity == hypervisor.Stalled {
 		return s
 	}
 	state, err := c.proc.State()
@@ -66,7 +66,7 @@ func (c *vcpu) observe() (s sample) {
 
 // atHalt tells whether the instruction at RIP, or the byte before it, is HLT:
 // KVM moves RIP past a HLT that it has taken.
-func (c *vcpu) atHalt(s *cpu.State) bool {
+func (c *vcpu) atHalt(s *hypervisor.State) bool {
 	const hlt = 0xF4
 	at := linearRIP(s)
 	for _, a := range [...]uint64{at - 1, at} {
@@ -78,7 +78,7 @@ func (c *vcpu) atHalt(s *cpu.State) bool {
 }
 
 // linearRIP is the linear address of the instruction at RIP.
-func linearRIP(s *cpu.State) uint64 {
+func linearRIP(s *hypervisor.State) uint64 {
 	if s.CS.Long {
 		return s.RIP
 	}

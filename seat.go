@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"unsafe"
 
-	"github.com/mayfly-vm/mayfly/bus"
-	"github.com/mayfly-vm/mayfly/pci"
+	"github.com/mayfly-vm/mayfly/internal/bus"
+	"github.com/mayfly-vm/mayfly/internal/pci"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/mmio"
 	"github.com/mayfly-vm/mayfly/virtio/vpci"

@@ -3,7 +3,7 @@ package mayfly
 import (
 	"encoding/binary"
 
-	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 	"github.com/mayfly-vm/mayfly/kernel"
 	"github.com/mayfly-vm/mayfly/linuxboot"
 	"github.com/mayfly-vm/mayfly/pvh"
@@ -11,7 +11,7 @@ import (
 
 // entryState is the first processor's state by the plan's protocol, and the GDT
 // in memory that agrees with its segments.
-func (vm *VM) entryState() (cpu.State, []byte) {
+func (vm *VM) entryState() (hypervisor.State, []byte) {
 	if vm.plan.Protocol == kernel.PVH {
 		e := pvh.NewEntryState(vm.plan.Entry, startInfoAddr)
 		s := flatState(e.CS, e.Data, e.TR)
@@ -27,21 +27,21 @@ func (vm *VM) entryState() (cpu.State, []byte) {
 	return withGDT(s, e.GDT[:])
 }
 
-func flatState(code, data, task pvh.Segment) cpu.State {
+func flatState(code, data, task pvh.Segment) hypervisor.State {
 	d := segment(data)
-	return cpu.State{CS: segment(code), DS: d, ES: d, FS: d, GS: d, SS: d, TR: segment(task)}
+	return hypervisor.State{CS: segment(code), DS: d, ES: d, FS: d, GS: d, SS: d, TR: segment(task)}
 }
 
-func segment(s pvh.Segment) cpu.Segment {
-	return cpu.Segment{Selector: s.Selector, Base: s.Base, Limit: s.Limit, Type: s.Type, DPL: s.DPL,
+func segment(s pvh.Segment) hypervisor.Segment {
+	return hypervisor.Segment{Selector: s.Selector, Base: s.Base, Limit: s.Limit, Type: s.Type, DPL: s.DPL,
 		Present: s.Present, NonSystem: s.S, DB: s.DB, Long: s.L, Granular: s.G}
 }
 
-func withGDT(s cpu.State, gdt []uint64) (cpu.State, []byte) {
+func withGDT(s hypervisor.State, gdt []uint64) (hypervisor.State, []byte) {
 	b := make([]byte, 0, 8*len(gdt))
 	for _, d := range gdt {
 		b = binary.LittleEndian.AppendUint64(b, d)
 	}
-	s.GDT = cpu.Table{Base: pvh.GDTAddr, Limit: uint16(len(b) - 1)}
+	s.GDT = hypervisor.Table{Base: pvh.GDTAddr, Limit: uint16(len(b) - 1)}
 	return s, b
 }

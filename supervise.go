@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 )
 
 // supervise follows a machine from its start to its end, over its restarts.
@@ -158,7 +158,7 @@ func (vm *VM) recordExits(b *board) {
 	}
 	for _, c := range b.cpus {
 		for k := range c.exits {
-			vm.cfg.Timeline.Count(c.id, cpu.ExitKind(k).String(), c.exits[k].Load())
+			vm.cfg.Timeline.Count(c.id, hypervisor.ExitKind(k).String(), c.exits[k].Load())
 		}
 	}
 }

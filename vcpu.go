@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 	"github.com/mayfly-vm/mayfly/memory"
 	"github.com/mayfly-vm/mayfly/timeline"
 )
@@ -18,11 +18,11 @@ import (
 type vcpu struct {
 	board *board
 	id    int
-	proc  cpu.Processor
+	proc  hypervisor.Processor
 
 	partial bool // the guest's memory was not complete when it was entered last
 
-	exits    [cpu.NumExitKinds]atomic.Uint64
+	exits    [hypervisor.NumExitKinds]atomic.Uint64
 	total    atomic.Uint64
 	answered atomic.Uint64               // of total; one less while an exit is being handled
 	ask      atomic.Pointer[chan sample] // where the supervisor waits for a sample; nil: it does not
@@ -60,7 +60,7 @@ func (c *vcpu) run() {
 	if c.id == 0 {
 		c.board.vm.cfg.Timeline.Mark(timeline.GuestEntered)
 	}
-	var e cpu.Exit
+	var e hypervisor.Exit
 	for !c.board.stop.Load() {
 		c.partial = c.board.partial.Load()
 		if err := c.proc.Run(&e); err != nil {
@@ -80,28 +80,28 @@ func (c *vcpu) run() {
 	}
 }
 
-func (c *vcpu) handle(e *cpu.Exit) {
+func (c *vcpu) handle(e *hypervisor.Exit) {
 	b := c.board
 	switch e.Kind {
-	case cpu.ExitPortOut:
+	case hypervisor.ExitPortOut:
 		for d := e.Data; len(d) >= e.Size && len(d) > 0; d = d[e.Size:] {
 			b.ports.Write(e.Addr, d[:e.Size])
 		}
-	case cpu.ExitPortIn:
+	case hypervisor.ExitPortIn:
 		for d := e.Data; len(d) >= e.Size && len(d) > 0; d = d[e.Size:] {
 			b.ports.Read(e.Addr, d[:e.Size])
 		}
-	case cpu.ExitMMIORead, cpu.ExitMMIOWrite:
+	case hypervisor.ExitMMIORead, hypervisor.ExitMMIOWrite:
 		c.mmio(e)
-	case cpu.ExitEOI:
+	case hypervisor.ExitEOI:
 		b.ioapic.EOI(e.Vector)
-	case cpu.ExitKicked:
+	case hypervisor.ExitKicked:
 		c.kicked()
-	case cpu.ExitHalt:
+	case hypervisor.ExitHalt:
 		b.end(Outcome{Reason: Halted})
-	case cpu.ExitShutdown:
+	case hypervisor.ExitShutdown:
 		b.end(b.crashed(c))
-	case cpu.ExitFailEntry:
+	case hypervisor.ExitFailEntry:
 		b.end(Outcome{Reason: FailedEntry, Detail: e.Detail + "\n" + c.report()})
 	default:
 		if c.partial { // perhaps an instruction on memory that was not there: it is tried again
@@ -115,10 +115,10 @@ func (c *vcpu) handle(e *cpu.Exit) {
 // mmio answers an access to a device or, where there is none, to RAM that is not
 // attached yet or that KVM could not read. Devices first: no device lies in RAM,
 // and looking for RAM in vain allocates.
-func (c *vcpu) mmio(e *cpu.Exit) {
+func (c *vcpu) mmio(e *hypervisor.Exit) {
 	b := c.board
 	b.complete() // a driver at work: its devices may write to all of RAM soon
-	write := e.Kind == cpu.ExitMMIOWrite
+	write := e.Kind == hypervisor.ExitMMIOWrite
 	if write && b.mmio.Write(e.Addr, e.Data) || !write && b.mmio.Read(e.Addr, e.Data) {
 		return
 	}

@@ -3,7 +3,7 @@ package mayfly
 import (
 	"fmt"
 
-	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 )
 
 // leastWidth is how many bits a physical address has on any host with KVM:
@@ -13,7 +13,7 @@ const leastWidth = 36
 // physicalWidth is how many bits of a physical address a guest on these leaves
 // can use: CPUID 0x80000008, EAX bits 7:0, or fewer if bits 23:16 say that the
 // host's nested tables reach less far.
-func physicalWidth(leaves []cpu.CPUID) uint {
+func physicalWidth(leaves []hypervisor.CPUID) uint {
 	for i := range leaves {
 		if leaves[i].Leaf == 0x80000008 {
 			width, guest := uint(leaves[i].EAX&0xFF), uint(leaves[i].EAX>>16&0xFF)

@@ -5,13 +5,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mayfly-vm/mayfly/cpu"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 )
 
 func TestPhysicalWidth(t *testing.T) {
-	leaf := func(eax uint32) []cpu.CPUID { return []cpu.CPUID{{Leaf: 1, EAX: 99}, {Leaf: 0x80000008, EAX: eax}} }
+	leaf := func(eax uint32) []hypervisor.CPUID {
+		return []hypervisor.CPUID{{Leaf: 1, EAX: 99}, {Leaf: 0x80000008, EAX: eax}}
+	}
 	for _, c := range []struct {
-		leaves []cpu.CPUID
+		leaves []hypervisor.CPUID
 		want   uint
 	}{
 		{nil, 36}, {leaf(39), 39}, {leaf(0x3030), 48}, {leaf(0x00303034), 48}, {leaf(0x00343030), 48}, {leaf(0), 36}, {leaf(52), 52},
@@ -35,7 +37,7 @@ func TestMemoryBeyondTheHostsAddresses(t *testing.T) {
 		{512 << 30, 46, ""},
 		{16 << 40, 43, "at most 8191 GiB"},
 	} {
-		h := &script{leaves: []cpu.CPUID{{Leaf: 0x80000008, EAX: c.eax}}}
+		h := &script{leaves: []hypervisor.CPUID{{Leaf: 0x80000008, EAX: c.eax}}}
 		err := onScript(t, Config{Memory: c.memory}, h).checkWidth()
 		if (err == nil) != (c.says == "") || err != nil && (!errors.As(err, new(*ConfigError)) || !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%d GiB with %d bits: %v, want %q", c.memory>>30, c.eax, err, c.says)

@@ -1,6 +1,6 @@
 package acpi
 
-// pvPanic describes device/pvpanic: QEMU0001 with a port of one byte.
+// pvPanic describes internal/device/pvpanic: QEMU0001 with a port of one byte.
 func pvPanic(port uint16) []byte {
 	return dev("PEVT",
 		name("_HID", str("QEMU0001")),

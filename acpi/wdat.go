@@ -2,7 +2,7 @@ package acpi
 
 import "encoding/binary"
 
-// Watchdog is a watchdog with the registers of device/wdat: four ports of 32 bits,
+// Watchdog is a watchdog with the registers of internal/device/wdat: four ports of 32 bits,
 // control, count, left and status.
 type Watchdog struct {
 	Port uint16 // of the first, a multiple of 4; 0: there is no watchdog

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"github.com/mayfly-vm/mayfly/eventfd"
+	"github.com/mayfly-vm/mayfly/internal/sys/eventfd"
 	"github.com/mayfly-vm/mayfly/memory"
 )
 

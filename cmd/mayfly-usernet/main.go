@@ -23,7 +23,7 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/confine"
 	"github.com/mayfly-vm/mayfly/internal/safetext"
 	"github.com/mayfly-vm/mayfly/internal/unixsocket"
-	"github.com/mayfly-vm/mayfly/usernet"
+	"github.com/mayfly-vm/mayfly/internal/usernet"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
 

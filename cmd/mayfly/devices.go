@@ -8,7 +8,7 @@ import (
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
 	"github.com/mayfly-vm/mayfly/disk"
-	"github.com/mayfly-vm/mayfly/tap"
+	"github.com/mayfly-vm/mayfly/internal/sys/tap"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"

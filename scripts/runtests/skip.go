@@ -32,7 +32,7 @@ var allowedReasons = []string{
 	"as root",
 	"not as root",
 	"huge pages",  // the host's reserved pool
-	"/dev/vhost-", // a module of the host's; virtio/vnet/nesttest and devicetest run these in the nest, which has it
+	"/dev/vhost-", // a module of the host's; test/vhost and test/devices run these in the nest, which has it
 }
 
 // hostKVM tells whether this host's KVM runs any guest.

@@ -20,8 +20,8 @@ import (
 	"sync/atomic"
 
 	"github.com/mayfly-vm/mayfly/disk"
+	"github.com/mayfly-vm/mayfly/internal/sys/uring"
 	"github.com/mayfly-vm/mayfly/ratelimit"
-	"github.com/mayfly-vm/mayfly/uring"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 

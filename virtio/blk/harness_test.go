@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/disk"
-	"github.com/mayfly-vm/mayfly/uring"
+	"github.com/mayfly-vm/mayfly/internal/sys/uring"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 )

@@ -5,8 +5,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/mayfly-vm/mayfly/eventfd"
-	"github.com/mayfly-vm/mayfly/uring"
+	"github.com/mayfly-vm/mayfly/internal/sys/eventfd"
+	"github.com/mayfly-vm/mayfly/internal/sys/uring"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 

@@ -18,8 +18,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/mayfly-vm/mayfly/bus"
-	"github.com/mayfly-vm/mayfly/eventfd"
+	"github.com/mayfly-vm/mayfly/internal/bus"
+	"github.com/mayfly-vm/mayfly/internal/sys/eventfd"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 

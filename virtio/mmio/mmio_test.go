@@ -7,7 +7,7 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/mayfly-vm/mayfly/bus"
+	"github.com/mayfly-vm/mayfly/internal/bus"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/mmio"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mayfly-vm/mayfly/eventfd"
+	"github.com/mayfly-vm/mayfly/internal/sys/eventfd"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mayfly-vm/mayfly/internal/sys/tap"
 	"github.com/mayfly-vm/mayfly/internal/unixsocket"
 	"github.com/mayfly-vm/mayfly/ratelimit"
-	"github.com/mayfly-vm/mayfly/tap"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 

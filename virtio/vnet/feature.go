@@ -1,7 +1,7 @@
 package vnet
 
 import (
-	"github.com/mayfly-vm/mayfly/tap"
+	"github.com/mayfly-vm/mayfly/internal/sys/tap"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 

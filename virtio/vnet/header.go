@@ -1,6 +1,6 @@
 package vnet
 
-import "github.com/mayfly-vm/mayfly/tap"
+import "github.com/mayfly-vm/mayfly/internal/sys/tap"
 
 // The header in front of each frame (section 5.1.6), little-endian:
 //

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/mayfly-vm/mayfly/vhost"
+	"github.com/mayfly-vm/mayfly/internal/sys/vhost"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 

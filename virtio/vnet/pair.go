@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mayfly-vm/mayfly/epoll"
-	"github.com/mayfly-vm/mayfly/tap"
+	"github.com/mayfly-vm/mayfly/internal/sys/epoll"
+	"github.com/mayfly-vm/mayfly/internal/sys/tap"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/mayfly-vm/mayfly/tap"
+	"github.com/mayfly-vm/mayfly/internal/sys/tap"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 

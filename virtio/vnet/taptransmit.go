@@ -3,8 +3,8 @@ package vnet
 import (
 	"golang.org/x/sys/unix"
 
+	"github.com/mayfly-vm/mayfly/internal/sys/tap"
 	"github.com/mayfly-vm/mayfly/ratelimit"
-	"github.com/mayfly-vm/mayfly/tap"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 

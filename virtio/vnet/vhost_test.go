@@ -7,18 +7,18 @@ import (
 	"time"
 
 	"github.com/mayfly-vm/mayfly/internal/netnstest"
-	"github.com/mayfly-vm/mayfly/vhost"
+	"github.com/mayfly-vm/mayfly/internal/sys/vhost"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
 
-// needVHost skips a test where the kernel has no vhost-net. Package nesttest runs
+// needVHost skips a test where the kernel has no vhost-net. Package test/vhost runs
 // these tests where it has.
 func needVHost(t testing.TB) {
 	t.Helper()
 	if !vhost.Available(vhost.NetPath) {
-		t.Skip("no " + vhost.NetPath + " on this machine: go test ./virtio/vnet/nesttest runs this in the nest")
+		t.Skip("no " + vhost.NetPath + " on this machine: go test ./test/vhost runs this in the nest")
 	}
 }
 
@@ -159,7 +159,7 @@ func BenchmarkVHostTransmit(b *testing.B) {
 
 func TestVHostVsock(t *testing.T) {
 	if !vhost.Available(vhost.VsockPath) {
-		t.Skip("no " + vhost.VsockPath + " on this machine: go test ./virtio/vnet/nesttest runs this in the nest")
+		t.Skip("no " + vhost.VsockPath + " on this machine: go test ./test/vhost runs this in the nest")
 	}
 	a, err := vhost.Open(vhost.VsockPath)
 	if err != nil {

@@ -3,8 +3,8 @@ package vpci
 import (
 	"errors"
 
-	"github.com/mayfly-vm/mayfly/bus"
-	"github.com/mayfly-vm/mayfly/eventfd"
+	"github.com/mayfly-vm/mayfly/internal/bus"
+	"github.com/mayfly-vm/mayfly/internal/sys/eventfd"
 )
 
 // Bind makes writes to queue i's notification register ring bell, wherever the

@@ -3,7 +3,7 @@ package vpci
 import (
 	"encoding/binary"
 
-	"github.com/mayfly-vm/mayfly/pci"
+	"github.com/mayfly-vm/mayfly/internal/pci"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 

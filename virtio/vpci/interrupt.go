@@ -4,8 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/mayfly-vm/mayfly/bus"
-	"github.com/mayfly-vm/mayfly/eventfd"
+	"github.com/mayfly-vm/mayfly/internal/bus"
+	"github.com/mayfly-vm/mayfly/internal/sys/eventfd"
 )
 
 // Bits of the ISR status (section 4.1.4.5).

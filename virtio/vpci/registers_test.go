@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/mayfly-vm/mayfly/bus"
+	"github.com/mayfly-vm/mayfly/internal/bus"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 	"github.com/mayfly-vm/mayfly/virtio/vpci"

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mayfly-vm/mayfly/bus"
-	"github.com/mayfly-vm/mayfly/pci"
+	"github.com/mayfly-vm/mayfly/internal/bus"
+	"github.com/mayfly-vm/mayfly/internal/pci"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 	"github.com/mayfly-vm/mayfly/virtio/vpci"

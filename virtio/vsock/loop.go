@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/mayfly-vm/mayfly/eventfd"
+	"github.com/mayfly-vm/mayfly/internal/sys/eventfd"
 	"github.com/mayfly-vm/mayfly/internal/unixsocket"
 	"github.com/mayfly-vm/mayfly/virtio"
 )

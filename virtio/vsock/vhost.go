@@ -3,7 +3,7 @@ package vsock
 import (
 	"fmt"
 
-	"github.com/mayfly-vm/mayfly/vhost"
+	"github.com/mayfly-vm/mayfly/internal/sys/vhost"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 

@@ -20,8 +20,8 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/mayfly-vm/mayfly/internal/sys/vhost"
 	"github.com/mayfly-vm/mayfly/internal/unixsocket"
-	"github.com/mayfly-vm/mayfly/vhost"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 

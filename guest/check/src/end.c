@@ -1,7 +1,7 @@
 /* How the guest ends: end=NAME on the command line. */
 #include "check.h"
 
-/* Mayfly's own port (device/power): bit 0 says that the power button was pressed. */
+/* Mayfly's own port (internal/device/power): bit 0 says that the power button was pressed. */
 #define BUTTON	0x603
 
 /* Leaves the monitor time: some end the machine a while after the write. */

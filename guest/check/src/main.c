@@ -1,7 +1,7 @@
 /* The check guest: one line of TAP on COM1 for each point of the PVH hand-over. */
 #include "check.h"
 
-/* Mayfly's own port (device/power): a byte written is a mark in the monitor's time line. */
+/* Mayfly's own port (internal/device/power): a byte written is a mark in the monitor's time line. */
 #define MARK 0x604
 
 static void check_points(void)

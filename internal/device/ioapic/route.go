@@ -1,0 +1,52 @@
+package ioapic
+
+import "github.com/mayfly-vm/mayfly/internal/bus"
+
+// Route says where a pin's interrupts go.
+type Route struct {
+	Pin    int
+	MSI    bus.MSI
+	Level  bool // the processors must report the end of interrupt: see EOI
+	Masked bool
+}
+
+// Routes returns the route of every pin, in order.
+func (d *Device) Routes() []Route {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.routes()
+}
+
+func (d *Device) routes() []Route {
+	list := make([]Route, len(d.pins))
+	for i, p := range d.pins {
+		list[i] = Route{Pin: i, MSI: p.entry.msi(), Level: p.entry.level() && p.msg == nil, Masked: p.entry.masked()}
+	}
+	return list
+}
+
+// OnRoutes makes f be called with all routes, before the write that changed them
+// takes effect, when a level-triggered pin's message changed, or a pin became
+// level-triggered or ceased to be. KVM reports the end of an interrupt only for
+// the vectors of routes that it knows, and setting those is slow; so edges, which
+// need no report, cause no call. A masked pin counts too: its last interrupt may
+// still have to end.
+func (d *Device) OnRoutes(f func([]Route)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.onRoutes = f
+}
+
+func (d *Device) routesChanged() {
+	if d.onRoutes != nil {
+		d.onRoutes(d.routes())
+	}
+}
+
+// routeMatters says whether the change of an entry concerns OnRoutes.
+func routeMatters(old, now entry) bool {
+	if !old.level() && !now.level() {
+		return false
+	}
+	return old.level() != now.level() || old.msi() != now.msi()
+}

@@ -1,0 +1,187 @@
+package pci
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"github.com/mayfly-vm/mayfly/internal/bus"
+)
+
+// Slots is the number of devices of a bus. Slot 0 is the host bridge's.
+const Slots = 32
+
+// ECAMSize is how many bytes the configuration spaces of one bus take: 4 KiB for
+// each of 8 functions in 32 slots.
+const ECAMSize = Slots * 8 * ecamStride
+
+const ecamStride = 4096
+
+// Ports is where the older way to configuration space is, PortsSize their number.
+const (
+	Ports     = 0xCF8
+	PortsSize = 8
+)
+
+// Function is a device on the bus: the first and only function of its slot.
+type Function interface {
+	// Space is its configuration space, always the same one.
+	Space() *Space
+	// Moved tells that base address register i answers at addr from now on or, when
+	// not mapped, nowhere. It is called with the Space locked.
+	Moved(i int, addr uint64, mapped bool)
+}
+
+// Config of a Host.
+type Config struct {
+	// MMIO is where base addresses are answered.
+	MMIO *bus.Bus
+	// ECAM is the guest-physical address of configuration space, a multiple of
+	// ECAMSize below 4 GiB.
+	ECAM uint64
+	// Low, below 4 GiB, and High are the windows of base addresses. A guest may move
+	// them there and nowhere else.
+	Low, High Window
+}
+
+// Host is the host bridge with its bus.
+type Host struct {
+	cfg   Config
+	mu    sync.Mutex // of the allocators and of Add
+	low   allocator
+	high  allocator
+	slots [Slots]atomic.Pointer[slot]
+	addr  atomic.Uint32 // what was written to port 0xCF8
+}
+
+type slot struct {
+	host  *Host
+	f     Function
+	space *Space
+}
+
+// NewHost makes a bus with only the bridge in slot 0.
+func NewHost(c Config) (*Host, error) {
+	switch {
+	case c.MMIO == nil:
+		return nil, errors.New("pci: no bus for base addresses")
+	case c.ECAM%ECAMSize != 0 || c.ECAM > 1<<32-ECAMSize:
+		return nil, fmt.Errorf("pci: ECAM at %#x; expected a multiple of %#x below 4 GiB", c.ECAM, ECAMSize)
+	case c.Low.Base > math.MaxUint32 || c.Low.Size > 1<<32-c.Low.Base:
+		return nil, fmt.Errorf("pci: the low window at %#x with %#x bytes does not end at or below 4 GiB", c.Low.Base, c.Low.Size)
+	case c.High.Base+c.High.Size < c.High.Base:
+		return nil, fmt.Errorf("pci: the high window at %#x with %#x bytes leaves the address space", c.High.Base, c.High.Size)
+	}
+	h := &Host{cfg: c, low: allocator{Window: c.Low}, high: allocator{Window: c.High}}
+	_, err := h.Add(0, newBridge())
+	return h, err
+}
+
+// bridge is the host bridge itself. Linux looks for one of its class before it
+// trusts port 0xCF8. Its id is that of a PCI Express host bridge of no maker's
+// peculiarities.
+type bridge struct{ space *Space }
+
+func newBridge() bridge {
+	return bridge{NewSpace(ID{Vendor: 0x1B36, Device: 0x0008, Class: 0x06_00_00, SubVendor: 0x1AF4, SubDevice: 0x1100})}
+}
+
+func (b bridge) Space() *Space         { return b.space }
+func (bridge) Moved(int, uint64, bool) {}
+
+// Add puts f into a slot, the first free one if slot is negative, and gives its
+// base addresses their places. They answer when the guest says so in the command
+// register.
+func (h *Host) Add(number int, f Function) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.slots {
+		if number < 0 && h.slots[i].Load() == nil {
+			number = i
+		}
+	}
+	switch {
+	case number < 0:
+		return 0, fmt.Errorf("pci: all %d slots are taken", Slots)
+	case number >= Slots || h.slots[number].Load() != nil:
+		return 0, fmt.Errorf("pci: there is no free slot %d", number)
+	}
+	s := &slot{host: h, f: f, space: f.Space()}
+	if err := h.assign(s.space); err != nil {
+		return 0, err
+	}
+	s.space.changed = s.update
+	h.slots[number].Store(s)
+	return number, nil
+}
+
+var errNoWindow = errors.New("pci: no window")
+
+func (h *Host) assign(s *Space) error {
+	for i := range s.bars {
+		b := &s.bars[i]
+		if b.Size == 0 {
+			continue
+		}
+		var at uint64
+		err := errNoWindow
+		if b.Wide {
+			at, err = h.high.take(b.Size)
+		}
+		if err != nil {
+			at, err = h.low.take(b.Size)
+		}
+		if err != nil {
+			for j := range i { // what was taken
+				h.low.give(s.address(j))
+				h.high.give(s.address(j))
+			}
+			return err
+		}
+		s.assign(i, at)
+	}
+	return nil
+}
+
+// update maps and unmaps base addresses as the registers say. The space is
+// locked. A place that is another's, or outside the windows, is not answered.
+func (s *slot) update() {
+	on := s.space.Uint16(offCommand)&cmdMemory != 0
+	for i := range s.space.bars {
+		b := &s.space.bars[i]
+		if b.Size == 0 {
+			continue
+		}
+		addr := s.space.address(i)
+		want := on && addr != 0 && (s.host.cfg.Low.holds(addr, b.Size) || s.host.cfg.High.holds(addr, b.Size))
+		if b.mapped && want && b.addr == addr {
+			continue
+		}
+		if b.mapped {
+			b.mapped = false
+			s.host.cfg.MMIO.Remove(b.addr)
+			s.f.Moved(i, 0, false)
+		}
+		if want && s.host.cfg.MMIO.Add(b.Name, addr, b.Size, b.Handler) == nil {
+			b.mapped, b.addr = true, addr
+			s.f.Moved(i, addr, true)
+		}
+	}
+}
+
+// space is the configuration space of a function's number, slot<<3|function; nil
+// when there is none.
+func (h *Host) space(devfn uint32) *Space {
+	if devfn&7 != 0 || devfn>>3 >= Slots {
+		return nil
+	}
+	if s := h.slots[devfn>>3].Load(); s != nil {
+		return s.space
+	}
+	return nil
+}
+
+// Config is what the Host was made with.
+func (h *Host) Config() Config { return h.cfg }

@@ -1,0 +1,142 @@
+package epoll_test
+
+import (
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/internal/sys/epoll"
+	"github.com/mayfly-vm/mayfly/internal/sys/eventfd"
+)
+
+// soon ends a wait for what should have come.
+const soon = 10 * time.Second
+
+// fixture is a set with a bell, which is watched, and a pipe, which is added.
+type fixture struct {
+	*epoll.Set
+	t    *testing.T
+	bell *eventfd.FD
+	pipe [2]int
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{t: t}
+	var err error
+	if f.Set, err = epoll.New(); err != nil {
+		t.Fatal(err)
+	}
+	if f.bell, err = eventfd.New(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Pipe2(f.pipe[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		f.Close()
+		f.bell.Close()
+		unix.Close(f.pipe[0])
+		unix.Close(f.pipe[1])
+	})
+	if err := f.Watch(f.bell.FD()); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Add(f.pipe[0]); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func (f *fixture) write() {
+	if _, err := unix.Write(f.pipe[1], []byte{1}); err != nil {
+		f.t.Error(err)
+	}
+}
+
+func (f *fixture) read() {
+	var b [1]byte
+	if _, err := unix.Read(f.pipe[0], b[:]); err != nil {
+		f.t.Error(err)
+	}
+}
+
+// wait waits with arm as the last look, and tells whether an event ended it.
+func (f *fixture) wait(limit time.Duration, arm func()) bool {
+	f.t.Helper()
+	end := time.Now().Add(limit)
+	if err := f.Wait(func() bool { arm(); return false }, end); err != nil {
+		f.t.Fatal(err)
+	}
+	return time.Now().Before(end)
+}
+
+func (f *fixture) arm() {
+	if err := f.Arm(f.pipe[0]); err != nil {
+		f.t.Error(err)
+	}
+}
+
+const never = 20 * time.Millisecond
+
+func TestSignalEndsEachWait(t *testing.T) {
+	f := newFixture(t)
+	for range 3 { // its count is never taken
+		if !f.wait(soon, f.bell.Signal) {
+			t.Fatal("a signal during the last look was lost")
+		}
+		if f.wait(never, func() {}) {
+			t.Fatal("one signal ended two waits")
+		}
+		if !f.wait(soon, func() { go f.bell.Signal() }) {
+			t.Fatal("a signal was lost")
+		}
+	}
+}
+
+func TestArmedAlone(t *testing.T) {
+	f := newFixture(t)
+	if f.wait(never, f.write) {
+		t.Error("what was not armed ended a wait")
+	}
+	for range 3 {
+		if !f.wait(soon, f.arm) {
+			t.Fatal("what was there before it was armed was not seen")
+		}
+		f.bell.Signal() // leaves an event that nobody waited for
+	}
+	f.read()
+	if !f.wait(soon, func() { f.arm(); f.bell.Signal() }) {
+		t.Error("the bell was not heard beside it")
+	}
+	f.write() // armed no more
+	f.read()
+	f.write()
+	if !f.wait(soon, f.arm) {
+		t.Error("an event between two waits hid what came behind it")
+	}
+	f.read()
+	if f.wait(never, f.arm) {
+		t.Error("what was read already ended a wait")
+	}
+	go f.write()
+	if !f.wait(soon, f.arm) {
+		t.Error("what was written was not seen")
+	}
+}
+
+func TestLastLookFindsWork(t *testing.T) {
+	f := newFixture(t)
+	if err := f.Wait(func() bool { return true }, time.Time{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWaitAllocatesNothing(t *testing.T) {
+	f := newFixture(t)
+	last := func() bool { f.bell.Signal(); f.arm(); return false }
+	if n := testing.AllocsPerRun(100, func() { f.Wait(last, time.Time{}) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

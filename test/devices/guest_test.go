@@ -1,0 +1,218 @@
+package devices
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/guest/devinit/ask"
+	"github.com/mayfly-vm/mayfly/internal/screen"
+)
+
+// patience is how long a guest may take to do what is waited for; a second is
+// usual. More than that and the test fails with the guest's last words.
+const patience = 90 * time.Second
+
+// guest is a machine that runs, with devinit in it.
+type guest struct {
+	t    testing.TB
+	vm   *mayfly.VM
+	out  *screen.Screen
+	keys *os.File // the console's input
+	next int      // number of the next question
+	ear  *ear     // what the monitor said
+}
+
+// variant is how a guest reaches its devices.
+type variant struct {
+	kernel string
+	bus    mayfly.Bus
+	packed bool
+	cpus   int
+}
+
+func (v variant) String() string {
+	s := []string{strings.SplitN(v.kernel, "/", 2)[0], "mmio", "split", fmt.Sprintf("%d cpus", v.cpus)}
+	if v.bus == mayfly.BusPCI {
+		s[1] = "pci"
+	}
+	if v.packed {
+		s[2] = "packed"
+	}
+	return strings.Join(s, ",")
+}
+
+// variants cover each pair of a kernel, a transport, a kind of ring and a number
+// of processors.
+var variants = []variant{
+	{smallKernel, mayfly.BusMMIO, false, 1},
+	{smallKernel, mayfly.BusPCI, true, 4},
+	{debianKernel, mayfly.BusMMIO, true, 4},
+	{debianKernel, mayfly.BusPCI, false, 1},
+	{smallKernel, mayfly.BusMMIO, true, 1},
+	{smallKernel, mayfly.BusPCI, false, 4},
+}
+
+// small is the variant of tests that are about something else.
+var small = variants[0]
+
+// cmdline is the command line of a guest: the kernel's messages stay in its log.
+func cmdline(bus mayfly.Bus, words ...string) string {
+	// nohz=off: QEMU's SVM may lose the interrupt that wakes an idle processor; see
+	// test/linux.
+	all := append([]string{mayfly.DefaultCmdline(bus), "quiet", "nohz=off"}, words...)
+	return strings.Join(all, " ")
+}
+
+// boot starts a guest and waits until it takes questions. What the configuration
+// leaves open comes from the variant.
+func boot(t testing.TB, v variant, c mayfly.Config) *guest {
+	t.Helper()
+	g := launch(t, v, c)
+	g.ready()
+	return g
+}
+
+func launch(t testing.TB, v variant, c mayfly.Config) *guest {
+	t.Helper()
+	c.Bus, c.CPUs = v.bus, v.cpus
+	if c.Kernel == "" {
+		c.Kernel, c.Initrd = v.kernel, []string{smallInitrd}
+		if v.kernel == debianKernel {
+			c.Initrd = []string{debianInitrd}
+		}
+	}
+	if c.Cmdline == "" {
+		c.Cmdline = cmdline(v.bus)
+	}
+	for i := range c.Devices {
+		c.Devices[i].Packed = v.packed
+	}
+	g := &guest{t: t, out: screen.New(), ear: hearing(t)}
+	in, keys, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.keys = keys
+	c.Console, c.Report = mayfly.Console{In: in, Out: g.out}, g.ear.report
+	if g.vm, err = mayfly.New(c); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		g.vm.Close()
+		in.Close()
+		keys.Close()
+	})
+	if err := g.vm.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// ready waits until devinit takes questions.
+func (g *guest) ready() {
+	g.t.Helper()
+	g.says(ask.Ready + "\n")
+}
+
+// says waits until the text is on the console.
+func (g *guest) says(text string) {
+	g.t.Helper()
+	ctx, cancel := context.WithTimeout(g.t.Context(), patience)
+	defer cancel()
+	if err := g.out.Wait(ctx, text); err != nil {
+		g.t.Fatalf("the guest did not say %q: %v\n%s\n%s", text, err, g.out.Tail(), g.ear)
+	}
+}
+
+// question is one that was asked.
+type question struct {
+	g    *guest
+	text ask.Question
+}
+
+// begin asks and does not wait. Words are NAME=VALUE.
+func (g *guest) begin(verb string, words ...string) question {
+	g.t.Helper()
+	g.next++
+	q := ask.Question{ID: g.next, Verb: verb, Args: map[string]string{}}
+	for _, w := range words {
+		k, v, _ := strings.Cut(w, "=")
+		q.Args[k] = v
+	}
+	line := q.String() + "\n"
+	if len(line) > ask.MaxLine {
+		g.t.Fatalf("%s: %d bytes are too long a question", verb, len(line))
+	}
+	if _, err := g.keys.WriteString(line); err != nil {
+		g.t.Fatal(err)
+	}
+	return question{g, q}
+}
+
+// answer waits for it.
+func (q question) answer() ask.Answer {
+	q.g.t.Helper()
+	ctx, cancel := context.WithTimeout(q.g.t.Context(), patience)
+	defer cancel()
+	line, err := q.g.out.Line(ctx, fmt.Sprintf("@%d ", q.text.ID))
+	if err != nil {
+		q.g.t.Fatalf("%s: %v\n%s\n%s", q.text, err, q.g.out.Tail(), q.g.ear)
+	}
+	a, _, err := ask.ParseAnswer(line)
+	if err != nil {
+		q.g.t.Fatal(err)
+	}
+	return a
+}
+
+// values waits for an answer that is no error.
+func (q question) values() map[string]string {
+	q.g.t.Helper()
+	a := q.answer()
+	if a.Error != "" {
+		q.g.t.Fatalf("%s: the guest says: %s %s\n%s", q.text, a.Error, a.Errno, q.g.ear)
+	}
+	return a.Values
+}
+
+// asks asks, waits, and wants no error.
+func (g *guest) asks(verb string, words ...string) map[string]string {
+	g.t.Helper()
+	return g.begin(verb, words...).values()
+}
+
+// refuses asks and wants that error of the guest's kernel.
+func (g *guest) refuses(errno, verb string, words ...string) {
+	g.t.Helper()
+	q := g.begin(verb, words...)
+	if a := q.answer(); a.Errno != errno {
+		g.t.Errorf("%s: the guest says %q %q, want %s", q.text, a.Error, a.Errno, errno)
+	}
+}
+
+// ends waits for the end and fails the test if it is another.
+func (g *guest) ends(want mayfly.Reason) mayfly.Outcome {
+	g.t.Helper()
+	ctx, cancel := context.WithTimeout(g.t.Context(), patience)
+	defer cancel()
+	o, err := g.vm.Wait(ctx)
+	if err != nil {
+		g.t.Fatalf("%v\n%s\n%s", err, g.out.Tail(), g.ear)
+	}
+	if o.Reason != want {
+		g.t.Fatalf("the guest ended: %v (%s), want: %v\n%s\n%s", o.Reason, o.Detail, want, g.out.Tail(), g.ear)
+	}
+	return o
+}
+
+// powersOff ends the guest.
+func (g *guest) powersOff() {
+	g.t.Helper()
+	g.begin("poweroff")
+	g.ends(mayfly.PowerOff)
+}
