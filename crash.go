@@ -42,7 +42,7 @@ func mode(s *hypervisor.State) string {
 	switch {
 	case s.CR0&protection == 0:
 		return "real"
-	case s.EFER&longActive != 0 && s.CS.Long:
+	case s.EFER&longActive != 0 && s.CS.L:
 		return "64-bit"
 	case s.CS.DB:
 		return "32-bit"

@@ -9,6 +9,7 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/bus"
 	"github.com/mayfly-vm/mayfly/internal/kernelparams"
 	"github.com/mayfly-vm/mayfly/internal/pci"
+	"github.com/mayfly-vm/mayfly/memory"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 	vconsole "github.com/mayfly-vm/mayfly/virtio/console"
@@ -56,11 +57,11 @@ const (
 // pciConfig is the bus of a machine. Where RAM leaves no room for a high window in
 // what every host can address, there is none.
 func (p *Plan) pciConfig(mmio *bus.Bus) pci.Config {
-	c := pci.Config{MMIO: mmio, ECAM: ecamAddr, Low: pci.Window{Base: pciLow, Size: pciLowSize}}
+	c := pci.Config{MMIO: mmio, ECAM: ecamAddr, Low: memory.Range{Addr: pciLow, Size: pciLowSize}}
 	last := p.ram[len(p.ram)-1]
 	base := (uint64(last.Addr) + last.Size + pciHighSize - 1) &^ (pciHighSize - 1)
 	if base+pciHighSize <= 1<<leastWidth {
-		c.High = pci.Window{Base: base, Size: pciHighSize}
+		c.High = memory.Range{Addr: memory.Addr(base), Size: pciHighSize}
 	}
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/mayfly-vm/mayfly/internal/hypervisor"
+	"github.com/mayfly-vm/mayfly/pvh"
 )
 
 // A KVM with an event that it can't deliver calls a vCPU runnable that executes
@@ -14,7 +15,7 @@ func TestHaltThatKVMDoesNotCallOne(t *testing.T) {
 	at := func(rip, rflags uint64) func(int) func() (hypervisor.Activity, hypervisor.State) {
 		return func(int) func() (hypervisor.Activity, hypervisor.State) {
 			return func() (hypervisor.Activity, hypervisor.State) {
-				return hypervisor.Running, hypervisor.State{RIP: rip, RFLAGS: rflags, CS: hypervisor.Segment{Selector: 8}}
+				return hypervisor.Running, hypervisor.State{RIP: rip, RFLAGS: rflags, CS: pvh.Segment{Selector: 8}}
 			}
 		}
 	}

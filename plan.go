@@ -116,12 +116,12 @@ func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error)
 
 // kernelRAM is where a kernel may lie in a machine with so much memory: what is
 // laid below is taken.
-func kernelRAM(size uint64) (free []kernel.Range) {
+func kernelRAM(size uint64) (free []memory.Range) {
 	for _, r := range pvh.RAMRanges(size) {
 		if r.Addr < highAddr {
 			r.Addr, r.Size = highAddr, r.Size-highAddr
 		}
-		free = append(free, kernel.Range{Addr: r.Addr, Size: r.Size})
+		free = append(free, memory.Range{Addr: memory.Addr(r.Addr), Size: r.Size})
 	}
 	return free
 }
@@ -176,7 +176,7 @@ func (p *Plan) acpiConfig(cpus int) acpi.Config {
 	}
 	if p.bus == BusPCI {
 		h := p.pciConfig(nil)
-		c.PCI = &acpi.PCI{ECAM: ecamAddr, Ports: true, Low: acpi.Range(h.Low), High: acpi.Range(h.High)}
+		c.PCI = &acpi.PCI{ECAM: ecamAddr, Ports: true, Low: h.Low, High: h.High}
 	}
 	for _, d := range p.Devices {
 		if d.Addr != 0 {

@@ -79,7 +79,7 @@ func (c *vcpu) atHalt(s *hypervisor.State) bool {
 
 // linearRIP is the linear address of the instruction at RIP.
 func linearRIP(s *hypervisor.State) uint64 {
-	if s.CS.Long {
+	if s.CS.L {
 		return s.RIP
 	}
 	return (s.CS.Base + s.RIP) & 0xFFFFFFFF

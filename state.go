@@ -28,13 +28,7 @@ func (vm *VM) entryState() (hypervisor.State, []byte) {
 }
 
 func flatState(code, data, task pvh.Segment) hypervisor.State {
-	d := segment(data)
-	return hypervisor.State{CS: segment(code), DS: d, ES: d, FS: d, GS: d, SS: d, TR: segment(task)}
-}
-
-func segment(s pvh.Segment) hypervisor.Segment {
-	return hypervisor.Segment{Selector: s.Selector, Base: s.Base, Limit: s.Limit, Type: s.Type, DPL: s.DPL,
-		Present: s.Present, NonSystem: s.S, DB: s.DB, Long: s.L, Granular: s.G}
+	return hypervisor.State{CS: code, DS: data, ES: data, FS: data, GS: data, SS: data, TR: task}
 }
 
 func withGDT(s hypervisor.State, gdt []uint64) (hypervisor.State, []byte) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mayfly-vm/mayfly/acpi"
+	"github.com/mayfly-vm/mayfly/memory"
 )
 
 // ACPICA is the implementation that Linux and FreeBSD have in their kernels;
@@ -24,7 +25,7 @@ func writeTables(t *testing.T, tool string) (dir string, tables map[string][]byt
 	c := machine(2)
 	c.Virtio = []acpi.VirtioMMIO{{Addr: 0xFEB0_0000, Size: 0x200, GSI: 6}, {Addr: 0xFEB0_1000, Size: 0x200, GSI: 7}}
 	c.PCI = &acpi.PCI{ECAM: 0xE000_0000, Ports: true,
-		Low: acpi.Range{Base: 0xC000_0000, Size: 0x1000_0000}, High: acpi.Range{Base: 0x40_0000_0000, Size: 1 << 36}}
+		Low: memory.Range{Addr: 0xC000_0000, Size: 0x1000_0000}, High: memory.Range{Addr: 0x40_0000_0000, Size: 1 << 36}}
 	c.VMGenID, c.PVPanic = 0x1_0000_0FF0, 0x610
 	c.Watchdog = acpi.Watchdog{Port: 0x620, Period: 100, Min: 1, Max: 36000}
 	c.CPUs = append(c.CPUs, acpi.CPU{APICID: 300})

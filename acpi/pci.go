@@ -1,6 +1,10 @@
 package acpi
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/mayfly-vm/mayfly/memory"
+)
 
 // PCI is a host bridge with one bus, number 0, whose devices have message-signalled
 // interrupts only, so that there is no routing of pins to describe.
@@ -12,11 +16,8 @@ type PCI struct {
 	Ports bool
 	// Low and High are the windows of base addresses: Low ends at or below 4 GiB, and
 	// High may be empty.
-	Low, High Range
+	Low, High memory.Range
 }
-
-// Range is a piece of guest-physical space, in bytes.
-type Range struct{ Base, Size uint64 }
 
 const (
 	ecamSize    = 1 << 20 // 32 slots × 8 functions × 4 KiB
@@ -30,20 +31,20 @@ func (p *PCI) check(bad func(string, ...any) error) error {
 		return nil
 	case p.ECAM == 0 || p.ECAM%ecamSize != 0:
 		return bad("PCI configuration space at %#x, expected a multiple of %#x", p.ECAM, ecamSize)
-	case p.Low.Size == 0 || p.Low.Base > 1<<32 || p.Low.Size > 1<<32-p.Low.Base:
-		return bad("a low PCI window of %#x bytes at %#x, expected one that ends at or below 4 GiB", p.Low.Size, p.Low.Base)
-	case p.High.Base+p.High.Size < p.High.Base:
-		return bad("a high PCI window of %#x bytes at %#x", p.High.Size, p.High.Base)
-	case (p.Low.Base|p.Low.Size|p.High.Base|p.High.Size)&page != 0:
-		return bad("PCI windows at %#x and %#x that are not page aligned", p.Low.Base, p.High.Base)
-	case p.Low.overlaps(Range{uint64(p.ECAM), ecamSize}), p.High.overlaps(Range{uint64(p.ECAM), ecamSize}), p.Low.overlaps(p.High):
+	case p.Low.Size == 0 || !(memory.Range{Size: 1 << 32}).Contains(p.Low.Addr, p.Low.Size):
+		return bad("a low PCI window of %#x bytes at %#x, expected one that ends at or below 4 GiB", p.Low.Size, p.Low.Addr)
+	case uint64(p.High.Addr)+p.High.Size < p.High.Size:
+		return bad("a high PCI window of %#x bytes at %#x", p.High.Size, p.High.Addr)
+	case (uint64(p.Low.Addr|p.High.Addr)|p.Low.Size|p.High.Size)&page != 0:
+		return bad("PCI windows at %#x and %#x that are not page aligned", p.Low.Addr, p.High.Addr)
+	case p.Low.Overlaps(p.configSpace()), p.High.Overlaps(p.configSpace()), p.Low.Overlaps(p.High):
 		return bad("PCI windows that overlap each other or the configuration space")
 	}
 	return nil
 }
 
-func (r Range) overlaps(o Range) bool {
-	return r.Size > 0 && o.Size > 0 && r.Base <= o.Base+(o.Size-1) && o.Base <= r.Base+(r.Size-1)
+func (p *PCI) configSpace() memory.Range {
+	return memory.Range{Addr: memory.Addr(p.ECAM), Size: ecamSize}
 }
 
 // aml describes the bridge (PNP0A08) with all that it passes on, and, as a
@@ -105,18 +106,18 @@ func busNumbers(first, last uint16) []byte {
 	return b
 }
 
-func memory32(r Range) []byte {
+func memory32(r memory.Range) []byte {
 	b := []byte{0x87, 23, 0, spaceMemory, producerFixed, memoryWritable}
-	for _, v := range []uint64{0, r.Base, r.Base + r.Size - 1, 0, r.Size} {
+	for _, v := range []uint64{0, uint64(r.Addr), uint64(r.Addr) + r.Size - 1, 0, r.Size} {
 		b = binary.LittleEndian.AppendUint32(b, uint32(v))
 	}
 	return b
 }
 
 // memory64 is not marked prefetchable: Linux would keep other base addresses out.
-func memory64(r Range) []byte {
+func memory64(r memory.Range) []byte {
 	b := []byte{0x8A, 43, 0, spaceMemory, producerFixed, memoryWritable}
-	for _, v := range []uint64{0, r.Base, r.Base + r.Size - 1, 0, r.Size} {
+	for _, v := range []uint64{0, uint64(r.Addr), uint64(r.Addr) + r.Size - 1, 0, r.Size} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	return b

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mayfly-vm/mayfly/acpi"
+	"github.com/mayfly-vm/mayfly/memory"
 )
 
 var le = binary.LittleEndian
@@ -209,9 +210,9 @@ var impossible = []struct {
 	{"PCI without configuration space", 0xE0000, pciWith(func(p *acpi.PCI) { p.ECAM = 0 }), acpi.ErrConfig},
 	{"PCI configuration space is odd", 0xE0000, pciWith(func(p *acpi.PCI) { p.ECAM = 0xE000_1000 }), acpi.ErrConfig},
 	{"PCI without a low window", 0xE0000, pciWith(func(p *acpi.PCI) { p.Low.Size = 0 }), acpi.ErrConfig},
-	{"low PCI window over 4 GiB", 0xE0000, pciWith(func(p *acpi.PCI) { p.Low.Base = 0xF800_0000 }), acpi.ErrConfig},
-	{"low PCI window far out", 0xE0000, pciWith(func(p *acpi.PCI) { p.Low.Base = math.MaxUint64 &^ 4095 }), acpi.ErrConfig},
-	{"high PCI window wraps", 0xE0000, pciWith(func(p *acpi.PCI) { p.High.Base = math.MaxUint64 &^ 4095 }), acpi.ErrConfig},
+	{"low PCI window over 4 GiB", 0xE0000, pciWith(func(p *acpi.PCI) { p.Low.Addr = 0xF800_0000 }), acpi.ErrConfig},
+	{"low PCI window far out", 0xE0000, pciWith(func(p *acpi.PCI) { p.Low.Addr = math.MaxUint64 &^ 4095 }), acpi.ErrConfig},
+	{"high PCI window wraps", 0xE0000, pciWith(func(p *acpi.PCI) { p.High.Addr = math.MaxUint64 &^ 4095 }), acpi.ErrConfig},
 	{"PCI window is odd", 0xE0000, pciWith(func(p *acpi.PCI) { p.High.Size = 100 }), acpi.ErrConfig},
 	{"PCI windows overlap", 0xE0000, pciWith(func(p *acpi.PCI) { p.High = p.Low }), acpi.ErrConfig},
 	{"PCI window over configuration space", 0xE0000, pciWith(func(p *acpi.PCI) { p.ECAM = 0xC010_0000 }), acpi.ErrConfig},
@@ -220,7 +221,7 @@ var impossible = []struct {
 
 func pciWith(edit func(*acpi.PCI)) func(*acpi.Config) {
 	return func(c *acpi.Config) {
-		c.PCI = &acpi.PCI{ECAM: 0xE000_0000, Low: acpi.Range{Base: 0xC000_0000, Size: 0x1000_0000}, High: acpi.Range{Base: 1 << 38, Size: 1 << 30}}
+		c.PCI = &acpi.PCI{ECAM: 0xE000_0000, Low: memory.Range{Addr: 0xC000_0000, Size: 0x1000_0000}, High: memory.Range{Addr: 1 << 38, Size: 1 << 30}}
 		edit(c.PCI)
 	}
 }

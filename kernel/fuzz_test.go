@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/memory"
 )
 
 // fuzzOpen opens data as a file and asks everything of the image; nothing may
@@ -49,17 +51,17 @@ func fuzzOpen(t *testing.T, data []byte) {
 	for _, b := range []Boot{BootAuto, BootPVH, BootLinux} {
 		im.Choose(b)
 	}
-	ram := []Range{{0x100000, 0x3f00000}, {0x8000000, 0x40000000}}
-	if delta, err := im.Place(ram, []Range{{0x100000, 0xbff00000}, {1 << 32, 1 << 44}}); err == nil && delta != 0 {
+	ram := []memory.Range{{Addr: 0x100000, Size: 0x3f00000}, {Addr: 0x8000000, Size: 0x40000000}}
+	if delta, err := im.Place(ram, []memory.Range{{Addr: 0x100000, Size: 0xbff00000}, {Addr: 1 << 32, Size: 1 << 44}}); err == nil && delta != 0 {
 		if at := lo + uint64(delta); !within(ram, at, hi-lo) {
 			t.Fatalf("placed at %#x with %#x bytes", at, hi-lo)
 		}
 	}
 }
 
-func within(ram []Range, at, size uint64) bool {
+func within(ram []memory.Range, at, size uint64) bool {
 	for _, r := range ram {
-		if at >= r.Addr && at+size <= r.Addr+r.Size {
+		if r.Contains(memory.Addr(at), size) {
 			return true
 		}
 	}

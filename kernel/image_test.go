@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/memory"
 )
 
 func mkfifo(path string) error { return unix.Mkfifo(path, 0o600) }
@@ -153,9 +155,9 @@ func TestChoose(t *testing.T) {
 
 func TestPlace(t *testing.T) {
 	const mib = 1 << 20
-	ram := func(v ...uint64) (r []Range) {
+	ram := func(v ...uint64) (r []memory.Range) {
 		for i := 0; i < len(v); i += 2 {
-			r = append(r, Range{v[i], v[i+1]})
+			r = append(r, memory.Range{Addr: memory.Addr(v[i]), Size: v[i+1]})
 		}
 		return r
 	}
@@ -163,7 +165,7 @@ func TestPlace(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		notes []byte
-		ram   []Range
+		ram   []memory.Range
 		delta int64
 		says  string
 	}{
@@ -196,7 +198,7 @@ func TestPlace(t *testing.T) {
 // More memory is advised where it helps, and as much as is needed.
 func TestPlaceAdvice(t *testing.T) {
 	const mib, gib = 1 << 20, 1 << 30
-	most := []Range{{mib, 3*gib - mib}, {4 * gib, 1 << 44}}
+	most := []memory.Range{{Addr: mib, Size: 3*gib - mib}, {Addr: 4 * gib, Size: 1 << 44}}
 	no := "more memory does not help: even the largest machine has RAM for a kernel at 0x100000-0xbfffffff and 0x100000000-"
 	for _, tt := range []struct {
 		name  string
@@ -217,7 +219,7 @@ func TestPlaceAdvice(t *testing.T) {
 		if tt.addr != 0 {
 			c.phdrs = append(c.phdrs, phdr{typ: ptLoad, flags: 6, paddr: tt.addr, memsz: 4096})
 		}
-		_, err := mustOpen(t, c.elf()).Place([]Range{{mib, 15 * mib}}, most)
+		_, err := mustOpen(t, c.elf()).Place([]memory.Range{{Addr: mib, Size: 15 * mib}}, most)
 		if !errors.Is(err, ErrNoPlace) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.says)
 		}
@@ -229,7 +231,7 @@ func TestPlaceKeepsSegmentsApart(t *testing.T) {
 	c := newCraft()
 	c.phdrs = append(c.phdrs, phdr{typ: ptLoad, flags: 6, paddr: 0x9000, memsz: 0x1000})
 	im := mustOpen(t, c.elf())
-	if d, err := im.Place([]Range{{0x9000, 0x1000}, {0x1000000, 0x4000}}, nil); d != 0 || err != nil {
+	if d, err := im.Place([]memory.Range{{Addr: 0x9000, Size: 0x1000}, {Addr: 0x1000000, Size: 0x4000}}, nil); d != 0 || err != nil {
 		t.Errorf("Place = %#x, %v", d, err)
 	}
 	if lo, hi := im.Span(); lo != 0x9000 || hi != 0x1004000 {

@@ -3,10 +3,9 @@ package kernel
 import (
 	"fmt"
 	"sort"
-)
 
-// Range is a piece of guest-physical RAM.
-type Range struct{ Addr, Size uint64 }
+	"github.com/mayfly-vm/mayfly/memory"
+)
 
 // Place says where the image goes: delta is to be added to every segment's
 // Paddr and to the entry. ram is what the image may use, without what is taken;
@@ -17,7 +16,7 @@ type Range struct{ Addr, Size uint64 }
 // The place that the file names is used where it is RAM. Else the image moves as
 // a whole within the limits of note 19, as high as they and ram allow (Xen's
 // builder reads them so). The error is a *FileError of cause ErrNoPlace.
-func (im *Image) Place(ram, most []Range) (delta int64, err error) {
+func (im *Image) Place(ram, most []memory.Range) (delta int64, err error) {
 	ram = mergeRanges(ram)
 	delta, why := im.place(ram)
 	if why == "" {
@@ -36,13 +35,13 @@ func (im *Image) Place(ram, most []Range) (delta int64, err error) {
 }
 
 // place finds the place in merged RAM, or says why there is none.
-func (im *Image) place(ram []Range) (delta int64, why string) {
+func (im *Image) place(ram []memory.Range) (delta int64, why string) {
 	if im.fits(ram) {
 		return 0, ""
 	}
 	lo, hi := im.Span()
 	if im.Reloc == nil {
-		return 0, "it has no note 19, so it can't be laid elsewhere"
+		return 0, "it has no note 19, so it can't be loaded elsewhere"
 	}
 	align, lowest, highest := im.Reloc.Limits(im.reloPad)
 	if align&(align-1) != 0 || align == 0 {
@@ -50,12 +49,12 @@ func (im *Image) place(ram []Range) (delta int64, why string) {
 	}
 	size := hi - lo
 	for i := len(ram) - 1; i >= 0; i-- {
-		end := min(ram[i].Addr+ram[i].Size, highest+1)
+		end := min(uint64(ram[i].Addr)+ram[i].Size, highest+1)
 		if end < size {
 			continue
 		}
 		start := (end - size) &^ (align - 1)
-		if start >= max(ram[i].Addr, lowest) {
+		if start >= max(uint64(ram[i].Addr), lowest) {
 			return int64(start - lo), ""
 		}
 	}
@@ -63,7 +62,7 @@ func (im *Image) place(ram []Range) (delta int64, why string) {
 }
 
 // moreMemory says how much memory the image needs, or that none would do.
-func (im *Image) moreMemory(most []Range) string {
+func (im *Image) moreMemory(most []memory.Range) string {
 	const mib = 1 << 20
 	total := uint64(0)
 	for _, r := range most {
@@ -76,16 +75,16 @@ func (im *Image) moreMemory(most []Range) string {
 			if i > 0 {
 				where += " and "
 			}
-			where += fmt.Sprintf("%#x-%#x", r.Addr, r.Addr+r.Size-1)
+			where += fmt.Sprintf("%#x-%#x", uint64(r.Addr), uint64(r.Addr)+r.Size-1)
 		}
 		return "more memory does not help: even the largest machine has RAM for a kernel at " + where + " only; link the kernel for a place there, or make it relocatable (Linux: CONFIG_RELOCATABLE)"
 	}
 	n := sort.Search(int(total/mib), func(n int) bool { return enough(uint64(n) * mib) })
-	return fmt.Sprintf("give the machine more memory: this kernel needs at least %d MiB", (most[0].Addr+mib-1)/mib+uint64(n))
+	return fmt.Sprintf("give the machine more memory: this kernel needs at least %d MiB", (uint64(most[0].Addr)+mib-1)/mib+uint64(n))
 }
 
 // firstBytes are the ranges that hold the first n bytes of the list.
-func firstBytes(list []Range, n uint64) (out []Range) {
+func firstBytes(list []memory.Range, n uint64) (out []memory.Range) {
 	for _, r := range list {
 		r.Size = min(r.Size, n)
 		out = append(out, r)
@@ -96,12 +95,12 @@ func firstBytes(list []Range, n uint64) (out []Range) {
 
 // fits says whether every segment lies in RAM where it is. What lies between
 // segments need not be.
-func (im *Image) fits(ram []Range) bool {
+func (im *Image) fits(ram []memory.Range) bool {
 	for i := range im.Segments {
 		s := &im.Segments[i]
 		ok := false
 		for _, r := range ram {
-			ok = ok || s.Paddr >= r.Addr && s.Memsz <= r.Size && s.Paddr-r.Addr <= r.Size-s.Memsz
+			ok = ok || r.Contains(memory.Addr(s.Paddr), s.Memsz)
 		}
 		if !ok {
 			return false
@@ -111,24 +110,24 @@ func (im *Image) fits(ram []Range) bool {
 }
 
 // mergeRanges sorts a copy and joins what touches; empty and wrapping ranges go.
-func mergeRanges(in []Range) []Range {
-	var out []Range
+func mergeRanges(in []memory.Range) []memory.Range {
+	var out []memory.Range
 	for _, r := range in {
-		if r.Size == 0 || r.Addr+r.Size < r.Addr {
+		if r.Size == 0 || uint64(r.Addr)+r.Size < r.Size {
 			continue
 		}
 		at := len(out)
 		for at > 0 && out[at-1].Addr > r.Addr {
 			at--
 		}
-		out = append(out, Range{})
+		out = append(out, memory.Range{})
 		copy(out[at+1:], out[at:])
 		out[at] = r
 	}
 	merged := out[:0]
 	for _, r := range out {
-		if k := len(merged) - 1; k >= 0 && r.Addr <= merged[k].Addr+merged[k].Size {
-			merged[k].Size = max(merged[k].Size, r.Addr+r.Size-merged[k].Addr)
+		if k := len(merged) - 1; k >= 0 && uint64(r.Addr) <= uint64(merged[k].Addr)+merged[k].Size {
+			merged[k].Size = max(merged[k].Size, uint64(r.Addr-merged[k].Addr)+r.Size)
 		} else {
 			merged = append(merged, r)
 		}

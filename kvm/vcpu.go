@@ -75,7 +75,8 @@ type Regs struct {
 	RIP, RFLAGS                            uint64
 }
 
-// Segment is struct kvm_segment: 24 bytes.
+// Segment is struct kvm_segment: 24 bytes. It is a type of its own, next to
+// pvh.Segment, because KVM reads and writes it as it lies in memory.
 type Segment struct {
 	Base                            uint64
 	Limit                           uint32

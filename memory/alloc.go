@@ -8,12 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Range is a piece of guest-physical space.
-type Range struct {
-	Addr Addr
-	Size uint64
-}
-
 // Options say what stands behind a machine's RAM.
 type Options struct {
 	// HugeTLB takes 2 MiB pages from the host's reserved pool (hugetlbfs). The

@@ -82,13 +82,13 @@ func TestRAMRanges(t *testing.T) {
 	const gib = 1 << 30
 	for _, tt := range []struct {
 		size uint64
-		want []pvh.Range
+		want []pvh.MemMapEntry
 	}{
 		{0, nil},
-		{16 << 20, []pvh.Range{{0, 16 << 20}}},
-		{3 * gib, []pvh.Range{{0, 3 * gib}}},
-		{3*gib + 4096, []pvh.Range{{0, 3 * gib}, {4 * gib, 4096}}},
-		{2048 * gib, []pvh.Range{{0, 3 * gib}, {4 * gib, 2045 * gib}}},
+		{16 << 20, []pvh.MemMapEntry{{Addr: 0, Size: 16 << 20, Type: pvh.RAM}}},
+		{3 * gib, []pvh.MemMapEntry{{Addr: 0, Size: 3 * gib, Type: pvh.RAM}}},
+		{3*gib + 4096, []pvh.MemMapEntry{{Addr: 0, Size: 3 * gib, Type: pvh.RAM}, {Addr: 4 * gib, Size: 4096, Type: pvh.RAM}}},
+		{2048 * gib, []pvh.MemMapEntry{{Addr: 0, Size: 3 * gib, Type: pvh.RAM}, {Addr: 4 * gib, Size: 2045 * gib, Type: pvh.RAM}}},
 	} {
 		if d := cmp.Diff(tt.want, pvh.RAMRanges(tt.size)); d != "" {
 			t.Errorf("%#x (-want +got):\n%s", tt.size, d)

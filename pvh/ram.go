@@ -6,19 +6,16 @@ const (
 	HoleEnd   = 0x1_0000_0000
 )
 
-// Range is a range of guest-physical memory.
-type Range struct{ Addr, Size uint64 }
-
-// RAMRanges lays size bytes of RAM around the hole: up to 3 GiB from address 0,
-// the rest from 4 GiB. There are no ranges for a size of 0. That a huge size
-// leaves the address space is for [MapBuilder] to find.
-func RAMRanges(size uint64) []Range {
+// RAMRanges are the entries of a memory map for size bytes of RAM around the
+// hole: up to 3 GiB from address 0, the rest from 4 GiB. A size of 0 has none.
+// [MapBuilder] rejects a size that exceeds the address space.
+func RAMRanges(size uint64) []MemMapEntry {
 	switch {
 	case size == 0:
 		return nil
 	case size <= HoleStart:
-		return []Range{{0, size}}
+		return []MemMapEntry{{Addr: 0, Size: size, Type: RAM}}
 	default:
-		return []Range{{0, HoleStart}, {HoleEnd, size - HoleStart}}
+		return []MemMapEntry{{Addr: 0, Size: HoleStart, Type: RAM}, {Addr: HoleEnd, Size: size - HoleStart, Type: RAM}}
 	}
 }

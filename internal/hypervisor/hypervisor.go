@@ -6,6 +6,7 @@ package hypervisor
 import (
 	"github.com/mayfly-vm/mayfly/internal/bus"
 	"github.com/mayfly-vm/mayfly/memory"
+	"github.com/mayfly-vm/mayfly/pvh"
 )
 
 // Host makes machines: one kind of processor on this computer.
@@ -124,19 +125,8 @@ type State struct {
 	R8, R9, R10, R11, R12, R13, R14, R15   uint64
 	RIP, RFLAGS                            uint64
 	CR0, CR2, CR3, CR4, EFER               uint64
-	CS, DS, ES, FS, GS, SS, TR, LDT        Segment
+	CS, DS, ES, FS, GS, SS, TR, LDT        pvh.Segment
 	GDT, IDT                               Table
-}
-
-// Segment is a segment register with its hidden part.
-type Segment struct {
-	Selector uint16
-	Base     uint64
-	Limit    uint32 // bytes
-	Type     uint8  // 4 bits of the descriptor
-	DPL      uint8
-	// The descriptor's one-bit fields; NonSystem is S.
-	Present, NonSystem, DB, Long, Granular bool
 }
 
 // Table is GDTR or IDTR.

@@ -3,11 +3,11 @@ package pci
 import (
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"sync/atomic"
 
 	"github.com/mayfly-vm/mayfly/internal/bus"
+	"github.com/mayfly-vm/mayfly/memory"
 )
 
 // Slots is the number of devices of a bus. Slot 0 is the host bridge's.
@@ -43,7 +43,7 @@ type Config struct {
 	ECAM uint64
 	// Low, below 4 GiB, and High are the windows of base addresses. A guest may move
 	// them there and nowhere else.
-	Low, High Window
+	Low, High memory.Range
 }
 
 // Host is the host bridge with its bus.
@@ -69,12 +69,12 @@ func NewHost(c Config) (*Host, error) {
 		return nil, errors.New("pci: no bus for base addresses")
 	case c.ECAM%ECAMSize != 0 || c.ECAM > 1<<32-ECAMSize:
 		return nil, fmt.Errorf("pci: ECAM at %#x; expected a multiple of %#x below 4 GiB", c.ECAM, ECAMSize)
-	case c.Low.Base > math.MaxUint32 || c.Low.Size > 1<<32-c.Low.Base:
-		return nil, fmt.Errorf("pci: the low window at %#x with %#x bytes does not end at or below 4 GiB", c.Low.Base, c.Low.Size)
-	case c.High.Base+c.High.Size < c.High.Base:
-		return nil, fmt.Errorf("pci: the high window at %#x with %#x bytes leaves the address space", c.High.Base, c.High.Size)
+	case !(memory.Range{Size: 1 << 32}).Contains(c.Low.Addr, c.Low.Size):
+		return nil, fmt.Errorf("pci: the low window at %#x with %#x bytes does not end at or below 4 GiB", uint64(c.Low.Addr), c.Low.Size)
+	case uint64(c.High.Addr)+c.High.Size < c.High.Size:
+		return nil, fmt.Errorf("pci: the high window at %#x with %#x bytes leaves the address space", uint64(c.High.Addr), c.High.Size)
 	}
-	h := &Host{cfg: c, low: allocator{Window: c.Low}, high: allocator{Window: c.High}}
+	h := &Host{cfg: c, low: allocator{Range: c.Low}, high: allocator{Range: c.High}}
 	_, err := h.Add(0, newBridge())
 	return h, err
 }
@@ -155,7 +155,7 @@ func (s *slot) update() {
 			continue
 		}
 		addr := s.space.address(i)
-		want := on && addr != 0 && (s.host.cfg.Low.holds(addr, b.Size) || s.host.cfg.High.holds(addr, b.Size))
+		want := on && addr != 0 && (s.host.cfg.Low.Contains(memory.Addr(addr), b.Size) || s.host.cfg.High.Contains(memory.Addr(addr), b.Size))
 		if b.mapped && want && b.addr == addr {
 			continue
 		}

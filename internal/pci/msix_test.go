@@ -251,7 +251,7 @@ func FuzzConfigSpace(f *testing.F) {
 					m.Ports.Read(at, p)
 				}
 			case 3:
-				at := low.Base + off
+				at := lowAt + off
 				if write {
 					m.MMIO.Write(at, p)
 				} else {

@@ -7,14 +7,20 @@ import (
 
 	"github.com/mayfly-vm/mayfly/internal/bus"
 	"github.com/mayfly-vm/mayfly/internal/pci"
+	"github.com/mayfly-vm/mayfly/memory"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 )
 
-const ecamAt = 0xE000_0000
+// Guest-physical addresses of configuration space and of the windows.
+const (
+	ecamAt = 0xE000_0000
+	lowAt  = 0xD000_0000
+	highAt = 0x40_0000_0000
+)
 
 var (
-	low  = pci.Window{Base: 0xD000_0000, Size: 0x100_0000}
-	high = pci.Window{Base: 0x40_0000_0000, Size: 1 << 30}
+	low  = memory.Range{Addr: lowAt, Size: 0x100_0000}
+	high = memory.Range{Addr: highAt, Size: 1 << 30}
 )
 
 // function is one whose BARs read as their offset's low byte.
@@ -199,7 +205,7 @@ func TestBARsAreAssignedAndSized(t *testing.T) {
 	for _, c := range []struct {
 		slot, bar int
 		want      uint64
-	}{{1, 0, low.Base}, {2, 0, low.Base + 0x4000}, {2, 1, low.Base + 0x1000}, {1, 1, high.Base | 0xC}} {
+	}{{1, 0, lowAt}, {2, 0, lowAt + 0x4000}, {2, 1, lowAt + 0x1000}, {1, 1, highAt | 0xC}} {
 		got := uint64(m.get(c.slot, 0x10+4*c.bar, 4))
 		if got&4 != 0 {
 			got |= uint64(m.get(c.slot, 0x14+4*c.bar, 4)) << 32
@@ -237,20 +243,20 @@ func TestGuestMovesABAR(t *testing.T) {
 	check("before it is enabled", 0, first)
 	m.set(1, 4, 2, 2)
 	check("enabled", first, 0)
-	check("enabled, wide", high.Base, 0)
+	check("enabled, wide", highAt, 0)
 	m.set(1, 0x10, 4, 0xFFFF_FFFF) // sizing with the decoder on
 	check("outside the windows", 0, first)
-	m.set(1, 0x10, 4, uint32(low.Base+0x8_0000))
-	check("moved", low.Base+0x8_0000, first)
+	m.set(1, 0x10, 4, uint32(lowAt+0x8_0000))
+	check("moved", lowAt+0x8_0000, first)
 	m.set(1, 0x10, 4, m.get(2, 0x10, 4)) // another one's place
-	check("onto another", uint64(m.get(2, 0x10, 4)), low.Base+0x8_0000)
+	check("onto another", uint64(m.get(2, 0x10, 4)), lowAt+0x8_0000)
 	m.set(1, 0x10, 4, ecamAt)
-	check("onto ECAM", 0, low.Base+0x8_0000)
-	m.set(1, 0x14, 4, uint32(low.Base+0x10_0000))
+	check("onto ECAM", 0, lowAt+0x8_0000)
+	m.set(1, 0x14, 4, uint32(lowAt+0x10_0000))
 	m.set(1, 0x18, 4, 0)
-	check("wide, moved low", low.Base+0x10_0000, high.Base)
+	check("wide, moved low", lowAt+0x10_0000, highAt)
 	m.set(1, 4, 2, 0)
-	check("disabled", 0, low.Base+0x10_0000)
+	check("disabled", 0, lowAt+0x10_0000)
 	want := []move{{0, first, true}, {2, 0, false}}
 	if f.moves[0] != want[0] {
 		t.Errorf("first move %+v, want %+v", f.moves[0], want[0])
@@ -305,12 +311,12 @@ func TestBadFunctions(t *testing.T) {
 	if _, err := m.host.Add(-1, newFunction(t)); err == nil {
 		t.Error("a function on a full bus")
 	}
-	if got := uint64(m.get(1, 0x10, 4)); got != low.Base {
+	if got := uint64(m.get(1, 0x10, 4)); got != lowAt {
 		t.Errorf("the first BAR is at %#x: the refused function kept its place", got)
 	}
 	for name, c := range map[string]pci.Config{
 		"no bus": {}, "ECAM": {MMIO: &m.MMIO, ECAM: 0x1000}, "ECAM too high": {MMIO: &m.MMIO, ECAM: 1 << 32},
-		"low window": {MMIO: &m.MMIO, Low: pci.Window{Base: 0xFFFF_0000, Size: 0x2_0000}}, "high window": {MMIO: &m.MMIO, High: pci.Window{Base: 1 << 63, Size: 1 << 63}},
+		"low window": {MMIO: &m.MMIO, Low: memory.Range{Addr: 0xFFFF_0000, Size: 0x2_0000}}, "high window": {MMIO: &m.MMIO, High: memory.Range{Addr: 1 << 63, Size: 1 << 63}},
 	} {
 		if _, err := pci.NewHost(c); err == nil {
 			t.Errorf("%s: accepted", name)

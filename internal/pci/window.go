@@ -3,39 +3,34 @@ package pci
 import (
 	"fmt"
 	"slices"
+
+	"github.com/mayfly-vm/mayfly/memory"
 )
-
-// Window is a piece of guest-physical space for base addresses.
-type Window struct{ Base, Size uint64 }
-
-func (w Window) holds(addr, size uint64) bool {
-	return addr >= w.Base && size <= w.Size && addr-w.Base <= w.Size-size
-}
 
 // allocator gives a window's space out, lowest first.
 type allocator struct {
-	Window
-	used []Window // sorted
+	memory.Range
+	used []memory.Range // sorted
 }
 
 // take finds size bytes at a multiple of size, a power of two.
 func (a *allocator) take(size uint64) (uint64, error) {
-	at := (a.Base + size - 1) &^ (size - 1)
+	at := (uint64(a.Addr) + size - 1) &^ (size - 1)
 	i := 0
 	for ; i < len(a.used); i++ {
 		u := a.used[i]
-		if at+size <= u.Base {
+		if at+size <= uint64(u.Addr) {
 			break
 		}
-		at = (u.Base + u.Size + size - 1) &^ (size - 1)
+		at = (uint64(u.Addr) + u.Size + size - 1) &^ (size - 1)
 	}
-	if at < a.Base || !a.holds(at, size) { // the sums above may have wrapped around
-		return 0, fmt.Errorf("pci: no room for a base address of %#x bytes in the window at %#x with %#x", size, a.Base, a.Size)
+	if at < uint64(a.Addr) || !a.Contains(memory.Addr(at), size) { // the sums above may have wrapped around
+		return 0, fmt.Errorf("pci: no room for a base address of %#x bytes in the window at %#x with %#x", size, uint64(a.Addr), a.Size)
 	}
-	a.used = slices.Insert(a.used, i, Window{at, size})
+	a.used = slices.Insert(a.used, i, memory.Range{Addr: memory.Addr(at), Size: size})
 	return at, nil
 }
 
 func (a *allocator) give(at uint64) {
-	a.used = slices.DeleteFunc(a.used, func(u Window) bool { return u.Base == at })
+	a.used = slices.DeleteFunc(a.used, func(u memory.Range) bool { return uint64(u.Addr) == at })
 }

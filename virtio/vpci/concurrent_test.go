@@ -26,26 +26,26 @@ func TestProcessorsAtOnce(t *testing.T) {
 				off := []uint64{0, 0x800, 0x1000, 0x2000, 0x3000}[rnd.IntN(5)] + rnd.Uint64N(8)*8
 				switch rnd.IntN(10) {
 				case 0, 1, 2:
-					l.f.Write(low.Base+off, p[:n])
+					l.f.Write(lowAt+off, p[:n])
 				case 3:
-					l.put(low.Base+0x14, 1, []uint32{0, 3, 11, 15}[rnd.IntN(4)])
+					l.put(lowAt+0x14, 1, []uint32{0, 3, 11, 15}[rnd.IntN(4)])
 				case 4:
 					dev.SetConfig(0, p[:1])
 				case 5:
 					l.setConfig(4, 2, []uint32{0, 2, 4, 6}[rnd.IntN(4)])
 				case 6:
-					l.setConfig(0x10, 4, uint32(low.Base)+0x4000*rnd.Uint32N(2))
+					l.setConfig(0x10, 4, uint32(lowAt)+0x4000*rnd.Uint32N(2))
 				case 7:
 					l.setConfig(l.msix+2, 2, rnd.Uint32N(4)<<14)
 				default:
-					l.f.Read(low.Base+off, p[:n])
+					l.f.Read(lowAt+off, p[:n])
 				}
 			}
 		})
 	}
 	wg.Wait()
 	l.setConfig(4, 2, 0)
-	l.setConfig(0x10, 4, uint32(low.Base))
+	l.setConfig(0x10, 4, uint32(lowAt))
 	l.probe()
 	d.Reset()
 	d.Queue(0).Do([][]byte{{1}}, []int{1})

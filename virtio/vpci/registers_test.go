@@ -51,7 +51,7 @@ func TestIdentity(t *testing.T) {
 
 func TestCapabilities(t *testing.T) {
 	l := raw(t, &virtiotest.Echo{Sizes: []uint16{8, 8, 8}})
-	base := low.Base
+	base := uint64(lowAt)
 	for kind, want := range map[byte]capability{1: {0, base, 64}, 2: {0, base + 0x3000, 12}, 3: {0, base + 0x400, 4}, 4: {0, base + 0x800, 0x800}, 5: {0, base, 0}} {
 		got := l.caps[kind]
 		want.at = got.at
@@ -177,10 +177,10 @@ func TestDoorbellsMoveWithTheBAR(t *testing.T) {
 	d := virtiotest.New(t, &virtiotest.Echo{Sizes: []uint16{8, 8}}, virtiotest.Options{Connect: connect})
 	l := d.Link().(*link)
 	d.Queue(1).Do([][]byte{{1}}, []int{1})
-	l.setConfig(0x10, 4, uint32(low.Base+0x10_0000))
+	l.setConfig(0x10, 4, uint32(lowAt+0x10_0000))
 	l.find()
 	for i, b := range l.f.Doorbells() {
-		if want := (bus.Doorbell{Addr: low.Base + 0x10_3000 + 4*uint64(i), FD: b.FD}); b != want {
+		if want := (bus.Doorbell{Addr: lowAt + 0x10_3000 + 4*uint64(i), FD: b.FD}); b != want {
 			t.Errorf("doorbell %+v, want %+v", b, want)
 		}
 	}
@@ -280,7 +280,7 @@ func FuzzRegisters(f *testing.F) {
 		l := d.Link().(*link)
 		for ; len(b) >= 11; b = b[11:] {
 			off, n := uint64(binary.LittleEndian.Uint16(b[1:])), uint64(b[0]&7)+1
-			at := low.Base + off
+			at := lowAt + off
 			if b[0]&0x40 != 0 {
 				at = ecamAt + 1<<15 + off%256
 				n = min(n, 4)
@@ -293,7 +293,7 @@ func FuzzRegisters(f *testing.F) {
 			}
 		}
 		l.setConfig(4, 2, 0)
-		l.setConfig(0x10, 4, uint32(low.Base))
+		l.setConfig(0x10, 4, uint32(lowAt))
 		l.find()
 		l.probe()
 		d.Reset()

@@ -7,14 +7,19 @@ import (
 
 	"github.com/mayfly-vm/mayfly/internal/bus"
 	"github.com/mayfly-vm/mayfly/internal/pci"
+	"github.com/mayfly-vm/mayfly/memory"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 	"github.com/mayfly-vm/mayfly/virtio/vpci"
 )
 
-const ecamAt = 0xE000_0000
+// Guest-physical addresses of configuration space and of the window.
+const (
+	ecamAt = 0xE000_0000
+	lowAt  = 0xD000_0000
+)
 
-var low = pci.Window{Base: 0xD000_0000, Size: 0x100_0000}
+var low = memory.Range{Addr: lowAt, Size: 0x100_0000}
 
 // link drives a device on a bus, in slot 1, by what its capabilities say.
 type link struct {

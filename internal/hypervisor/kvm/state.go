@@ -3,6 +3,7 @@ package kvm
 import (
 	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 	"github.com/mayfly-vm/mayfly/kvm"
+	"github.com/mayfly-vm/mayfly/pvh"
 )
 
 func (p *processor) State() (s hypervisor.State, err error) {
@@ -45,14 +46,14 @@ func (p *processor) SetState(s *hypervisor.State) error {
 	})
 }
 
-func fromKVM(k kvm.Segment) hypervisor.Segment {
-	return hypervisor.Segment{Selector: k.Selector, Base: k.Base, Limit: k.Limit, Type: k.Type, DPL: k.DPL,
-		Present: k.Present != 0, NonSystem: k.S != 0, DB: k.DB != 0, Long: k.L != 0, Granular: k.G != 0}
+func fromKVM(k kvm.Segment) pvh.Segment {
+	return pvh.Segment{Selector: k.Selector, Base: k.Base, Limit: k.Limit, Type: k.Type, DPL: k.DPL,
+		Present: k.Present != 0, S: k.S != 0, DB: k.DB != 0, L: k.L != 0, G: k.G != 0, AVL: k.AVL != 0}
 }
 
-func toKVM(s hypervisor.Segment) kvm.Segment {
+func toKVM(s pvh.Segment) kvm.Segment {
 	return kvm.Segment{Selector: s.Selector, Base: s.Base, Limit: s.Limit, Type: s.Type, DPL: s.DPL,
-		Present: bit(s.Present), S: bit(s.NonSystem), DB: bit(s.DB), L: bit(s.Long), G: bit(s.Granular), Unusable: bit(!s.Present)}
+		Present: bit(s.Present), S: bit(s.S), DB: bit(s.DB), L: bit(s.L), G: bit(s.G), AVL: bit(s.AVL), Unusable: bit(!s.Present)}
 }
 
 func bit(b bool) uint8 {
