@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -14,6 +15,11 @@ func (b *bench) density() error {
 	if err != nil {
 		return err
 	}
+	// As small, but linked where most kernels are: above the frame of boot data.
+	high := filepath.Join(b.dir, "high.elf")
+	if err := padded(high, 4096); err != nil {
+		return err
+	}
 	big, err := b.bigGuest()
 	if err != nil {
 		return err
@@ -24,7 +30,7 @@ func (b *bench) density() error {
 		if m.Name == "floor" {
 			continue
 		}
-		for _, g := range []struct{ name, path, load string }{{"tiny", small, ""}, {"Debian vmlinux", big, ""}, {"Debian vmlinux, --load=map", big, "map"}} {
+		for _, g := range []struct{ name, path, load string }{{"tiny", small, ""}, {"tiny, at 16 MiB", high, ""}, {"Debian vmlinux", big, ""}, {"Debian vmlinux, --load=map", big, "map"}} {
 			if g.load != "" && !m.Mayfly() {
 				continue
 			}

@@ -97,6 +97,23 @@ func adviseHuge(b []byte) {
 	}
 }
 
+// SmallPages asks for pages of 4 KiB, and never huge ones, in the frames of
+// HugePageSize that [addr, addr+n) lies in: for frames of which little is used,
+// which a huge page would fill with zeroes. Reset undoes it. Pages that are
+// present already, and those of a hugetlbfs pool, stay as they are.
+func (m *Map) SmallPages(addr Addr, n uint64) error {
+	b, err := m.Slice(addr, n)
+	if err != nil || n == 0 || m.opts.HugeTLB {
+		return err
+	}
+	first := uintptr(unsafe.Pointer(&b[0])) - uintptr(unsafe.Pointer(&m.backing[0]))
+	from := uint64(first) &^ (HugePageSize - 1)
+	to := roundUp(uint64(first)+n, HugePageSize) // the mapping's size is a multiple of it
+	// Refused only by kernels without transparent huge pages, as in adviseHuge.
+	_ = unix.Madvise(m.backing[from:to], unix.MADV_NOHUGEPAGE)
+	return nil
+}
+
 // Close unmaps everything. No slot, vCPU or device may use the memory any more.
 func (m *Map) Close() error {
 	if m.backing == nil {

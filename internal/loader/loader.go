@@ -75,7 +75,8 @@ type Layout struct {
 	Late bool
 
 	pieces []piece
-	done   atomic.Bool // nothing of what is late is mapped any more
+	small  []memory.Range // where a small image and the boot data lie, to be in pages of 4 KiB
+	done   atomic.Bool    // nothing of what is late is mapped any more
 }
 
 // piece is a run of a file's bytes with one place and one way.
@@ -95,6 +96,42 @@ func (l *Layout) Kernel(im *kernel.Image, delta int64, mode Mode) {
 		s := &im.Segments[i]
 		l.segment(im, s, memory.Addr(s.Paddr+uint64(delta)), mode)
 	}
+	l.smallImage(im, delta)
+}
+
+// A small image takes at most smallImageSize bytes of memory, which is half a
+// huge page and less than any Linux, in at most smallImageParts places: each is a
+// system call at every start.
+const (
+	smallImageSize  = memory.HugePageSize / 2
+	smallImageParts = 4
+)
+
+// smallImage lists where a small image and the boot data lie; l.small stays empty
+// for a larger one.
+func (l *Layout) smallImage(im *kernel.Image, delta int64) {
+	frame := func(a memory.Addr) uint64 { return uint64(a) / memory.HugePageSize }
+	list := []memory.Range{{Addr: 0, Size: memory.PageSize}}
+	total := uint64(0)
+	for i := range im.Segments { // by ascending address
+		s := &im.Segments[i]
+		if s.Memsz > smallImageSize-total {
+			return
+		}
+		if total += s.Memsz; s.Memsz == 0 {
+			continue
+		}
+		addr := memory.Addr(s.Paddr + uint64(delta))
+		if last := &list[len(list)-1]; frame(addr) <= frame(last.Addr+memory.Addr(last.Size-1))+1 {
+			last.Size = uint64(addr-last.Addr) + s.Memsz // one range, where the frames touch
+			continue
+		}
+		if len(list) == smallImageParts {
+			return
+		}
+		list = append(list, memory.Range{Addr: addr, Size: s.Memsz})
+	}
+	l.small = list
 }
 
 // segment divides a segment into what is copied and what is mapped.
@@ -227,6 +264,11 @@ const chunk = memory.HugePageSize
 // address space, which must be done before anybody faults in it.
 func (l *Layout) Lay(m *memory.Map) error {
 	l.done.Store(false)
+	for _, r := range l.small {
+		if err := m.SmallPages(r.Addr, r.Size); err != nil {
+			return err
+		}
+	}
 	for i := range l.pieces {
 		p := &l.pieces[i]
 		var err error

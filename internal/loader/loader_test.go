@@ -7,8 +7,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/kernel"
 	"github.com/mayfly-vm/mayfly/memory"
@@ -153,6 +157,64 @@ func TestCodeInWholeFramesComesLate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A huge page for a few kilobytes would be most of what a small machine weighs.
+func TestSmallImagesAreInSmallPages(t *testing.T) {
+	seg := func(paddr, memsz uint64) kernel.Segment { return kernel.Segment{Paddr: paddr, Memsz: memsz} }
+	low := memory.Range{Addr: 0, Size: memory.PageSize} // boot data
+	for _, c := range []struct {
+		name  string
+		segs  []kernel.Segment
+		delta int64
+		want  []memory.Range
+	}{
+		{"next to the boot data", []kernel.Segment{seg(mib, 221)}, 0, []memory.Range{{Addr: 0, Size: mib + 221}}},
+		{"in the frame after it", []kernel.Segment{seg(3*mib, 221)}, 0, []memory.Range{{Addr: 0, Size: 3*mib + 221}}},
+		{"above", []kernel.Segment{seg(16*mib, 221)}, 0, []memory.Range{low, {Addr: 16 * mib, Size: 221}}},
+		{"moved", []kernel.Segment{seg(mib, 221)}, 15 * mib, []memory.Range{low, {Addr: 16 * mib, Size: 221}}},
+		{"in two places", []kernel.Segment{seg(4*mib, 100), seg(6*mib, 0), seg(8*mib, 200)}, 0,
+			[]memory.Range{low, {Addr: 4 * mib, Size: 100}, {Addr: 8 * mib, Size: 200}}},
+		{"two segments in one frame", []kernel.Segment{seg(16*mib, 100), seg(17*mib, 200)}, 0, []memory.Range{low, {Addr: 16 * mib, Size: mib + 200}}},
+		{"as large as can be", []kernel.Segment{seg(16*mib, 512*kib), seg(17*mib, 512*kib)}, 0, []memory.Range{low, {Addr: 16 * mib, Size: mib + 512*kib}}},
+		{"a byte larger", []kernel.Segment{seg(16*mib, 512*kib), seg(17*mib, 512*kib+1)}, 0, nil},
+		{"in too many places", []kernel.Segment{seg(4*mib, 1), seg(8*mib, 1), seg(12*mib, 1), seg(16*mib, 1)}, 0, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var l Layout
+			l.Kernel(&kernel.Image{Segments: c.segs}, c.delta, Auto)
+			if !slices.Equal(l.small, c.want) {
+				t.Errorf("small pages in %+v, want %+v", l.small, c.want)
+			}
+		})
+	}
+	f, _ := contents(t, 4096)
+	var l Layout
+	l.Kernel(&kernel.Image{File: f, Segments: []kernel.Segment{{Paddr: 16 * mib, Filesz: 4096, Memsz: 4096}}}, 0, Auto)
+	m := ram(t, 32*mib)
+	if err := l.Lay(m); err != nil {
+		t.Fatal(err)
+	}
+	frame, err := m.Slice(16*mib, 2*mib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := present(t, frame); n != 1 {
+		t.Errorf("%d pages are present where the image has one", n)
+	}
+}
+
+// present is how many pages of b the host has memory for.
+func present(t *testing.T, b []byte) (n int) {
+	t.Helper()
+	pages := make([]byte, len(b)/memory.PageSize)
+	if _, _, e := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), uintptr(unsafe.Pointer(&pages[0]))); e != 0 {
+		t.Fatal(e)
+	}
+	for _, p := range pages {
+		n += int(p & 1)
+	}
+	return n
 }
 
 // Whatever the edges and the mode, memory holds the file's bytes and zeroes
