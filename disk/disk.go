@@ -59,7 +59,7 @@ type Image interface {
 	Refresh() error
 	Blocks() Blocks
 	ReadOnly() bool
-	// Warning is what people should know about the image, or "".
+	// Warning is what people should know about the image, without its path, or "".
 	Warning() string
 	// File is the file behind an image whose bytes lie there as the guest sees
 	// them; nil for formats.
@@ -102,11 +102,23 @@ var openers = map[Format]Opener{}
 // Register makes a format known. It is called at init.
 func Register(f Format, open Opener) { openers[f] = open }
 
-// Open opens an image. Errors begin with its path.
+// Error is what is wrong with an image.
+type Error struct {
+	Path string
+	Err  error
+}
+
+// Error is the image's path and what is wrong.
+func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
+
+// Unwrap is what is wrong.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Open opens an image. What it returns for an error is an *Error.
 func Open(o Options) (Image, error) {
 	img, err := open(o)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.Path, err)
+		return nil, &Error{o.Path, err}
 	}
 	return img, nil
 }

@@ -154,11 +154,11 @@ func (f *File) Refresh() error {
 	return nil
 }
 
-// Warning tells of bytes at the end that no guest sees.
+// Warning is about bytes at the end that no guest sees.
 func (f *File) Warning() string {
 	if rest := f.real.Load() - f.size.Load(); rest > 0 {
-		return fmt.Sprintf("%s: the size of %d bytes is no multiple of %d; the guest doesn't see the last %d bytes",
-			f.path, f.real.Load(), max(f.blocks.Logical, SectorSize), rest)
+		return fmt.Sprintf("the size of %d bytes is no multiple of %d; the guest doesn't see the last %d bytes",
+			f.real.Load(), max(f.blocks.Logical, SectorSize), rest)
 	}
 	return ""
 }

@@ -84,7 +84,7 @@ func TestDisk(t *testing.T) {
 				if err := os.Truncate(first, n); err != nil {
 					t.Fatal(err)
 				}
-				if err := d.Resize(); err != nil {
+				if err := d.Refresh(); err != nil {
 					t.Fatal(err)
 				}
 				g.asks("resized", "dev=vda", "size="+strconv.FormatInt(n, 10))

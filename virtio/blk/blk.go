@@ -14,8 +14,6 @@
 package blk
 
 import (
-	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -75,26 +73,34 @@ func openImage(c *Config) (disk.Image, error) {
 	if img == nil {
 		img, err = disk.Open(disk.Options{Path: c.Path, Format: c.Format, ReadOnly: c.ReadOnly, Direct: c.Direct, Backing: c.Backing})
 		if err != nil {
-			return nil, fmt.Errorf("disk %w", err)
+			return nil, imageError(c, err)
 		}
 	}
 	if !c.ReadOnly && img.ReadOnly() {
 		img.Close()
-		return nil, fmt.Errorf("disk %s: can only be read; make it read-only (readonly)", c.Path)
+		return nil, virtio.DeviceErrorf(c.DeviceName(), "can only be read; make it read-only (readonly)")
 	}
 	if c.Engine == IOUring {
 		if img.File() == nil {
 			img.Close()
-			return nil, fmt.Errorf("disk %s: engine: io_uring reads raw images only; leave the engine out", c.Path)
+			return nil, virtio.DeviceErrorf(c.DeviceName(), "engine: io_uring reads raw images only; leave the engine out")
 		}
 		r, err := uring.New(1, uring.Options{})
 		if err != nil {
 			img.Close()
-			return nil, fmt.Errorf("disk %s: engine: %w; leave the engine out, or say engine=threads", c.Path, err)
+			return nil, virtio.DeviceErrorf(c.DeviceName(), "engine: %w; leave the engine out, or say engine=threads", err)
 		}
 		r.Close()
 	}
 	return img, nil
+}
+
+// imageError is the disk's error for one of disk.Open.
+func imageError(c *Config, err error) error {
+	if e, ok := err.(*disk.Error); ok {
+		err = e.Err // the disk is named by the same path
+	}
+	return virtio.Named(c.DeviceName(), err)
 }
 
 // adopt makes img the disk's image. Nothing runs.
@@ -102,9 +108,9 @@ func (d *Device) adopt(c Config, img disk.Image) {
 	d.config, d.image = c, img
 	d.capacity.Store(img.Size())
 	d.serial.Store(c.Serial)
-	d.report.set(c.Path, c.Report)
+	d.report.set(c.DeviceName(), c.Report)
 	if w := img.Warning(); w != "" && c.Report != nil {
-		c.Report(errors.New("disk " + w))
+		c.Report(virtio.DeviceErrorf(c.DeviceName(), "%s", w))
 	}
 }
 

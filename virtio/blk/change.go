@@ -1,23 +1,21 @@
 package blk
 
 import (
-	"fmt"
-
 	"github.com/mayfly-vm/mayfly/ratelimit"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
-// Resize looks at the image's size anew and tells the driver if it has changed.
-// Requests behind a new, nearer end fail.
-func (d *Device) Resize() error {
+// Refresh reads the image's size again and notifies the driver if it has changed.
+// Requests beyond a new, nearer end fail.
+func (d *Device) Refresh() error {
 	d.mu.Lock()
 	if d.image == nil {
 		d.mu.Unlock()
-		return fmt.Errorf("disk %s: is closed", d.config.Path)
+		return virtio.DeviceErrorf(d.config.DeviceName(), "is closed")
 	}
 	if err := d.image.Refresh(); err != nil {
 		d.mu.Unlock()
-		return fmt.Errorf("disk %s: %w", d.config.Path, err)
+		return virtio.Named(d.config.DeviceName(), err)
 	}
 	size := d.image.Size()
 	changed := d.capacity.Swap(size) != size
@@ -34,8 +32,12 @@ func (d *Device) Resize() error {
 // one changes the medium in a drive, and tells the driver the new size. What a
 // driver learnt when it started can't change: whether the disk is read-only, its
 // block size, the number and size of its queues. If there is an error, all stays as
-// it was.
-func (d *Device) Change(c Config) error {
+// it was. The configuration is a Config of this package.
+func (d *Device) Change(to virtio.DeviceConfig) error {
+	c, ok := virtio.As[Config](to)
+	if !ok {
+		return virtio.DeviceErrorf(d.name(), "cannot be replaced by a %T: it takes a blk.Config", to)
+	}
 	if err := c.Check(); err != nil {
 		return err
 	}
@@ -46,15 +48,21 @@ func (d *Device) Change(c Config) error {
 	return err
 }
 
+func (d *Device) name() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.config.DeviceName()
+}
+
 // change returns the session that is to be told.
 func (d *Device) change(c Config) (*virtio.Session, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.image == nil {
-		return nil, fmt.Errorf("disk %s: is closed", d.config.Path)
+		return nil, virtio.DeviceErrorf(d.config.DeviceName(), "is closed")
 	}
 	if c.ReadOnly != d.config.ReadOnly {
-		return nil, fmt.Errorf("disk %s: a disk can't become read-only or writable while it is in use: readonly must stay %v", c.Path, d.config.ReadOnly)
+		return nil, virtio.DeviceErrorf(c.DeviceName(), "a disk can't become read-only or writable while it is in use: readonly must stay %v", d.config.ReadOnly)
 	}
 	img, err := openImage(&c)
 	if err != nil {
@@ -62,7 +70,7 @@ func (d *Device) change(c Config) (*virtio.Session, error) {
 	}
 	if b := img.Blocks().Logical; b > d.blocks.Logical {
 		img.Close()
-		return nil, fmt.Errorf("disk %s: has blocks of %d bytes, and the guest uses %d", c.Path, b, d.blocks.Logical)
+		return nil, virtio.DeviceErrorf(c.DeviceName(), "has blocks of %d bytes, and the guest uses %d", b, d.blocks.Logical)
 	}
 	if c.Report == nil {
 		c.Report = d.config.Report
@@ -88,7 +96,7 @@ func (d *Device) SetLimits(c ratelimit.Config) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := c.Check(); err != nil {
-		return fmt.Errorf("disk %s: limits: %w", d.config.Path, err)
+		return virtio.DeviceErrorf(d.config.DeviceName(), "limits: %w", err)
 	}
 	d.config.Limits = c
 	d.limiter.Set(c)

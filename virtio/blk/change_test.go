@@ -35,7 +35,7 @@ func TestResize(t *testing.T) {
 		if err := os.Truncate(path, size); err != nil {
 			t.Fatal(err)
 		}
-		if err := dev.Resize(); err != nil {
+		if err := dev.Refresh(); err != nil {
 			t.Fatal(err)
 		}
 		d.WaitConfigChanged()
@@ -122,7 +122,7 @@ func TestConcurrent(t *testing.T) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for _, do := range []func(){
-		func() { dev.Resize() },
+		func() { dev.Refresh() },
 		func() { dev.SetLimits(limits(1000, time.Millisecond)) },
 		func() { d.Instance().Pause(); d.Instance().Resume() },
 		func() { dev.Stats(); dev.ReadConfig(0, make([]byte, 60)) },

@@ -89,9 +89,9 @@ type Config struct {
 
 // Check tells what is wrong with the numbers and names of a Config, without a look
 // at its file. New does it too.
-func (c *Config) Check() error {
+func (c Config) Check() error {
 	if err := c.check(); err != nil {
-		return fmt.Errorf("disk %s: %w", c.Path, err)
+		return virtio.Named(c.DeviceName(), err)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/mayfly-vm/mayfly/virtio"
 )
 
 // reportEvery is the least time between two reports: a guest can make as many
@@ -42,5 +44,5 @@ func (r *reporter) failed(what string, n int, off int64, err error) {
 		more = fmt.Sprintf(" (and %d other errors since the last report)", r.skipped)
 	}
 	r.last, r.skipped = now, 0
-	r.tell(fmt.Errorf("disk %s: %s of %d bytes at %d: %w; the guest sees an I/O error%s", r.name, what, n, off, err, more))
+	r.tell(virtio.DeviceErrorf(r.name, "%s of %d bytes at %d: %w; the guest sees an I/O error%s", what, n, off, err, more))
 }

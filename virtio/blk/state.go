@@ -1,6 +1,6 @@
 package blk
 
-import "fmt"
+import "github.com/mayfly-vm/mayfly/virtio"
 
 // StateVersion is the version of State that this code writes and reads.
 const StateVersion = 1
@@ -25,11 +25,11 @@ func (d *Device) SetState(v any) error {
 	defer d.mu.Unlock()
 	switch {
 	case !ok || s == nil:
-		return fmt.Errorf("disk %s: the saved state is a %T, not a disk's", d.config.Path, v)
+		return virtio.DeviceErrorf(d.config.DeviceName(), "the saved state is a %T, not a disk's", v)
 	case s.Version != StateVersion:
-		return fmt.Errorf("disk %s: a saved state of version %d; this program reads version %d", d.config.Path, s.Version, StateVersion)
+		return virtio.DeviceErrorf(d.config.DeviceName(), "a saved state of version %d; this program reads version %d", s.Version, StateVersion)
 	case s.Capacity != d.capacity.Load():
-		return fmt.Errorf("disk %s: has %d bytes, and the saved guest saw %d: another image?", d.config.Path, d.capacity.Load(), s.Capacity)
+		return virtio.DeviceErrorf(d.config.DeviceName(), "has %d bytes, and the saved guest saw %d: another image?", d.capacity.Load(), s.Capacity)
 	}
 	d.writeback.Store(s.Writeback)
 	d.restored = true

@@ -4,13 +4,18 @@ import "sync/atomic"
 
 // Stats are counts since the device was made.
 type Stats struct {
-	Reads, Writes, Flushes, Discards, WriteZeroes uint64 // requests
-	ReadBytes, WriteBytes                         uint64 // asked for
-	Inline                                        uint64 // reads and writes that the page cache served at once
-	Joined                                        uint64 // reads and writes that went with another next to them
-	Throttled                                     uint64 // times that the limits stopped a queue
-	Errors                                        uint64 // requests that ended in an I/O error
-	Unsupported                                   uint64 // requests of unknown types or flags
+	Reads       uint64 `json:"reads"`        // read requests
+	Writes      uint64 `json:"writes"`       // write requests
+	Flushes     uint64 `json:"flushes"`      // flush requests
+	Discards    uint64 `json:"discards"`     // discard requests
+	WriteZeroes uint64 `json:"write_zeroes"` // write-zeroes requests
+	ReadBytes   uint64 `json:"read_bytes"`   // that the read requests asked for
+	WriteBytes  uint64 `json:"write_bytes"`  // that the write requests asked for
+	Inline      uint64 `json:"inline"`       // reads and writes that the page cache served at once
+	Joined      uint64 `json:"joined"`       // reads and writes that were merged with an adjacent one
+	Throttled   uint64 `json:"throttled"`    // times that the limits stopped a queue
+	Errors      uint64 `json:"errors"`       // requests that ended in an I/O error
+	Unsupported uint64 `json:"unsupported"`  // requests of unknown types or flags
 }
 
 // counters are Stats as the workers add to them.

@@ -69,18 +69,18 @@ type Port struct {
 }
 
 // Check tells what is wrong with a Config, without a look at the host.
-func (c *Config) Check() error {
+func (c Config) Check() error {
 	if len(c.Ports) == 0 || len(c.Ports) > MaxPorts {
-		return fmt.Errorf("console: ports: %d; there are 1 to %d", len(c.Ports), MaxPorts)
+		return virtio.DeviceErrorf(name, "ports: %d; there are 1 to %d", len(c.Ports), MaxPorts)
 	}
 	names := map[string]int{}
 	for i := range c.Ports {
 		p := &c.Ports[i]
 		if err := p.check(); err != nil {
-			return fmt.Errorf("console: port %d: %w", i, err)
+			return virtio.DeviceErrorf(name, "port %d: %w", i, err)
 		}
 		if j, twice := names[p.Name]; twice && p.Name != "" {
-			return fmt.Errorf("console: port %d: name: %q is port %d's too", i, p.Name, j)
+			return virtio.DeviceErrorf(name, "port %d: name: %q is port %d's too", i, p.Name, j)
 		}
 		names[p.Name] = i
 	}
@@ -145,9 +145,9 @@ func New(c Config) (*Device, error) {
 		return nil, err
 	}
 	first := &c.Ports[0]
-	d := &Device{multi: len(c.Ports) > 1 || first.Name != "" || !first.Console, report: c.Report}
-	if d.report == nil {
-		d.report = func(error) {}
+	d := &Device{multi: len(c.Ports) > 1 || first.Name != "" || !first.Console, report: func(error) {}}
+	if c.Report != nil {
+		d.report = func(err error) { c.Report(virtio.Named(name, err)) }
 	}
 	for i := range c.Ports {
 		p, err := newPort(d, i, c.Ports[i])
@@ -156,7 +156,7 @@ func New(c Config) (*Device, error) {
 				close(p.out.done) // nobody writes yet whom Close would wait for
 			}
 			d.Close()
-			return nil, fmt.Errorf("console: port %d: %w", i, err)
+			return nil, virtio.DeviceErrorf(name, "port %d: %w", i, err)
 		}
 		d.ports = append(d.ports, p)
 		d.sizes = append(d.sizes, portQueue, portQueue)
@@ -278,7 +278,7 @@ func (d *Device) Stop() {
 func (d *Device) LostCause() error {
 	for _, p := range d.ports {
 		if err := p.lostCause(); err != nil {
-			return fmt.Errorf("console: port %d: %w", p.index, err)
+			return virtio.DeviceErrorf(name, "port %d: %w", p.index, err)
 		}
 	}
 	return nil
@@ -300,15 +300,16 @@ func (d *Device) CloseWithin(limit time.Duration) error {
 }
 
 // Resize tells the guest the size of a console's window. It may come at any time.
-func (d *Device) Resize(port int, cols, rows uint16) {
+// An error says that there is no such port.
+func (d *Device) Resize(port int, cols, rows uint16) error {
 	if port < 0 || port >= len(d.ports) {
-		return
+		return virtio.DeviceErrorf(name, "there is no port %d", port)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := d.ports[port]
 	if p.cols == cols && p.rows == rows {
-		return
+		return nil
 	}
 	p.cols, p.rows = cols, rows
 	if port == 0 {
@@ -320,6 +321,7 @@ func (d *Device) Resize(port int, cols, rows uint16) {
 	if p.cfg.Console && p.ready {
 		d.order(p, doSize)
 	}
+	return nil
 }
 
 // Input is a port's end for a program that pushes input.

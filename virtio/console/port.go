@@ -245,7 +245,7 @@ func (p *port) close(deadline time.Time) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("console: port %d: %w", p.index, err)
+		return virtio.DeviceErrorf(name, "port %d: %w", p.index, err)
 	}
 	return nil
 }

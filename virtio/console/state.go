@@ -1,8 +1,6 @@
 package console
 
-import (
-	"fmt"
-)
+import "github.com/mayfly-vm/mayfly/virtio"
 
 // StateVersion is the version of State that this code writes and reads.
 const StateVersion = 1
@@ -43,15 +41,15 @@ func (d *Device) SetState(v any) error {
 	s, ok := v.(*State)
 	switch {
 	case !ok || s == nil:
-		return fmt.Errorf("console: the saved state is a %T, not a console's", v)
+		return virtio.DeviceErrorf(name, "the saved state is a %T, not a console's", v)
 	case s.Version != StateVersion:
-		return fmt.Errorf("console: a saved state of version %d; this program reads version %d", s.Version, StateVersion)
+		return virtio.DeviceErrorf(name, "a saved state of version %d; this program reads version %d", s.Version, StateVersion)
 	case len(s.Ports) != len(d.ports):
-		return fmt.Errorf("console: the saved state has %d ports, the device %d", len(s.Ports), len(d.ports))
+		return virtio.DeviceErrorf(name, "the saved state has %d ports, the device %d", len(s.Ports), len(d.ports))
 	}
 	for i := range s.Ports {
 		if p := &s.Ports[i]; p.Skip < 0 || len(p.Input) > ringSize {
-			return fmt.Errorf("console: port %d: the saved state has %d bytes of input and %d of output taken", i, len(p.Input), p.Skip)
+			return virtio.DeviceErrorf(name, "port %d: the saved state has %d bytes of input and %d of output taken", i, len(p.Input), p.Skip)
 		}
 	}
 	d.mu.Lock()

@@ -4,11 +4,12 @@ import "sync/atomic"
 
 // Stats are counts since the device was made, of all ports.
 type Stats struct {
-	ToGuest, FromGuest uint64 // bytes
-	Lost               uint64 // bytes from the guest that nobody took
+	ToGuest   uint64 `json:"to_guest"`   // bytes
+	FromGuest uint64 `json:"from_guest"` // bytes
+	Lost      uint64 `json:"lost"`       // bytes from the guest that nobody took
 	// Failed are those of Lost that a File or an Out should have got: it failed, took
 	// nothing for seconds, or reached its limit.
-	Failed uint64
+	Failed uint64 `json:"failed"`
 }
 
 type counters struct {
@@ -22,6 +23,11 @@ func (d *Device) Undelivered() uint64 {
 		n += p.out.pending()
 	}
 	return n
+}
+
+// Lost is Stats.Failed, and why: the first of the ports' errors, or nil.
+func (d *Device) Lost() (bytes uint64, cause error) {
+	return d.stats.failed.Load(), d.LostCause()
 }
 
 // Stats is a snapshot of the counters.

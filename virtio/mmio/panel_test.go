@@ -141,7 +141,7 @@ func TestChangesBesideTheDriver(t *testing.T) {
 				t.Error(err)
 			}
 			os.Truncate(paths[i%2], int64(1+i%9)<<20)
-			if err := disk.Resize(); err != nil {
+			if err := disk.Refresh(); err != nil {
 				t.Error(err)
 			}
 		}},
@@ -192,7 +192,7 @@ func TestChangeInAPause(t *testing.T) {
 	l := d.Link().(*link)
 	d.Instance().Pause()
 	os.Truncate(path, 3<<20)
-	if err := disk.Resize(); err != nil {
+	if err := disk.Refresh(); err != nil {
 		t.Fatal(err)
 	}
 	d.Instance().Resume()

@@ -3,8 +3,6 @@
 package rng
 
 import (
-	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,7 +46,7 @@ type Device struct {
 // New makes a device.
 func New(c Config) (*Device, error) {
 	if err := c.Limits.Check(); err != nil {
-		return nil, fmt.Errorf("rng: limits: %w", err)
+		return nil, virtio.DeviceErrorf(name, "limits: %w", err)
 	}
 	return &Device{limiter: ratelimit.New(c.Limits)}, nil
 }
@@ -104,7 +102,7 @@ func (d *Device) State() any { return nil }
 // SetState takes that.
 func (d *Device) SetState(s any) error {
 	if s != nil {
-		return errors.New("rng: the saved state is not an entropy device's")
+		return virtio.DeviceErrorf(name, "the saved state is not an entropy device's")
 	}
 	return nil
 }
@@ -132,4 +130,15 @@ func (d *Device) wake() {
 	if d.queue != nil {
 		d.queue.Bell().Signal()
 	}
+}
+
+// SetLimits changes the limits. A request that waits for the old ones is served by
+// the new ones.
+func (d *Device) SetLimits(c ratelimit.Config) error {
+	if err := c.Check(); err != nil {
+		return virtio.DeviceErrorf(name, "limits: %w", err)
+	}
+	d.limiter.Set(c)
+	d.wake()
+	return nil
 }

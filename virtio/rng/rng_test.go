@@ -2,6 +2,7 @@ package rng_test
 
 import (
 	"bytes"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +90,28 @@ func TestWaitingRequestMoves(t *testing.T) {
 	q.Add(nil, []int{8})
 	q.Kick()
 	d.SaveRestore(open(t, rng.Config{}))
+	if n := q.Wait().Written(); n != 8 {
+		t.Errorf("wrote %d bytes", n)
+	}
+}
+
+// TestSetLimits: a request that waits for an hour does no longer.
+func TestSetLimits(t *testing.T) {
+	slow := ratelimit.Config{Ops: &ratelimit.Bucket{Size: 1, Refill: time.Hour}}
+	dev := open(t, rng.Config{Limits: slow})
+	q := virtiotest.New(t, dev, virtiotest.Options{}).Queue(0)
+	q.Do(nil, []int{8})
+	q.Add(nil, []int{8})
+	q.Kick()
+	for dev.Stats().Throttled == 0 {
+		runtime.Gosched()
+	}
+	if err := dev.SetLimits(ratelimit.Config{Ops: &ratelimit.Bucket{}}); err == nil {
+		t.Error("an empty bucket was taken")
+	}
+	if err := dev.SetLimits(ratelimit.Config{}); err != nil {
+		t.Fatal(err)
+	}
 	if n := q.Wait().Written(); n != 8 {
 		t.Errorf("wrote %d bytes", n)
 	}

@@ -4,9 +4,9 @@ import "sync/atomic"
 
 // Stats are counts since the device was made.
 type Stats struct {
-	Requests  uint64
-	Bytes     uint64
-	Throttled uint64 // times that the limits stopped the queue
+	Requests  uint64 `json:"requests"`  // that were answered
+	Bytes     uint64 `json:"bytes"`     // of random data
+	Throttled uint64 `json:"throttled"` // times that the limits stopped the queue
 }
 
 type counters struct {

@@ -128,18 +128,11 @@ func (c *Config) kind() Kind {
 
 // Check tells what is wrong with the numbers and names of a Config, without a look
 // at the host. New does it too.
-func (c *Config) Check() error {
+func (c Config) Check() error {
 	if err := c.check(); err != nil {
-		return fmt.Errorf("%s: %w", c.title(), err)
+		return virtio.Named(c.DeviceName(), err)
 	}
 	return nil
-}
-
-func (c *Config) title() string {
-	if c.Name == "" {
-		return "net"
-	}
-	return "net " + c.Name
 }
 
 func (c *Config) check() error {

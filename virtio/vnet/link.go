@@ -1,6 +1,10 @@
 package vnet
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/mayfly-vm/mayfly/virtio"
+)
 
 // SetLink connects the cable or pulls it out: the guest sees the link go, and no
 // frames come or leave.
@@ -60,7 +64,7 @@ func (d *Device) cableGone(err error) {
 
 func (d *Device) tell(err error) {
 	if d.config.Report != nil {
-		d.config.Report(fmt.Errorf("%s: %w", d.config.title(), err))
+		d.config.Report(virtio.Named(d.config.DeviceName(), err))
 	}
 }
 

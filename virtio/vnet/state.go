@@ -1,10 +1,6 @@
 package vnet
 
-import (
-	"fmt"
-
-	"github.com/mayfly-vm/mayfly/virtio"
-)
+import "github.com/mayfly-vm/mayfly/virtio"
 
 // StateVersion is the version of State that this code writes and reads.
 const StateVersion = 1
@@ -33,15 +29,15 @@ func (d *Device) SetState(v any) error {
 	defer d.mu.Unlock()
 	switch {
 	case !ok || s == nil:
-		return fmt.Errorf("%s: the saved state is a %T, not a network card's", d.config.title(), v)
+		return virtio.DeviceErrorf(d.config.DeviceName(), "the saved state is a %T, not a network card's", v)
 	case s.Version != StateVersion:
-		return fmt.Errorf("%s: a saved state of version %d; this program reads version %d", d.config.title(), s.Version, StateVersion)
+		return virtio.DeviceErrorf(d.config.DeviceName(), "a saved state of version %d; this program reads version %d", s.Version, StateVersion)
 	case s.MTU != d.mtu:
-		return fmt.Errorf("%s: the MTU is %d, and the saved guest saw %d; give it mtu=%d", d.config.title(), d.mtu, s.MTU, s.MTU)
+		return virtio.DeviceErrorf(d.config.DeviceName(), "the MTU is %d, and the saved guest saw %d; give it mtu=%d", d.mtu, s.MTU, s.MTU)
 	case s.Pairs < 0 || s.Pairs > d.maxPairs:
-		return fmt.Errorf("%s: the saved guest uses %d pairs of queues, the card has %d", d.config.title(), s.Pairs, d.maxPairs)
+		return virtio.DeviceErrorf(d.config.DeviceName(), "the saved guest uses %d pairs of queues, the card has %d", s.Pairs, d.maxPairs)
 	case s.Offloads&^guestOffloads != 0:
-		return fmt.Errorf("%s: the saved guest takes offloads %#x, which are unknown", d.config.title(), s.Offloads)
+		return virtio.DeviceErrorf(d.config.DeviceName(), "the saved guest takes offloads %#x, which are unknown", s.Offloads)
 	}
 	d.space.setMAC(s.MAC)
 	d.pulled.Store(s.Pulled)

@@ -2,18 +2,21 @@ package vnet
 
 import "sync/atomic"
 
-// Stats are what went through the card in this process; vhost-net counts in the
-// interface alone.
+// Stats are counts since the device was made, of what went through this process:
+// frames that vhost-net moves are counted by the host's interface alone. Bytes are
+// those of Ethernet frames, without virtio's header.
 type Stats struct {
-	RxFrames, RxBytes uint64 // given to the guest; bytes without the header
-	RxDropped         uint64 // the guest had no room, or the link was down
-	RxStalls          uint64 // waits because the guest had no buffers
-	TxFrames, TxBytes uint64
-	TxDropped         uint64 // malformed, refused by the cable, or the link was down
-	TxStalls          uint64 // waits because the cable took no more
-	Throttled         uint64 // waits because of a limit
-	LinkChanges       uint64
-	Controls          uint64 // commands
+	RxFrames    uint64 `json:"rx_frames"`    // to the guest
+	RxBytes     uint64 `json:"rx_bytes"`     // to the guest
+	RxDropped   uint64 `json:"rx_dropped"`   // frames to the guest that it had no room for, or whose link was down
+	RxStalls    uint64 `json:"rx_stalls"`    // waits because the guest had no buffers
+	TxFrames    uint64 `json:"tx_frames"`    // from the guest
+	TxBytes     uint64 `json:"tx_bytes"`     // from the guest
+	TxDropped   uint64 `json:"tx_dropped"`   // frames from the guest that were malformed or refused by the host, or whose link was down
+	TxStalls    uint64 `json:"tx_stalls"`    // waits because the host took no more
+	Throttled   uint64 `json:"throttled"`    // waits because of a limit
+	LinkChanges uint64 `json:"link_changes"` // times that the guest's link went down or up
+	Controls    uint64 `json:"controls"`     // commands of the control queue
 }
 
 type counters struct {

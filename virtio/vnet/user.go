@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/internal/companion"
+	"github.com/mayfly-vm/mayfly/virtio"
 )
 
 // userProgram is the user network, a process of its own: its network stack is far
@@ -77,11 +78,11 @@ func (d *Device) Ready() error {
 		select {
 		case <-c.ready:
 		case <-late.C:
-			return fmt.Errorf("%s: %s is not ready after %v", d.config.title(), c.path, readyLimit)
+			return virtio.DeviceErrorf(d.config.DeviceName(), "%s is not ready after %v", c.path, readyLimit)
 		}
 	}
 	if c.err != nil {
-		return fmt.Errorf("%s: %w", d.config.title(), c.err)
+		return virtio.Named(d.config.DeviceName(), c.err)
 	}
 	return nil
 }

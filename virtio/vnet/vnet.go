@@ -12,7 +12,6 @@ package vnet
 
 import (
 	"errors"
-	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -81,7 +80,7 @@ func New(c Config) (*Device, error) {
 	}
 	if err := d.open(); err != nil {
 		d.Close()
-		return nil, fmt.Errorf("%s: %w", c.title(), err)
+		return nil, virtio.Named(c.DeviceName(), err)
 	}
 	d.shape()
 	return d, nil

@@ -29,7 +29,7 @@ func TestRefusesConfigs(t *testing.T) {
 		c    vsock.Config
 		want string
 	}{
-		{"no cid", vsock.Config{Path: "x"}, "cid: 0"},
+		{"an address of the hypervisor", vsock.Config{CID: 1, Path: "x"}, "cid: 1"},
 		{"the host's cid", vsock.Config{CID: 2, Path: "x"}, "cid: 2"},
 		{"any cid", vsock.Config{CID: 1<<32 - 1, Path: "x"}, "cid: 4294967295"},
 		{"no path", vsock.Config{CID: 3}, "path: the device needs"},

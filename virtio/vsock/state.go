@@ -1,6 +1,6 @@
 package vsock
 
-import "fmt"
+import "github.com/mayfly-vm/mayfly/virtio"
 
 // StateVersion is the version of State that this code writes and reads.
 const StateVersion = 1
@@ -21,9 +21,9 @@ func (d *Device) SetState(v any) error {
 	s, ok := v.(*State)
 	switch {
 	case !ok || s == nil:
-		return fmt.Errorf("vsock: the saved state is a %T, not a socket device's", v)
+		return virtio.DeviceErrorf(name, "the saved state is a %T, not a socket device's", v)
 	case s.Version != StateVersion:
-		return fmt.Errorf("vsock: a saved state of version %d; this program reads version %d", s.Version, StateVersion)
+		return virtio.DeviceErrorf(name, "a saved state of version %d; this program reads version %d", s.Version, StateVersion)
 	}
 	d.restored = true
 	return nil

@@ -4,13 +4,15 @@ import "sync/atomic"
 
 // Stats are counts since the device was made. With vhost they stay 0.
 type Stats struct {
-	Connections        uint64 // at the moment, those being made or closed included
-	Opened             uint64 // by either side
-	Refused            uint64 // by the host: nobody listens, or too many
-	Resets             uint64 // sent to the guest
-	TxPackets, TxBytes uint64 // from the guest
-	RxPackets, RxBytes uint64 // to the guest
-	Dropped            uint64 // packets from the guest that make no sense
+	Connections uint64 `json:"connections"` // at present, those being opened or closed included; not a count since the start
+	Opened      uint64 `json:"opened"`      // connections, by either side
+	Refused     uint64 `json:"refused"`     // connections, by the host: nobody listens, or there are too many
+	Resets      uint64 `json:"resets"`      // RST packets to the guest
+	TxPackets   uint64 `json:"tx_packets"`  // from the guest
+	TxBytes     uint64 `json:"tx_bytes"`    // of data from the guest
+	RxPackets   uint64 `json:"rx_packets"`  // to the guest
+	RxBytes     uint64 `json:"rx_bytes"`    // of data to the guest
+	Dropped     uint64 `json:"dropped"`     // packets from the guest that were invalid
 }
 
 type counters struct {

@@ -17,7 +17,6 @@ package vsock
 
 import (
 	"encoding/binary"
-	"fmt"
 	"os"
 
 	"github.com/mayfly-vm/mayfly/internal/sys/vhost"
@@ -40,9 +39,9 @@ const (
 )
 
 // Config is the device. Either Path or VHost is set; the zero value of each other
-// field but CID is its default.
+// field is its default.
 type Config struct {
-	// CID is the guest's address, 3 to 0xFFFFFFFE.
+	// CID is the guest's address, 3 to 0xFFFFFFFE; 0: 3.
 	CID uint64
 	// Path is the Unix socket to which the host connects; the guest's connections to
 	// port P go to Path_P. New makes it, Close removes it.
@@ -60,26 +59,40 @@ type Config struct {
 	Packed bool
 }
 
-// Check tells what is wrong with a Config, without a look at the host.
-func (c *Config) Check() error {
+func (c Config) withDefaults() Config {
+	if c.CID == 0 {
+		c.CID = MinCID
+	}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = DefaultMaxConnections
+	}
+	if c.Mode == 0 {
+		c.Mode = DefaultMode
+	}
+	return c
+}
+
+// Check returns what is wrong with a Config, without asking the host.
+func (c Config) Check() error {
+	c = c.withDefaults()
 	switch {
 	case c.CID < MinCID || c.CID > MaxCID:
-		return fmt.Errorf("vsock: cid: %d; a guest has %d to %d", c.CID, MinCID, uint64(MaxCID))
+		return virtio.DeviceErrorf(name, "cid: %d; a guest has %d to %d", c.CID, MinCID, uint64(MaxCID))
 	case c.VHost && c.Path != "":
-		return fmt.Errorf("vsock: path: %q with vhost: the kernel's sockets have no path; leave one of them out", c.Path)
+		return virtio.DeviceErrorf(name, "path: %q with vhost: the kernel's sockets have no path; leave one of them out", c.Path)
 	case c.VHost && c.Packed:
-		return fmt.Errorf("vsock: packed: the kernel (vhost) serves split rings alone; leave one of them out")
+		return virtio.DeviceErrorf(name, "packed: the kernel (vhost) serves split rings alone; leave one of them out")
 	case c.VHost:
 		return nil
 	case c.Path == "":
-		return fmt.Errorf("vsock: path: the device needs a path for its Unix socket, or vhost")
+		return virtio.DeviceErrorf(name, "path: the device needs a path for its Unix socket, or vhost")
 	case c.Mode&^os.ModePerm != 0:
-		return fmt.Errorf("vsock: mode: %#o; only permissions, such as 0660", uint32(c.Mode))
+		return virtio.DeviceErrorf(name, "mode: %#o; only permissions, such as 0660", uint32(c.Mode))
 	case c.MaxConnections < 0 || c.MaxConnections > MostConnections:
-		return fmt.Errorf("vsock: max-connections: %d; there are 1 to %d", c.MaxConnections, MostConnections)
+		return virtio.DeviceErrorf(name, "max-connections: %d; there are 1 to %d", c.MaxConnections, MostConnections)
 	}
 	if err := unixsocket.CheckPath(c.Path, unixsocket.MaxPath-MaxPath); err != nil {
-		return fmt.Errorf("vsock: path: %w", err)
+		return virtio.DeviceErrorf(name, "path: %w", err)
 	}
 	return nil
 }
@@ -123,12 +136,7 @@ func New(c Config) (*Device, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	if c.MaxConnections == 0 {
-		c.MaxConnections = DefaultMaxConnections
-	}
-	if c.Mode == 0 {
-		c.Mode = DefaultMode
-	}
+	c = c.withDefaults()
 	d := &Device{cfg: c}
 	binary.LittleEndian.PutUint64(d.space[:], c.CID)
 	var err error
@@ -138,7 +146,7 @@ func New(c Config) (*Device, error) {
 		d.listener, err = unixsocket.Listen(c.Path, c.Mode)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("vsock: %w", err)
+		return nil, virtio.Named(name, err)
 	}
 	return d, nil
 }

@@ -1,0 +1,31 @@
+package blk
+
+import "github.com/mayfly-vm/mayfly/virtio"
+
+var (
+	_ virtio.DeviceConfig  = Config{}
+	_ virtio.MediumDevice  = (*Device)(nil)
+	_ virtio.LimitedDevice = (*Device)(nil)
+	_ virtio.StatsDevice   = (*Device)(nil)
+)
+
+// DeviceName is "disk" and the Path.
+func (c Config) DeviceName() string { return "disk " + c.Path }
+
+// DeviceType is virtio.TypeBlock.
+func (c Config) DeviceType() virtio.Type { return virtio.TypeBlock }
+
+// Open is New, where Report is report unless there is one.
+func (c Config) Open(report func(error)) (virtio.Device, error) {
+	if c.Report == nil {
+		c.Report = report
+	}
+	d, err := New(c)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// DeviceStats is Stats.
+func (d *Device) DeviceStats() any { return d.Stats() }

@@ -1,0 +1,69 @@
+package virtio
+
+import (
+	"time"
+
+	"github.com/mayfly-vm/mayfly/ratelimit"
+)
+
+// What devices can do beyond Device. Who owns a device finds these interfaces by type
+// assertion; their methods may be called from any goroutine, whether a driver uses
+// the device or not, until Close.
+
+// StatsDevice counts its work.
+type StatsDevice interface {
+	// DeviceStats is a snapshot of counters since the device was made: the Stats of the
+	// device's package, by value. As JSON its fields are in snake_case.
+	DeviceStats() any
+}
+
+// ReadyDevice is whole only some time after it was made: a process that it has started
+// comes up meanwhile.
+type ReadyDevice interface {
+	// Ready waits until the device is whole, and returns why it is not. The guest
+	// starts after that.
+	Ready() error
+}
+
+// OutputDevice writes what the guest writes to files of the host: a console.
+type OutputDevice interface {
+	// CloseWithin is Close, with a limit on how long it waits for those who read.
+	CloseWithin(limit time.Duration) error
+	// Lost is how many bytes of output that had to arrive have not, and why: the first
+	// error, nil if there was none. It is final after CloseWithin.
+	Lost() (bytes uint64, cause error)
+	// Undelivered is Lost and what is still to be written, in bytes.
+	Undelivered() uint64
+}
+
+// TerminalDevice has terminals.
+type TerminalDevice interface {
+	// Resize announces the size of a port's window to the guest. An error says that
+	// there is no such port.
+	Resize(port int, cols, rows uint16) error
+}
+
+// LimitedDevice is held to limits that can change: a disk's, an entropy source's.
+type LimitedDevice interface {
+	// SetLimits replaces the limits. Requests that waited for the old ones follow the
+	// new ones at once. An error changes nothing.
+	SetLimits(ratelimit.Config) error
+}
+
+// LinkDevice has a link that can be interrupted: a network card.
+type LinkDevice interface {
+	// SetLink takes the link down, or up again. The guest is notified, and no frames
+	// come or leave while it is down.
+	SetLink(up bool)
+}
+
+// MediumDevice has a medium that can change: a disk.
+type MediumDevice interface {
+	// Refresh reads the medium's size again, after somebody has changed it, and
+	// notifies the guest.
+	Refresh() error
+	// Change replaces the medium by that of another configuration of the device's own
+	// package, which may be wrapped (Packed), and notifies the guest. An error changes
+	// nothing.
+	Change(DeviceConfig) error
+}
