@@ -29,8 +29,8 @@ func (t Type) String() string {
 	return "virtio"
 }
 
-// Device is what stands behind a transport. An Instance calls all methods but
-// ReadConfig one at a time; Close is the owner's, once, after the last Stop.
+// Device is what stands behind a transport. An Instance calls Start, Stop, State and
+// SetState one at a time; Close is the owner's, once, after the last Stop.
 //
 // A Device outlives sessions: after a Stop it can be started again, by the same
 // driver, by another, or with the state of a snapshot.
@@ -47,7 +47,9 @@ type Device interface {
 	// call ConfigChanged or Fail: it takes no lock that is held meanwhile, or while
 	// a Stop waits.
 	ReadConfig(off uint64, p []byte)
-	// WriteConfig is a driver's write to it; what can't be written is ignored.
+	// WriteConfig is a driver's write to it; what can't be written is ignored. It may
+	// come at any time, in one goroutine at a time, and takes no lock that is held while
+	// a Stop waits.
 	WriteConfig(off uint64, p []byte)
 	// Start begins the work for a driver that is ready. An error is a fault of the
 	// host and ends in a device that needs a reset.

@@ -1,7 +1,6 @@
 package virtio
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -63,18 +62,27 @@ type Instance struct {
 	generation atomic.Uint32
 	status     atomic.Uint32
 	halted     atomic.Bool
+	paused     atomic.Bool   // written by the holder of transition
+	untold     atomic.Bool   // the driver is to be interrupted for its configuration at the Resume
 	busy       atomic.Uint64 // calls of Work that could not ask
 
-	mu       sync.Mutex // of what follows; Start and Stop of the device run under it
+	// transition has room for one element, which is there while the device is started,
+	// stopped, saved or restored. A Stop may take as long as the host's storage: who
+	// waits for the transition must be who can wait for that.
+	transition chan struct{}
+
+	// mu is held for short times only, never while the device starts or stops.
+	mu       sync.Mutex
 	accepted Feature
 	queues   []QueueState
-	session  *Session // between DRIVER_OK and the reset
-	paused   bool
+	// session lives from DRIVER_OK to the reset. It and its started are written by the
+	// holder of transition and mu.
+	session *Session
 }
 
 // New makes an Instance in its reset state. Attach gives it its transport.
 func New(dev Device, o Options) *Instance {
-	in := &Instance{dev: dev, opts: o}
+	in := &Instance{dev: dev, opts: o, transition: make(chan struct{}, 1)}
 	in.offered = dev.Features() | FeatureVersion1 | FeatureIndirectDesc | FeatureEventIndex
 	if o.Packed {
 		in.offered |= FeatureRingPacked
@@ -125,9 +133,20 @@ func (in *Instance) Status() uint8 { return uint8(in.status.Load()) }
 // Generation changes with every change of the configuration space (section 2.5).
 func (in *Instance) Generation() uint32 { return in.generation.Load() }
 
-// ConfigChanged tells the driver that the configuration space has changed.
+// ConfigChanged tells the driver that the configuration space has changed. The
+// driver of a paused device is interrupted after the Resume.
 func (in *Instance) ConfigChanged() {
 	in.generation.Add(1)
+	in.interruptConfig()
+}
+
+func (in *Instance) interruptConfig() {
+	if in.paused.Load() {
+		in.untold.Store(true)
+		if in.paused.Load() || !in.untold.Swap(false) {
+			return // Resume sees untold, or has seen it
+		}
+	}
 	in.transport.ConfigChanged()
 }
 
@@ -176,14 +195,22 @@ func (in *Instance) SetQueue(i int, change func(*QueueState)) {
 	in.queues[i] = q
 }
 
-// SetStatus is the driver's write to the device status. 0 resets the device.
+// SetStatus is the driver's write to the device status. 0 resets the device, and
+// returns when it has stopped.
 func (in *Instance) SetStatus(v uint8) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
 	if v == 0 {
 		in.reset()
 		return
 	}
+	if in.setStatus(v) {
+		in.begin()
+	}
+}
+
+// setStatus sets bits, and reports whether DRIVER_OK is among those that were not set.
+func (in *Instance) setStatus(v uint8) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
 	old := in.Status()
 	set := v &^ old &^ StatusNeedsReset
 	if set&StatusFeaturesOK != 0 && !in.acceptable() {
@@ -193,11 +220,7 @@ func (in *Instance) SetStatus(v uint8) {
 		set &^= StatusDriverOK // section 3.1.1: a driver that skips a step gets no device
 	}
 	in.status.Or(uint32(set))
-	if set&StatusDriverOK != 0 {
-		if err := in.start(); err != nil {
-			in.needsReset(err)
-		}
-	}
+	return set&StatusDriverOK != 0
 }
 
 // acceptable tells whether a driver may use the device so (section 2.2.2).
@@ -205,55 +228,8 @@ func (in *Instance) acceptable() bool {
 	return in.accepted&^in.offered == 0 && in.accepted.Has(FeatureVersion1)
 }
 
-// reset brings the device back to where it began (section 2.4).
-func (in *Instance) reset() {
-	in.stop()
-	in.status.Store(0)
-	in.clear()
-}
-
-// start makes a session of what the driver set up.
-func (in *Instance) start() error {
-	s := &Session{in: in, Memory: in.opts.Memory, Features: in.accepted, Queues: make([]*Queue, len(in.queues))}
-	in.session = s
-	for i := range in.queues {
-		if !in.queues[i].Ready {
-			continue
-		}
-		if err := s.open(i, in.queues[i]); err != nil {
-			s.close()
-			return err
-		}
-	}
-	if err := in.dev.Start(s); err != nil {
-		s.close()
-		return fmt.Errorf("the device did not start: %w", err)
-	}
-	s.started = true
-	// What the driver made available before anybody listened.
-	for _, q := range s.Queues {
-		if q != nil {
-			q.bell.Signal()
-		}
-	}
-	return nil
-}
-
-func (in *Instance) stop() {
-	s := in.session
-	if s == nil {
-		return
-	}
-	s.ending.Store(true)
-	if s.started && !in.paused {
-		s.Guard(in.dev.Stop)
-	}
-	s.close()
-	in.session, in.paused = nil, false
-}
-
-// Notify is the driver's word that queue i has new chains, where the doorbell
-// itself could not tell.
+// Notify is the driver's notification that queue i has new chains, where no
+// ioeventfd takes it.
 func (in *Instance) Notify(i int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -272,122 +248,11 @@ func (in *Instance) needsReset(err error) {
 		in.opts.Report(fmt.Errorf("%s: %w; the device needs a reset", in.dev.Type(), err))
 	}
 	if in.Status()&StatusDriverOK != 0 {
-		in.transport.ConfigChanged()
+		in.interruptConfig()
 	}
-}
-
-// Close stops the device for good; the Device itself stays its owner's.
-func (in *Instance) Close() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.stop()
 }
 
 // Halt says that the machine has ended: a Stop of the device that is under way, or
 // comes later, is not to wait for requests that can be abandoned. It takes no lock,
-// since a driver's reset may hold the Instance's for as long as its requests take.
+// since a driver's reset may take as long as its requests.
 func (in *Instance) Halt() { in.halted.Store(true) }
-
-// Pause stops the device where it is, for Save. Resume lets it go on.
-func (in *Instance) Pause() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if s := in.session; s != nil && s.started && !in.paused {
-		s.Guard(in.dev.Stop) // it may look at its rings once more
-		in.paused = true
-	}
-}
-
-// Resume ends a Pause.
-func (in *Instance) Resume() {
-	in.resume()
-	in.transport.Refresh()
-}
-
-func (in *Instance) resume() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if !in.paused {
-		return
-	}
-	in.paused = false
-	if err := in.dev.Start(in.session); err != nil {
-		in.session.started = false
-		in.needsReset(fmt.Errorf("the device did not start again: %w", err))
-		return
-	}
-	for _, q := range in.session.Queues {
-		if q != nil {
-			q.bell.Signal()
-		}
-	}
-}
-
-// Save is the whole state of a paused Instance.
-func (in *Instance) Save() (State, error) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.session != nil && in.session.started && !in.paused {
-		return State{}, errors.New("virtio: the device runs; pause it first")
-	}
-	s := State{Version: StateVersion, Type: in.dev.Type(), Status: in.Status(), Accepted: in.accepted,
-		Generation: in.generation.Load(), Device: in.dev.State()}
-	s.Queues = append(s.Queues, in.queues...)
-	if in.session != nil {
-		for i, q := range in.session.Queues {
-			if q != nil {
-				s.Queues[i] = q.State()
-			}
-		}
-	}
-	return s, nil
-}
-
-// Restore puts an Instance that no driver has touched into a saved state. If a
-// session was going on, the device is paused; Resume starts it.
-func (in *Instance) Restore(s State) error {
-	err := in.restore(s)
-	in.transport.Refresh()
-	return err
-}
-
-func (in *Instance) restore(s State) error {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	switch {
-	case s.Version != StateVersion:
-		return fmt.Errorf("virtio: a saved state of version %d; this program reads version %d", s.Version, StateVersion)
-	case s.Type != in.dev.Type():
-		return fmt.Errorf("virtio: the saved state is a %s device's, this is a %s device", s.Type, in.dev.Type())
-	case len(s.Queues) != len(in.queues):
-		return fmt.Errorf("virtio: the saved state has %d queues, the device %d", len(s.Queues), len(in.queues))
-	case s.Accepted&^in.offered != 0:
-		return fmt.Errorf("virtio: the saved driver uses features %#x that the device does not offer", s.Accepted&^in.offered)
-	case s.Status&StatusFeaturesOK != 0 && !s.Accepted.Has(FeatureVersion1), s.Status&(StatusDriverOK|StatusFeaturesOK) == StatusDriverOK:
-		return fmt.Errorf("virtio: the saved status %#x with features %#x: no driver comes to that", s.Status, s.Accepted)
-	case in.session != nil:
-		return errors.New("virtio: the device runs; restore into a new one")
-	}
-	if err := in.dev.SetState(s.Device); err != nil {
-		return err
-	}
-	in.accepted = s.Accepted
-	copy(in.queues, s.Queues)
-	in.generation.Store(s.Generation)
-	in.status.Store(uint32(s.Status))
-	if s.Status&StatusDriverOK == 0 || s.Status&StatusNeedsReset != 0 {
-		return nil
-	}
-	ses := &Session{in: in, Memory: in.opts.Memory, Features: in.accepted, Queues: make([]*Queue, len(in.queues)), started: true}
-	for i := range in.queues {
-		if !in.queues[i].Ready {
-			continue
-		}
-		if err := ses.openAt(i, in.queues[i]); err != nil {
-			ses.close()
-			return err
-		}
-	}
-	in.session, in.paused = ses, true
-	return nil
-}

@@ -1,6 +1,7 @@
 package virtio_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -46,6 +47,7 @@ func (deaf) FD() int { return -1 }
 
 type bench struct {
 	*virtio.Instance
+	t       testing.TB
 	dev     *manual
 	board   *board
 	reports []error
@@ -62,9 +64,27 @@ func newBench(t testing.TB, dev *manual, o virtio.Options) *bench {
 	o.Memory = mem
 	o.Report = func(err error) { b.reports = append(b.reports, err) }
 	b.Instance = virtio.New(dev, o)
+	b.t = t
 	b.Attach(b.board)
 	t.Cleanup(b.Close)
 	return b
+}
+
+func (b *bench) pause() {
+	b.t.Helper()
+	if err := b.Pause(context.Background()); err != nil {
+		b.t.Errorf("pause: %v", err)
+	}
+}
+
+// start goes as far as DRIVER_OK, with one queue.
+func (b *bench) start() {
+	b.t.Helper()
+	b.negotiate()
+	b.setQueue(0, goodQueue)
+	if b.SetStatus(ready | ok); b.Status() != ready|ok {
+		b.t.Fatalf("status %#x: %v", b.Status(), b.reports)
+	}
 }
 
 // negotiate goes as far as FEATURES_OK.
@@ -203,7 +223,7 @@ func TestBadQueuesNeedAReset(t *testing.T) {
 				t.Fatalf("status %#x, %d interrupts, reports %v", b.Status(), b.board.config, b.reports)
 			}
 			b.Notify(0)
-			b.Pause()
+			b.pause()
 			b.Resume()
 			b.SetStatus(0)
 			if b.dev.stops != 0 || b.board.bound != b.board.unbound {
@@ -267,7 +287,10 @@ func TestMemoryIsLostAtTheStop(t *testing.T) {
 	b.negotiate()
 	b.setQueue(0, goodQueue)
 	b.SetStatus(ready | ok)
-	b.Pause()
+	if b.Pause(context.Background()) == nil {
+		t.Error("a device that did not come to the end of its Stop is paused")
+	}
+	b.Resume()
 	if len(b.reports) != 1 || !strings.Contains(b.reports[0].Error(), "could not be reached") || b.Status()&needs == 0 {
 		t.Errorf("status %#x, reports %v", b.Status(), b.reports)
 	}
@@ -279,7 +302,7 @@ func TestMemoryIsLostAtTheStop(t *testing.T) {
 
 func TestPauseAndResume(t *testing.T) {
 	b := newBench(t, &manual{}, virtio.Options{})
-	b.Pause() // before there is anything
+	b.pause() // before there is anything
 	b.Resume()
 	b.negotiate()
 	b.setQueue(0, goodQueue)
@@ -287,8 +310,8 @@ func TestPauseAndResume(t *testing.T) {
 	if _, err := b.Save(); err == nil {
 		t.Error("a running device was saved")
 	}
-	b.Pause()
-	b.Pause()
+	b.pause()
+	b.pause()
 	if b.dev.stops != 1 {
 		t.Errorf("%d stops", b.dev.stops)
 	}
@@ -298,14 +321,16 @@ func TestPauseAndResume(t *testing.T) {
 	if b.dev.starts != 2 || !b.dev.session.Queue(0).Bell().Clear() {
 		t.Errorf("%d starts; the bell must ring for what came meanwhile", b.dev.starts)
 	}
-	b.Pause()
+	b.pause()
 	b.SetStatus(0)
 	if b.dev.stops != 2 {
 		t.Errorf("%d stops: a paused device was stopped again", b.dev.stops)
 	}
 	b.negotiate()
-	b.SetStatus(ready | ok)
-	b.Pause()
+	if b.SetStatus(ready | ok); b.dev.starts != 2 {
+		t.Errorf("%d starts: a device started while it was paused", b.dev.starts)
+	}
+	b.pause()
 	b.dev.startErr = errors.New("no tap")
 	b.Resume()
 	if b.Status()&needs == 0 {
@@ -319,7 +344,7 @@ func TestRestoreChecks(t *testing.T) {
 	b.negotiate()
 	b.setQueue(0, goodQueue)
 	b.SetStatus(ready | ok)
-	b.Pause()
+	b.pause()
 	good, err := b.Save()
 	if err != nil {
 		t.Fatal(err)

@@ -11,10 +11,12 @@ import (
 // manual is a device whose queues the test serves itself.
 type manual struct {
 	sizes    []uint16
-	session  *virtio.Session
+	session  *virtio.Session // of the last Start that had no error
+	next     *virtio.Session // of the last Start
 	starts   int
 	stops    int
 	startErr error
+	onStart  func()
 	onStop   func()
 }
 
@@ -31,6 +33,10 @@ func (m *manual) QueueSizes() []uint16 {
 }
 func (m *manual) Start(s *virtio.Session) error {
 	m.starts++
+	m.next = s
+	if m.onStart != nil {
+		m.onStart()
+	}
 	if m.startErr != nil {
 		return m.startErr
 	}

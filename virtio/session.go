@@ -18,7 +18,9 @@ type Session struct {
 	Queues []*Queue
 
 	in      *Instance
-	started bool
+	usable  bool // its queues are open
+	running bool // the device is between Start and Stop
+	fresh   bool // the device was never started for it
 	ending  atomic.Bool
 }
 
@@ -57,7 +59,7 @@ func (s *Session) openAt(i int, state QueueState) error {
 
 // close gives back what the session holds. The device has stopped.
 func (s *Session) close() {
-	s.started = false
+	s.usable, s.running = false, false
 	for i, q := range s.Queues {
 		if q == nil {
 			continue
@@ -76,8 +78,18 @@ func (s *Session) Queue(i int) *Queue {
 	return s.Queues[i]
 }
 
-// ConfigChanged tells the driver that the configuration space has changed.
-func (s *Session) ConfigChanged() { s.in.ConfigChanged() }
+// Fresh reports, in Device.Start, whether the driver has just set the device up: the
+// Start is the first of the session. If not, the device goes on after a Stop, or with
+// the state that SetState took.
+func (s *Session) Fresh() bool { return s.fresh }
+
+// ConfigChanged tells the driver that the configuration space has changed. It may come
+// between Stop and Start too; after the session's end it does nothing.
+func (s *Session) ConfigChanged() {
+	if !s.ending.Load() {
+		s.in.ConfigChanged()
+	}
+}
 
 // Fail makes the device need a reset: the host or the driver did what leaves no
 // way on. The device stays started, with nothing to do, until its Stop.
@@ -95,8 +107,8 @@ func (s *Session) Halted() bool { return s.in.halted.Load() }
 
 // Guard runs do, which touches guest memory: a page that the host can't give
 // (a truncated file below it, no memory) or a defect of ours ends this device
-// and not the process.
-func (s *Session) Guard(do func()) {
+// and not the process. It reports whether do came to its end.
+func (s *Session) Guard(do func()) (done bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		r := recover()
@@ -110,4 +122,5 @@ func (s *Session) Guard(do func()) {
 		s.Fail(fmt.Errorf("a defect of the monitor: %v\n%s", r, debug.Stack()))
 	}()
 	do()
+	return true
 }

@@ -13,8 +13,12 @@ type State struct {
 	Status     uint8
 	Accepted   Feature
 	Generation uint32
-	Queues     []QueueState
-	Device     any // as Device.State gives it
+	// ConfigPending: the driver is to be interrupted because of its configuration space.
+	ConfigPending bool
+	// Fresh: the driver has set DRIVER_OK, and the device was not started since.
+	Fresh  bool
+	Queues []QueueState
+	Device any // as Device.State gives it
 }
 
 // QueueState is a queue as the driver set it up, and how far both sides are.

@@ -7,9 +7,13 @@ import "unsafe"
 // rings as the guest has them in its memory. It does not wait: while the device
 // is started or stopped, work differs from call to call.
 func (in *Instance) Work() uint64 {
-	if !in.mu.TryLock() {
+	select {
+	case in.transition <- struct{}{}:
+	default:
 		return in.busy.Add(1) << 32
 	}
+	defer in.unlock()
+	in.mu.Lock()
 	defer in.mu.Unlock()
 	s := in.session
 	if s == nil {

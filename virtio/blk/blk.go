@@ -31,17 +31,18 @@ type Device struct {
 	stats   counters
 	report  reporter
 
+	readOnly bool
+
 	writeback atomic.Bool // the driver's choice (CONFIG_WCE)
 	capacity  atomic.Int64
 	serial    atomic.Value // string
 
-	mu       sync.Mutex // of what follows
-	config   Config
-	image    disk.Image
-	session  *virtio.Session // the last one
-	running  bool
-	workers  []*worker
-	restored bool // writeback comes from a saved state
+	mu      sync.Mutex // of what follows
+	config  Config
+	image   disk.Image
+	session *virtio.Session // the last one
+	running bool
+	workers []*worker
 }
 
 // New opens the disk.
@@ -53,7 +54,7 @@ func New(c Config) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{limiter: ratelimit.New(c.Limits), blocks: img.Blocks()}
+	d := &Device{limiter: ratelimit.New(c.Limits), blocks: img.Blocks(), readOnly: c.ReadOnly}
 	d.blocks.Logical = max(d.blocks.Logical, disk.SectorSize)
 	for range max(c.Queues, 1) {
 		size := c.QueueSize
@@ -124,11 +125,11 @@ func (d *Device) QueueSizes() []uint16 { return d.sizes }
 func (d *Device) Start(s *virtio.Session) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s != d.session && !d.restored {
+	if s.Fresh() {
 		// Section 5.2.5.2: a driver that can toggle but not flush begins without a cache.
 		d.writeback.Store(s.Features.Has(featureFlush))
 	}
-	d.session, d.restored = s, false
+	d.session = s
 	d.start()
 	return nil
 }

@@ -20,9 +20,8 @@ func (d *Device) Refresh() error {
 	size := d.image.Size()
 	changed := d.capacity.Swap(size) != size
 	s := d.session
-	running := d.running
 	d.mu.Unlock()
-	if changed && running {
+	if changed && s != nil {
 		s.ConfigChanged()
 	}
 	return nil
@@ -61,8 +60,8 @@ func (d *Device) change(c Config) (*virtio.Session, error) {
 	if d.image == nil {
 		return nil, virtio.DeviceErrorf(d.config.DeviceName(), "is closed")
 	}
-	if c.ReadOnly != d.config.ReadOnly {
-		return nil, virtio.DeviceErrorf(c.DeviceName(), "a disk can't become read-only or writable while it is in use: readonly must stay %v", d.config.ReadOnly)
+	if c.ReadOnly != d.readOnly {
+		return nil, virtio.DeviceErrorf(c.DeviceName(), "a disk can't become read-only or writable while it is in use: readonly must stay %v", d.readOnly)
 	}
 	img, err := openImage(&c)
 	if err != nil {
@@ -80,10 +79,9 @@ func (d *Device) change(c Config) (*virtio.Session, error) {
 	d.image.Close()
 	d.adopt(c, img)
 	d.limiter.Set(c.Limits)
-	if !running {
-		return nil, nil
+	if running {
+		d.start()
 	}
-	d.start()
 	for _, w := range d.workers {
 		w.queue.Bell().Signal()
 	}

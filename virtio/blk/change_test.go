@@ -51,6 +51,36 @@ func TestResize(t *testing.T) {
 	}
 }
 
+// TestRefreshWhilePaused: the driver is interrupted after the pause.
+func TestRefreshWhilePaused(t *testing.T) {
+	path := image(t, 1<<20)
+	dev := open(t, blk.Config{Path: path})
+	d := virtiotest.New(t, dev, virtiotest.Options{})
+	d.Pause()
+	if err := os.Truncate(path, 2<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := dev.Refresh(); err != nil {
+		t.Fatal(err)
+	}
+	if d.Link().WaitConfig(0) {
+		t.Error("an interrupt came during the pause")
+	}
+	d.Resume()
+	d.WaitConfigChanged()
+	d.Reset()
+	if err := os.Truncate(path, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	d.Link().SetStatus(0)
+	if err := dev.Refresh(); err != nil {
+		t.Fatal(err)
+	}
+	if d.Link().WaitConfig(0) {
+		t.Error("an interrupt came without a driver")
+	}
+}
+
 func TestChange(t *testing.T) {
 	first, second := image(t, 1<<20), image(t, 2<<20)
 	if err := os.WriteFile(second, bytes.Repeat([]byte{7}, 2<<20), 0o600); err != nil {
@@ -124,7 +154,7 @@ func TestConcurrent(t *testing.T) {
 	for _, do := range []func(){
 		func() { dev.Refresh() },
 		func() { dev.SetLimits(limits(1000, time.Millisecond)) },
-		func() { d.Instance().Pause(); d.Instance().Resume() },
+		func() { d.Pause(); d.Resume() },
 		func() { dev.Stats(); dev.ReadConfig(0, make([]byte, 60)) },
 	} {
 		wg.Go(func() {

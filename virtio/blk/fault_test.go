@@ -138,7 +138,7 @@ func TestStop(t *testing.T) {
 	f.gate <- struct{}{} // somebody is at it
 	paused := make(chan struct{})
 	go func() {
-		d.Instance().Pause()
+		d.Pause()
 		close(paused)
 	}()
 	q.Wait()
@@ -149,7 +149,7 @@ func TestStop(t *testing.T) {
 	}
 	close(f.gate)
 	<-paused
-	d.Instance().Resume()
+	d.Resume()
 	for range 39 {
 		if s := status(q.Wait()); s != ok {
 			t.Fatalf("status %d", s)
@@ -174,7 +174,7 @@ func TestSaveRestore(t *testing.T) {
 		}
 		// Two devices can't have one file: the new one gets a copy of it, and what was
 		// on its way to the old one is written there when it is paused.
-		d.Instance().Pause()
+		d.Pause()
 		c.Path = copyOf(t, c.Path)
 		d = d.SaveRestore(open(t, c))
 		for i := range 100 {
@@ -243,8 +243,8 @@ func TestLimits(t *testing.T) {
 		q.Add([][]byte{header(in, 0)}, []int{512, 1})
 	}
 	q.Kick()
-	d.Instance().Pause()
-	d.Instance().Resume()
+	d.Pause()
+	d.Resume()
 	if err := dev.SetLimits(limits(0, 0)); err != nil {
 		t.Fatal(err)
 	}

@@ -123,12 +123,12 @@ func TestPauseAmongZeroes(t *testing.T) {
 	q := d.Queue(0)
 	fillWith(q, writeZeroes)
 	<-img.begun
-	d.Instance().Pause()
+	d.Pause()
 	before := img.cleared.Load()
 	if before%mostZeroes != 0 {
 		t.Errorf("a pause left a request after %d bytes", before)
 	}
-	d.Instance().Resume()
+	d.Resume()
 	for range q.Size() {
 		if s := status(q.Wait()); s != ok {
 			t.Fatalf("status %d", s)

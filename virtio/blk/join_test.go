@@ -13,19 +13,19 @@ import (
 // together has requests found by the device in one batch.
 func together(d *virtiotest.Driver, reqs ...*virtiotest.Request) map[*virtiotest.Request]byte {
 	q := d.Queue(0)
-	d.Instance().Pause()
+	d.Pause()
 	for _, r := range reqs {
 		q.Submit(r)
 	}
-	d.Instance().Resume()
+	d.Resume()
 	q.Kick()
 	answers := map[*virtiotest.Request]byte{}
 	for range reqs {
 		r := q.Wait()
 		answers[r] = status(r)
 	}
-	d.Instance().Pause() // the worker has told all that it counted
-	d.Instance().Resume()
+	d.Pause() // the worker has told all that it counted
+	d.Resume()
 	return answers
 }
 

@@ -52,7 +52,7 @@ func (d *Device) Features() virtio.Feature {
 	if len(d.sizes) > 1 {
 		f |= featureMQ
 	}
-	if d.config.ReadOnly {
+	if d.readOnly {
 		return f | featureRO
 	}
 	f |= featureConfigWCE
@@ -100,13 +100,7 @@ func (d *Device) segMax() int { return int(d.sizes[0]) - 2 }
 // WriteConfig takes the driver's choice between a cache and writing through
 // (section 5.2.6.1).
 func (d *Device) WriteConfig(off uint64, p []byte) {
-	if off <= offsetWCE && offsetWCE-off < uint64(len(p)) && !d.readOnly() {
+	if off <= offsetWCE && offsetWCE-off < uint64(len(p)) && !d.readOnly {
 		d.writeback.Store(p[offsetWCE-off]&1 != 0)
 	}
-}
-
-func (d *Device) readOnly() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.config.ReadOnly
 }

@@ -32,6 +32,5 @@ func (d *Device) SetState(v any) error {
 		return virtio.DeviceErrorf(d.config.DeviceName(), "has %d bytes, and the saved guest saw %d: another image?", d.capacity.Load(), s.Capacity)
 	}
 	d.writeback.Store(s.Writeback)
-	d.restored = true
 	return nil
 }

@@ -228,7 +228,7 @@ const (
 func (d *Device) Start(s *virtio.Session) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s != d.session && d.session != nil {
+	if s.Fresh() {
 		d.ready = false
 		for _, p := range d.ports {
 			p.todo, p.ready, p.guestOpen, p.skip = 0, false, false, 0
@@ -314,7 +314,7 @@ func (d *Device) Resize(port int, cols, rows uint16) error {
 	p.cols, p.rows = cols, rows
 	if port == 0 {
 		d.window.Store(uint32(cols) | uint32(rows)<<16)
-		if d.runs {
+		if d.session != nil {
 			d.session.ConfigChanged()
 		}
 	}

@@ -190,16 +190,16 @@ func TestChangeInAPause(t *testing.T) {
 	defer disk.Close()
 	d := virtiotest.New(t, disk, over(virtiotest.Options{}))
 	l := d.Link().(*link)
-	d.Instance().Pause()
+	d.Pause()
 	os.Truncate(path, 3<<20)
 	if err := disk.Refresh(); err != nil {
 		t.Fatal(err)
 	}
-	d.Instance().Resume()
+	d.Resume()
 	d.WaitConfigChanged()
 	l.same("after a pause")
-	d.Instance().Pause()
-	d.Instance().Resume()
+	d.Pause()
+	d.Resume()
 	if l.read(0x60)&2 != 0 {
 		t.Error("a pause without a change was told")
 	}

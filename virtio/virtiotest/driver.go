@@ -1,6 +1,7 @@
 package virtiotest
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
@@ -175,12 +176,23 @@ func (d *Driver) WaitConfigChanged() {
 	}
 }
 
+// Pause pauses the device, however long that takes.
+func (d *Driver) Pause() {
+	d.t.Helper()
+	if err := d.in.Pause(context.Background()); err != nil {
+		d.t.Errorf("pause: %v", err)
+	}
+}
+
+// Resume lets the device go on.
+func (d *Driver) Resume() { d.in.Resume() }
+
 // SaveRestore pauses the device, saves it, restores it into dev2, a device like
 // it, and lets that go on with the same memory and rings. The Queues are the
 // same; the Driver is not to be used any more.
 func (d *Driver) SaveRestore(dev2 virtio.Device) *Driver {
 	d.t.Helper()
-	d.in.Pause()
+	d.Pause()
 	s, err := d.in.Save()
 	if err != nil {
 		d.t.Fatal(err)

@@ -12,14 +12,13 @@ import (
 func (d *Device) Start(s *virtio.Session) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.session != s && !d.restored { // a driver that has just set the card up
+	fresh := s.Fresh()
+	moved := d.restored && !fresh && s.Features.Has(FeatureAnnounce)
+	if fresh { // a driver that has just set the card up
 		d.pairs, d.offloads = 1, s.Features&guestOffloads
-	}
-	moved := d.restored && s.Features.Has(FeatureAnnounce)
-	if d.session != s && !d.restored {
 		d.untold.Store(false) // it reads the space anyway
 	}
-	d.session, d.restored = s, false
+	d.restored = false
 	err := d.startTap()
 	if err == nil {
 		err = d.startPairs(s)

@@ -90,8 +90,8 @@ func TestStreamFarEndDoesNotRead(t *testing.T) {
 		runtime.Gosched()
 	}
 	for range 5 {
-		d.Instance().Pause()
-		d.Instance().Resume()
+		d.Pause()
+		d.Resume()
 	}
 	done := make(chan error, 1)
 	go func() {
@@ -111,8 +111,8 @@ func TestStreamFarEndDoesNotRead(t *testing.T) {
 				return
 			}
 			if i%50 == 7 {
-				d.Instance().Pause()
-				d.Instance().Resume()
+				d.Pause()
+				d.Resume()
 			}
 		}
 		done <- nil
@@ -138,8 +138,8 @@ func TestStreamFarEndCloses(t *testing.T) {
 		d.Queue(1).Do([][]byte{withHeader(frame(100, 1))}, nil)
 	}
 	before := cpuTime(t)
-	d.Instance().Pause()
-	d.Instance().Resume()
+	d.Pause()
+	d.Resume()
 	if used := cpuTime(t) - before; used > 5*time.Second {
 		t.Errorf("%v of processor time", used)
 	}
@@ -243,8 +243,8 @@ func TestStreamStopsWithinAFrame(t *testing.T) {
 		same(t, got, frame(100, i))
 		waitUnread(t, far)
 		if i == 1 {
-			d.Instance().Pause()
-			d.Instance().Resume()
+			d.Pause()
+			d.Resume()
 		} else {
 			d.Reset()
 			d.Queue(0).Add(nil, []int{2000})

@@ -57,8 +57,8 @@ func TestVHostBothWays(t *testing.T) {
 				same(t, r.In()[headerSize:r.Written()], frame(n, i+1000))
 			}
 			if i%20 == 7 { // the rings go from the kernel to us and back
-				d.Instance().Pause()
-				d.Instance().Resume()
+				d.Pause()
+				d.Resume()
 			}
 		}
 		if i := dev.Stats(); i.RxFrames+i.TxFrames != 0 {

@@ -56,7 +56,6 @@ type Device struct {
 	child  *child          // mayfly-usernet
 
 	mu       sync.Mutex // of what follows
-	session  *virtio.Session
 	started  bool
 	restored bool
 	pairs    int

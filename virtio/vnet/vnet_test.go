@@ -342,10 +342,10 @@ func TestLimitOfOneWay(t *testing.T) {
 		if d.Queue(0).Poll() != nil {
 			t.Fatal("the limit let two frames through")
 		}
-		d.Instance().Pause()
+		d.Pause()
 		_, got = received(t, d.Queue(0))
 		same(t, got, frame(100, 2))
-		d.Instance().Resume()
+		d.Resume()
 	})
 }
 
@@ -424,8 +424,8 @@ func TestStopUnderLoad(t *testing.T) {
 		}
 		d.Queue(0).Kick()
 		received(t, d.Queue(0))
-		d.Instance().Pause()
-		d.Instance().Resume()
+		d.Pause()
+		d.Resume()
 		d.Reset()
 	}
 	close(quit)

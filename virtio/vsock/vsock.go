@@ -174,8 +174,9 @@ func (d *Device) WriteConfig(uint64, []byte) {}
 // Start serves the queues. Connections live as long as the session: what a new
 // driver has not opened itself is closed.
 func (d *Device) Start(s *virtio.Session) error {
-	fresh := s != d.session
+	fresh := s.Fresh()
 	d.session = s
+	d.restored = d.restored && !fresh
 	var err error
 	if d.kernel != nil {
 		err = d.startKernel(s)

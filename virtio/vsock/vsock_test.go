@@ -318,9 +318,9 @@ func TestMaxConnections(t *testing.T) {
 func TestPauseKeepsConnections(t *testing.T) {
 	g := newGuest(t, virtiotest.Options{}, vsock.Config{})
 	c := g.pair()
-	g.d.Instance().Pause()
+	g.d.Pause()
 	say(t, c, "meanwhile")
-	g.d.Instance().Resume()
+	g.d.Resume()
 	if got := g.take(9); string(got) != "meanwhile" {
 		t.Fatalf("guest got %q", got)
 	}
