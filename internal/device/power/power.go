@@ -36,6 +36,7 @@ const (
 	resetValue  = 1
 	eventButton = 1 << 0
 	eventRenew  = 1 << 1
+	allEvents   = eventButton | eventRenew
 )
 
 // Config says what the switch works on. The functions run on the goroutine of
