@@ -1,10 +1,10 @@
 // Package vmgenid is the virtual machine generation id: 16 bytes in guest memory
 // that change when the machine is a copy of what it was, after a restore from a
-// snapshot. Linux then stirs its random generator, so that two machines from one
-// snapshot don't draw the same keys.
+// snapshot. Linux then reseeds its random number generator, so that two machines
+// from one snapshot don't generate the same keys.
 //
-// The device is these bytes alone: ACPI tells where they are (acpi.VMGenID), and the
-// power device's event that they have changed.
+// The device is these bytes alone: ACPI gives their address (acpi.VMGenID), and an
+// event of the power device says that they have changed.
 //
 // Reference: Microsoft, "Virtual Machine Generation ID", August 2012; Linux
 // drivers/virt/vmgenid.c.
@@ -25,12 +25,12 @@ const (
 	Align = 8
 )
 
-// Config is where the id is, and how the guest is told.
+// Config is where the id is, and how the guest is notified.
 type Config struct {
 	Memory *memory.Map
 	// Addr is guest-physical, in memory that the guest's map has as reserved.
 	Addr memory.Addr
-	// Notify tells the guest that the id has changed: (*power.Device).Renewed.
+	// Notify notifies the guest that the id has changed: (*power.Device).Renewed.
 	Notify func()
 }
 
@@ -50,8 +50,8 @@ func New(c Config) (*Device, error) {
 	return d, d.renew()
 }
 
-// Renew gives the machine a new id and tells the guest. For a machine that was
-// restored, before its processors run.
+// Renew gives the machine a new id and notifies the guest. For a machine that was
+// restored, before its processors run; SetState does it.
 func (d *Device) Renew() error {
 	if err := d.renew(); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (d *Device) renew() error {
 	return nil
 }
 
-// ID is the id, as it lies in memory.
+// ID is the id, in the byte order of guest memory.
 func (d *Device) ID() [Size]byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
