@@ -64,12 +64,13 @@ const (
 )
 
 const (
-	msrTERI = 0x04 // ring indicator went off
-	msrCTS  = 0x10
-	msrDSR  = 0x20
-	msrRI   = 0x40
-	msrDCD  = 0x80
-	msrPlug = msrCTS | msrDSR | msrDCD // what a willing peer's cable shows
+	msrDelta = 0x0F // what changed since MSR was read
+	msrTERI  = 0x04 // ring indicator went off
+	msrCTS   = 0x10
+	msrDSR   = 0x20
+	msrRI    = 0x40
+	msrDCD   = 0x80
+	msrPlug  = msrCTS | msrDSR | msrDCD // what a willing peer's cable shows
 )
 
 const fifoSize = 16

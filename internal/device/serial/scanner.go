@@ -5,6 +5,9 @@ import "fmt"
 // maxPatterns is how many patterns one Scanner takes: a bit each.
 const maxPatterns = 64
 
+// maxPattern is the length of the longest pattern, in bytes.
+const maxPattern = 0xFFFF
+
 // Scanner finds fixed strings in a stream of bytes, such as the lines by which a
 // kernel says that it starts init or that it panicked. It keeps no data, and
 // each byte costs a few nanoseconds and no allocation.
@@ -34,8 +37,8 @@ func NewScanner(found func(pattern int), patterns ...string) (*Scanner, error) {
 	}
 	s := &Scanner{found: found, patterns: make([]pattern, len(patterns))}
 	for i, text := range patterns {
-		if len(text) == 0 || len(text) > 0xFFFF {
-			return nil, fmt.Errorf("serial: pattern %d to scan for has %d bytes; 1 to 65535 are possible", i, len(text))
+		if len(text) == 0 || len(text) > maxPattern {
+			return nil, fmt.Errorf("serial: pattern %d to scan for has %d bytes; 1 to %d are possible", i, len(text), maxPattern)
 		}
 		back := make([]uint16, len(text))
 		for j, k := 1, 0; j < len(text); j++ {
@@ -53,7 +56,7 @@ func NewScanner(found func(pattern int), patterns ...string) (*Scanner, error) {
 	return s, nil
 }
 
-// Scan looks at the next bytes of the stream.
+// Scan takes the next bytes of the stream.
 func (s *Scanner) Scan(p []byte) {
 	for _, b := range p {
 		if hits := s.step(b); hits != 0 {
@@ -68,6 +71,30 @@ func (s *Scanner) Reset() {
 		s.patterns[i].at = 0
 	}
 	s.active = false
+}
+
+// progress returns the longest beginning of a pattern that ends the stream, nil if
+// there is none. Each pattern's progress follows from it, whatever the others are.
+func (s *Scanner) progress() []byte {
+	text := ""
+	for i := range s.patterns {
+		if p := &s.patterns[i]; p.at > len(text) {
+			text = p.text[:p.at]
+		}
+	}
+	if text == "" {
+		return nil
+	}
+	return []byte(text)
+}
+
+// restore continues a stream whose progress was saved. Patterns that the saved text
+// contains were reported before.
+func (s *Scanner) restore(progress []byte) {
+	s.Reset()
+	for _, b := range progress {
+		s.step(b)
+	}
 }
 
 // step takes one byte and returns a bit for each pattern that it completes.
