@@ -7,6 +7,7 @@
 package pvpanic
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -39,10 +40,10 @@ func (e Event) String() string {
 	return strings.Join(s, ", ")
 }
 
-// Config says whom to tell.
+// Config says who is notified.
 type Config struct {
-	// OnEvent is told of events, with nothing locked, on the goroutine of the vCPU that
-	// wrote. nil: nobody is.
+	// OnEvent is called with the events of one write, with nothing locked, on the
+	// goroutine of the vCPU that wrote. nil: the events are dropped.
 	OnEvent func(Event)
 }
 
@@ -70,4 +71,15 @@ func (d *Device) Write(off uint64, p []byte) {
 	if e := Event(p[0]) & all; e != 0 {
 		d.cfg.OnEvent(e)
 	}
+}
+
+// State returns nil: the device remembers nothing.
+func (d *Device) State() any { return nil }
+
+// SetState takes nil.
+func (d *Device) SetState(v any) error {
+	if v != nil {
+		return errors.New("pvpanic: a saved state; the device has none")
+	}
+	return nil
 }

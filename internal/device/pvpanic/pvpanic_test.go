@@ -60,3 +60,13 @@ func FuzzDevice(f *testing.F) {
 		}
 	})
 }
+
+func TestHasNoState(t *testing.T) {
+	d := pvpanic.New(pvpanic.Config{})
+	if err := d.SetState(d.State()); err != nil {
+		t.Error(err)
+	}
+	if d.State() != nil || d.SetState(&struct{ Version int }{1}) == nil {
+		t.Error("gives or takes a state")
+	}
+}
