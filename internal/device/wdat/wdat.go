@@ -17,7 +17,6 @@ package wdat
 
 import (
 	"encoding/binary"
-	"fmt"
 	"sync"
 	"time"
 )
@@ -238,38 +237,4 @@ func bit(b bool) uint32 {
 		return 1
 	}
 	return 0
-}
-
-// StateVersion is the version of State that this code writes and reads.
-const StateVersion = 1
-
-// State is a watchdog between two moments.
-type State struct {
-	Version        int
-	Running, Fired bool
-	Count          uint32
-	Left           time.Duration
-}
-
-// State is that of a paused watchdog.
-func (d *Device) State() State {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return State{StateVersion, d.running, d.fired, d.count, d.remaining()}
-}
-
-// SetState takes a State; the watchdog is paused then, until Resume.
-func (d *Device) SetState(s State) error {
-	switch {
-	case s.Version != StateVersion:
-		return fmt.Errorf("wdat: a saved state of version %d; this program reads version %d", s.Version, StateVersion)
-	case s.Count < MinCount || s.Count > MaxCount || s.Left < 0 || s.Left > MaxCount*Period:
-		return fmt.Errorf("wdat: the saved countdown has %d periods with %v left; there are 1 to %d", s.Count, s.Left, MaxCount)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.end()
-	d.paused = true
-	d.running, d.fired, d.count, d.left = s.Running, s.Fired, s.Count, s.Left
-	return nil
 }

@@ -116,14 +116,6 @@ func TestHostsClock(t *testing.T) {
 	}
 }
 
-func TestRefusesStates(t *testing.T) {
-	for _, s := range []wdat.State{{}, {Version: 1}, {Version: 1, Count: 1, Left: -1}, {Version: 1, Count: 1 << 20}, {Version: 2, Count: 1}} {
-		if wdat.New(wdat.Config{}).SetState(s) == nil {
-			t.Errorf("took %+v", s)
-		}
-	}
-}
-
 func FuzzDevice(f *testing.F) {
 	f.Add([]byte{0, 1, 4, 255, 8, 1, 0, 0})
 	f.Fuzz(func(t *testing.T, in []byte) {
