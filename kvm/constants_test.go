@@ -1,23 +1,16 @@
 package kvm
 
 import (
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 	"unsafe"
+
+	"github.com/mayfly-vm/mayfly/internal/headertest"
 )
 
-// TestConstantsMatchHeaders compiles the kernel headers' view of every number
-// and size written out in this package and compares.
+// TestConstantsMatchHeaders compares every number and layout written out in this
+// package with those of the kernel header.
 func TestConstantsMatchHeaders(t *testing.T) {
-	cc, err := exec.LookPath("cc")
-	if err != nil {
-		t.Skip("no C compiler (cc) on this machine to read linux/kvm.h with")
-	}
-	want := map[string]uint64{
+	headertest.Compare(t, "linux/kvm.h", map[string]uint64{
 		"KVM_GET_API_VERSION": getAPIVersion, "KVM_CREATE_VM": createVM, "KVM_CHECK_EXTENSION": checkExtension,
 		"KVM_GET_VCPU_MMAP_SIZE": getVCPUMmapSize, "KVM_GET_SUPPORTED_CPUID": getSupportedCPUID, "KVM_CREATE_VCPU": createVCPU,
 		"KVM_SET_USER_MEMORY_REGION": setUserMemoryRegion, "KVM_SET_TSS_ADDR": setTSSAddr, "KVM_SET_IDENTITY_MAP_ADDR": setIdentityMapAddr,
@@ -53,48 +46,5 @@ func TestConstantsMatchHeaders(t *testing.T) {
 		"offsetof(struct kvm_run, mmio.len)":       uint64(unsafe.Offsetof(runPage{}.exit)) + 16,
 		"offsetof(struct kvm_run, mmio.is_write)":  uint64(unsafe.Offsetof(runPage{}.exit)) + 20,
 		"offsetof(struct kvm_run, internal.data)":  uint64(unsafe.Offsetof(runPage{}.exit)) + 8,
-	}
-	dir := t.TempDir()
-	var src strings.Builder
-	src.WriteString("#include <linux/kvm.h>\n#include <stdio.h>\n#include <stddef.h>\nint main(void){\n")
-	names := make([]string, 0, len(want))
-	for n := range want {
-		names = append(names, n)
-		guard := strings.HasPrefix(n, "KVM_")
-		if guard {
-			fmt.Fprintf(&src, "#ifdef %s\n", n)
-		}
-		fmt.Fprintf(&src, "printf(\"%%s=%%lu\\n\", %q, (unsigned long)(%s));\n", n, n)
-		if guard {
-			src.WriteString("#endif\n") // headers older than the call
-		}
-	}
-	src.WriteString("return 0;}\n")
-	c, bin := filepath.Join(dir, "c.c"), filepath.Join(dir, "c")
-	if err := os.WriteFile(c, []byte(src.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(cc, "-o", bin, c).CombinedOutput(); err != nil {
-		if strings.Contains(string(out), "linux/kvm.h") {
-			t.Skip("no linux/kvm.h on this machine (package linux-libc-dev)")
-		}
-		t.Fatalf("%v\n%s", err, out)
-	}
-	out, err := exec.Command(bin).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := 0
-	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
-		i := strings.LastIndexByte(line, '=')
-		var got uint64
-		fmt.Sscan(line[i+1:], &got)
-		if name := line[:i]; got != want[name] {
-			t.Errorf("%s is %#x in the headers, %#x here", name, got, want[name])
-		}
-		seen++
-	}
-	if seen < len(names)-4 {
-		t.Errorf("the headers know only %d of %d names", seen, len(names))
-	}
+	})
 }

@@ -1,25 +1,18 @@
 package uring
 
 import (
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 	"unsafe"
+
+	"github.com/mayfly-vm/mayfly/internal/headertest"
 )
 
-// TestConstantsMatchHeaders compiles the kernel headers' view of every number
-// and layout written out in this package and compares.
+// TestConstantsMatchHeaders compares every number and layout written out in this
+// package with those of the kernel header.
 func TestConstantsMatchHeaders(t *testing.T) {
-	cc, err := exec.LookPath("cc")
-	if err != nil {
-		t.Skip("no C compiler (cc) on this machine to read linux/io_uring.h with")
-	}
 	var e SQE
 	var p params
-	want := map[string]uint64{
+	headertest.Compare(t, "linux/io_uring.h", map[string]uint64{
 		"IORING_OP_NOP": opNop, "IORING_OP_READV": opReadv, "IORING_OP_WRITEV": opWritev, "IORING_OP_FSYNC": opFsync,
 		"IORING_OP_READ_FIXED": opReadFixed, "IORING_OP_FALLOCATE": opFallocate, "IORING_OP_READ": opRead, "IORING_OP_WRITE": opWrite,
 		"IOSQE_FIXED_FILE": sqeFixedFile, "IORING_FSYNC_DATASYNC": fsyncDatasync, "IORING_OP_ASYNC_CANCEL": opCancel,
@@ -47,38 +40,5 @@ func TestConstantsMatchHeaders(t *testing.T) {
 		"offsetof(struct io_sqring_offsets, array)":  uint64(unsafe.Offsetof(p.sq.array)),
 		"offsetof(struct io_sqring_offsets, flags)":  uint64(unsafe.Offsetof(p.sq.flags)),
 		"offsetof(struct io_cqring_offsets, cqes)":   uint64(unsafe.Offsetof(p.cq.cqes)),
-	}
-	var src strings.Builder
-	src.WriteString("#include <linux/io_uring.h>\n#include <stdio.h>\n#include <stddef.h>\nint main(void){\n")
-	for n := range want {
-		fmt.Fprintf(&src, "printf(\"%%s=%%lu\\n\", %q, (unsigned long)(%s));\n", n, n)
-	}
-	src.WriteString("return 0;}\n")
-	dir := t.TempDir()
-	c, bin := filepath.Join(dir, "c.c"), filepath.Join(dir, "c")
-	if err := os.WriteFile(c, []byte(src.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(cc, "-o", bin, c).CombinedOutput(); err != nil {
-		if s := string(out); strings.Contains(s, "linux/io_uring.h") || strings.Contains(s, "undeclared") {
-			t.Skipf("the headers on this machine are missing or too old (package linux-libc-dev): %s", s)
-		}
-		t.Fatalf("%v\n%s", err, out)
-	}
-	out, err := exec.Command(bin).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	if len(lines) != len(want) {
-		t.Errorf("%d of %d names came back", len(lines), len(want))
-	}
-	for _, line := range lines {
-		i := strings.LastIndexByte(line, '=')
-		var got uint64
-		fmt.Sscan(line[i+1:], &got)
-		if name := line[:i]; got != want[name] {
-			t.Errorf("%s is %#x in the headers, %#x here", name, got, want[name])
-		}
-	}
+	})
 }
