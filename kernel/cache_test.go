@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mayfly-vm/mayfly/kernel/packing"
 	"github.com/mayfly-vm/mayfly/kernel/unpack"
 )
@@ -51,9 +53,7 @@ func old(t testing.TB, path string) {
 	if err := os.Chtimes(path, was, was); err != nil { // sets ctime to now, which can't be set
 		t.Fatal(err)
 	}
-	for time.Since(ctime(t, path)) <= settleLocal {
-		time.Sleep(settleLocal / 10)
-	}
+	<-time.After(time.Until(ctime(t, path).Add(settleLocal + time.Millisecond)))
 }
 
 func ctime(t testing.TB, path string) time.Time {
@@ -358,7 +358,7 @@ func TestKilledWhileUnpacking(t *testing.T) {
 		if _, err := io.ReadFull(out, line); err != nil || string(line) != "ready\n" {
 			t.Errorf("child says %q, %v", line, err)
 		}
-		time.Sleep(time.Duration(i*7) * time.Millisecond) // another moment each time
+		awaitChanges(t, cache, 3*i) // another moment each time
 		cmd.Process.Kill()
 		cmd.Wait()
 		im, err := Open(path, Options{CacheDir: cache})
@@ -369,6 +369,26 @@ func TestKilledWhileUnpacking(t *testing.T) {
 			t.Error("wrong kernel")
 		}
 		im.Close()
+	}
+}
+
+// awaitChanges returns after n changes or more of a folder from now on: files
+// that are made, closed after a write, moved or removed.
+func awaitChanges(t *testing.T, dir string, n int) {
+	t.Helper()
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_CREATE|unix.IN_CLOSE_WRITE|unix.IN_MOVED_TO|unix.IN_DELETE); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, unix.SizeofInotifyEvent+unix.NAME_MAX+1) // one event at least
+	for range n {
+		if _, err := unix.Read(fd, b); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

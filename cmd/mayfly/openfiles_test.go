@@ -11,11 +11,12 @@ import (
 	"testing"
 
 	"github.com/mayfly-vm/mayfly/guest/check"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 )
 
 // However few files may be open, a start succeeds or names the limit.
 func TestFewOpenFiles(t *testing.T) {
-	needKVM(t)
+	machinetest.NeedKVM(t)
 	programs := buildPrograms(t)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "check.elf"), check.ELF, 0o644); err != nil {

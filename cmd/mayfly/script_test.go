@@ -10,25 +10,15 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/guest/check"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 )
 
 var update = flag.Bool("update", false, "write what is generated: docs/cli.md and the scripts' expectations")
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){programName: main})
-}
-
-// haveKVM tells whether machines can be made here. The check guest runs on any KVM.
-func haveKVM() bool { return unix.Access("/dev/kvm", unix.R_OK|unix.W_OK) == nil }
-
-func needKVM(t *testing.T) {
-	t.Helper()
-	if !haveKVM() {
-		t.Skip("/dev/kvm can't be opened here")
-	}
 }
 
 func TestScripts(t *testing.T) {
@@ -61,7 +51,7 @@ func TestScripts(t *testing.T) {
 		Condition: func(cond string) (bool, error) {
 			switch cond {
 			case "kvm":
-				return haveKVM(), nil
+				return machinetest.HaveKVM(), nil
 			case "root":
 				return os.Geteuid() == 0, nil
 			}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/guest/check"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 )
 
 // started is a machine on a terminal of its own.
@@ -27,7 +28,7 @@ type started struct {
 }
 
 func startOnTerminal(t *testing.T, o check.Options) *started {
-	needKVM(t)
+	machinetest.NeedKVM(t)
 	elf := filepath.Join(t.TempDir(), "check.elf")
 	if err := os.WriteFile(elf, check.ELF, 0o644); err != nil {
 		t.Fatal(err)

@@ -25,6 +25,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 	"github.com/mayfly-vm/mayfly/internal/usernet"
 )
 
@@ -133,12 +134,7 @@ func (p *program) check(most int) {
 // settle waits until no more than most descriptors are left.
 func (p *program) settle(most int) {
 	p.t.Helper()
-	for end := time.Now().Add(60 * time.Second); p.descriptors() > p.idle+most; {
-		if time.Now().After(end) {
-			p.t.Fatalf("%d descriptors are still open, %d before", p.descriptors(), p.idle)
-		}
-		time.Sleep(10 * time.Millisecond) // nothing notifies of another process's descriptors
-	}
+	machinetest.Until(p.t, fmt.Sprintf("return to %d descriptors or fewer", p.idle+most), func() bool { return p.descriptors() <= p.idle+most })
 }
 
 // connectReset connects and, once that is done, resets the connection.
@@ -348,7 +344,7 @@ func TestAttackNameStreams(t *testing.T) {
 // room for.
 func (g *guest) paced() {
 	for g.link.NumQueued() > 100 {
-		time.Sleep(50 * time.Microsecond)
+		<-g.sent
 	}
 }
 

@@ -48,14 +48,14 @@ func TestLengthsAlone(t *testing.T) {
 func TestConnectionsThatEnd(t *testing.T) {
 	port := hostServer(t, func(c net.Conn) { c.Write([]byte("bye")) })
 	g := start(t, usernet.Config{Host: true})
-	refused := 0
+	refused, retry := 0, time.Tick(time.Millisecond)
 	for i := 0; i < 1500; {
 		c, err := g.dial(usernet.Host, port)
 		if err != nil {
 			if refused++; refused > 2000 { // more than two a second that one waits for
 				t.Fatalf("after %d: %v", i, err)
 			}
-			time.Sleep(time.Millisecond)
+			<-retry
 			continue
 		}
 		if b, err := io.ReadAll(c); string(b) != "bye" {

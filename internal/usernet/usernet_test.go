@@ -41,13 +41,14 @@ type guest struct {
 	t    testing.TB
 	s    *stack.Stack
 	link *channel.Endpoint
+	sent chan struct{} // has an element when a frame has left
 }
 
 // newGuest makes a machine that sends its frames with send. Frames for it go to
 // deliver.
 func newGuest(t testing.TB, send func([]byte)) *guest {
 	mac, _ := net.ParseMAC(guestMAC)
-	g := &guest{t: t, link: channel.New(512, 1514, tcpip.LinkAddress(mac))}
+	g := &guest{t: t, link: channel.New(512, 1514, tcpip.LinkAddress(mac)), sent: make(chan struct{}, 1)}
 	g.s = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
@@ -74,6 +75,10 @@ func newGuest(t testing.TB, send func([]byte)) *guest {
 			send(bytes.Clone(v.AsSlice()))
 			v.Release()
 			p.DecRef()
+			select {
+			case g.sent <- struct{}{}:
+			default:
+			}
 		}
 	}()
 	return g

@@ -62,16 +62,9 @@ func (s *shell) run(command string) string {
 	s.types(fmt.Sprintf("echo beg''in-%d; %s\necho e''nd-%d-$?\n", s.count, command, s.count))
 	ctx, cancel := context.WithTimeout(s.t.Context(), startup)
 	defer cancel()
-	mark := fmt.Sprintf("end-%d-", s.count)
-	var m []string
-	for m == nil {
-		if err := s.out.Wait(ctx, mark); err != nil {
-			s.t.Fatalf("%s: %v\n%s\n%s", command, err, s.out.Tail(), s.ear)
-		}
-		m = endOfCommand.FindStringSubmatch(s.out.Text())
-		if m == nil {
-			time.Sleep(10 * time.Millisecond) // the rest of the line
-		}
+	m, err := s.out.Match(ctx, endOfCommand)
+	if err != nil {
+		s.t.Fatalf("%s: %v\n%s\n%s", command, err, s.out.Tail(), s.ear)
 	}
 	if m[4] != "0" {
 		s.t.Fatalf("%s: exit code %s\n%s", command, m[4], m[2])

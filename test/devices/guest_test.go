@@ -10,7 +10,7 @@ import (
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/devinit/ask"
-	"github.com/mayfly-vm/mayfly/internal/screen"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 )
 
 // patience is how long a guest may take to do what is waited for; a second is
@@ -21,7 +21,7 @@ const patience = 90 * time.Second
 type guest struct {
 	t    testing.TB
 	vm   *mayfly.VM
-	out  *screen.Screen
+	out  *machinetest.Output
 	keys *os.File // the console's input
 	next int      // number of the next question
 	ear  *ear     // what the monitor said
@@ -92,7 +92,7 @@ func launch(t testing.TB, v variant, c mayfly.Config) *guest {
 	for i := range c.Devices {
 		c.Devices[i].Packed = v.packed
 	}
-	g := &guest{t: t, out: screen.New(), ear: hearing(t)}
+	g := &guest{t: t, out: new(machinetest.Output), ear: hearing(t)}
 	in, keys, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

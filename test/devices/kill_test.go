@@ -14,7 +14,7 @@ import (
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/devinit/ask"
-	"github.com/mayfly-vm/mayfly/internal/screen"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 )
 
 var acked = regexp.MustCompile(`(?m)^acked (\d+)$`)
@@ -32,7 +32,7 @@ func TestKilledMonitorKeepsWhatWasFlushed(t *testing.T) {
 			image := imageOf(t, 32*mib)
 			cmd := exec.CommandContext(t.Context(), program, "run", smallKernel, "--initrd", smallInitrd, "--disk", "path="+image+","+keys,
 				"--cmdline", cmdline(mayfly.BusMMIO))
-			out := screen.New()
+			out := new(machinetest.Output)
 			in, keyboard, err := os.Pipe()
 			if err != nil {
 				t.Fatal(err)
@@ -66,7 +66,7 @@ func TestKilledMonitorKeepsWhatWasFlushed(t *testing.T) {
 			wait(fmt.Sprintf("acked %d\n", 40+60*i))
 			cmd.Process.Kill()
 			<-ended
-			all := acked.FindAllStringSubmatch(out.Text(), -1)
+			all := acked.FindAllStringSubmatch(out.String(), -1)
 			n, _ := strconv.Atoi(all[len(all)-1][1])
 			b, err := os.ReadFile(image)
 			if err != nil {

@@ -47,7 +47,7 @@ func TestCheckGuest(t *testing.T) {
 				Cmdline: check.Cmdline(check.Options{Memory: c.memory * mib, CPUs: c.cpus, Modules: []uint32{check.Sum(module)}, Task: real, X2APIC: c.x2apic}),
 			})
 			g.ends(mayfly.PowerOff)
-			r, err := check.Parse(bytes.NewReader([]byte(g.out.Text())))
+			r, err := check.Parse(bytes.NewReader([]byte(g.out.String())))
 			if err != nil {
 				t.Fatalf("%v\n%s", err, g.out.Tail())
 			}

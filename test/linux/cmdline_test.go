@@ -40,7 +40,7 @@ func TestWarningsAreTrue(t *testing.T) {
 				t.Errorf("warnings %q", w)
 			}
 			g.ends(c.end)
-			if !strings.Contains(g.out.Text(), c.says) {
+			if !strings.Contains(g.out.String(), c.says) {
 				t.Errorf("the console lacks %q:\n%s", c.says, g.out.Tail())
 			}
 		})

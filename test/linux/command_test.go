@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mayfly-vm/mayfly/internal/screen"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 	"github.com/mayfly-vm/mayfly/lab/kernels"
 )
 
@@ -82,7 +82,7 @@ func TestSignalPressesPowerButton(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), program, "run", smallKernel, "--initrd", initrdFile, "--cmdline", "quiet mayfly.report=none mayfly.test=button "+steadyTick())
-	out := screen.New()
+	out := new(machinetest.Output)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestSignalPressesPowerButton(t *testing.T) {
 	cmd.Process.Signal(syscall.SIGTERM)
 	timer := time.AfterFunc(patience, func() { cmd.Process.Kill() })
 	defer timer.Stop()
-	if err := cmd.Wait(); err != nil || !strings.Contains(out.Text(), "button: pressed\n") {
+	if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), "button: pressed\n") {
 		t.Errorf("%v\n%s", err, out.Tail())
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/mayfly-vm/mayfly"
-	"github.com/mayfly-vm/mayfly/internal/screen"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 )
 
 // keyboard is the host's end of a guest's console input.
@@ -57,7 +57,7 @@ func TestConsoleEchoesBothWays(t *testing.T) {
 	}
 	in.types("quit\n")
 	g.ends(mayfly.PowerOff)
-	_, after, _ := strings.Cut(g.out.Text(), "echo: ready\n")
+	_, after, _ := strings.Cut(g.out.String(), "echo: ready\n")
 	got, _, _ := strings.Cut(after, "echo: done\n")
 	if want := "echo: " + strings.Join(lines, "\necho: ") + "\n"; got != want {
 		t.Errorf("%d bytes came back, want %d; they differ from byte %d on", len(got), len(want), common(got, want))
@@ -76,9 +76,9 @@ func common(a, b string) int {
 // TestFloodLosesNothing lets the guest write 64 KiB as fast as it can to a
 // reader that takes its time.
 func TestFloodLosesNothing(t *testing.T) {
-	s := screen.New()
+	s := new(machinetest.Output)
 	vm, err := mayfly.New(mayfly.Config{Kernel: smallKernel, Initrd: []string{initrdFile}, Cmdline: words("mayfly.test=flood,64", "mayfly.report=none"),
-		Console: mayfly.Console{Out: slowReader{s}}})
+		Console: mayfly.Console{Out: slowReader{s, time.Tick(10 * time.Millisecond)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,17 +87,20 @@ func TestFloodLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	(&guest{t, vm, s}).ends(mayfly.PowerOff)
-	_, after, _ := strings.Cut(s.Text(), "flood: begin\n")
+	_, after, _ := strings.Cut(s.String(), "flood: begin\n")
 	got, _, _ := strings.Cut(after, "flood: end\n")
 	if want := strings.Join(echoed(1024), "\n") + "\n"; got != want {
 		t.Errorf("%d bytes came, want %d; they differ from byte %d on", len(got), len(want), common(got, want))
 	}
 }
 
-// slowReader takes 10 ms for each piece of output.
-type slowReader struct{ *screen.Screen }
+// slowReader takes one piece of output a tick.
+type slowReader struct {
+	*machinetest.Output
+	tick <-chan time.Time
+}
 
 func (r slowReader) Write(p []byte) (int, error) {
-	time.Sleep(10 * time.Millisecond)
-	return r.Screen.Write(p)
+	<-r.tick
+	return r.Output.Write(p)
 }

@@ -41,7 +41,7 @@ func TestEnds(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			g := start(t, mayfly.Config{Kernel: c.kernel, CPUs: 2, OnReboot: mayfly.RebootExit, Cmdline: words(append(c.cmdline, "mayfly.report=none")...)})
 			o := g.ends(c.want)
-			if !strings.Contains(g.out.Text(), c.says) {
+			if !strings.Contains(g.out.String(), c.says) {
 				t.Errorf("the console lacks %q\n%s", c.says, g.out.Tail())
 			}
 			if o.Reason == mayfly.TripleFault && !strings.Contains(o.Detail, "rip 0xffffffff") && !strings.Contains(o.Detail, "registers are lost") {
@@ -115,7 +115,7 @@ func TestPause(t *testing.T) {
 	}
 	g.ends(mayfly.PowerOff)
 	expect(t, c, g.vm.Plan(), g.report())
-	if _, err := report.Parse([]byte(g.out.Text())); err != nil {
+	if _, err := report.Parse([]byte(g.out.String())); err != nil {
 		t.Error(err)
 	}
 }

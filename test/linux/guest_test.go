@@ -8,7 +8,7 @@ import (
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/testinit/report"
-	"github.com/mayfly-vm/mayfly/internal/screen"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 	"github.com/mayfly-vm/mayfly/lab"
 )
 
@@ -39,7 +39,7 @@ func steadyTick() string {
 type guest struct {
 	t   testing.TB
 	vm  *mayfly.VM
-	out *screen.Screen
+	out *machinetest.Output
 }
 
 // start boots. It fills in initrd and command line if there are none.
@@ -51,7 +51,7 @@ func start(t testing.TB, c mayfly.Config) *guest {
 	if c.Cmdline == "" {
 		c.Cmdline = words()
 	}
-	g := &guest{t: t, out: screen.New()}
+	g := &guest{t: t, out: new(machinetest.Output)}
 	c.Console.Out = g.out
 	var err error
 	if g.vm, err = mayfly.New(c); err != nil {
@@ -99,7 +99,7 @@ func (g *guest) says(line string) {
 // report is the guest's last report.
 func (g *guest) report() *report.Report {
 	g.t.Helper()
-	r, err := report.Parse([]byte(g.out.Text()))
+	r, err := report.Parse([]byte(g.out.String()))
 	if err != nil {
 		g.t.Fatalf("%v\n%s", err, g.out.Tail())
 	}

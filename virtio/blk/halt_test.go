@@ -20,14 +20,15 @@ const mostZeroes = 128 << 20
 // large is an image without contents that notes the pieces that are asked of it.
 type large struct {
 	*fake
-	begun   chan struct{} // has an element when a call came
-	piece   time.Duration // that each takes
-	longest atomic.Int64  // bytes
+	begun   chan struct{}    // has an element when a call came
+	tick    <-chan time.Time // takes one at each
+	longest atomic.Int64     // bytes
 	cleared atomic.Int64
 }
 
-func newLarge(piece time.Duration) *large {
-	return &large{fake: &fake{}, begun: make(chan struct{}, 1), piece: piece}
+// newLarge makes one that takes a piece a tick; with a nil tick it takes them at once.
+func newLarge(tick <-chan time.Time) *large {
+	return &large{fake: &fake{}, begun: make(chan struct{}, 1), tick: tick}
 }
 
 func (l *large) Size() int64 { return mostZeroes }
@@ -37,7 +38,9 @@ func (l *large) Zero(_, n int64, _ bool) error {
 	case l.begun <- struct{}{}:
 	default:
 	}
-	time.Sleep(l.piece)
+	if l.tick != nil {
+		<-l.tick
+	}
 	l.longest.Store(max(l.longest.Load(), n))
 	l.cleared.Add(n)
 	return nil
@@ -57,7 +60,7 @@ func fillWith(q *virtiotest.Queue, kind uint32) {
 // write-zeroes after the call under way, and the device works afterwards.
 func TestClearInPieces(t *testing.T) {
 	for _, kind := range []uint32{discard, writeZeroes} {
-		img := newLarge(50 * time.Millisecond)
+		img := newLarge(time.Tick(50 * time.Millisecond))
 		d := virtiotest.New(t, open(t, blk.Config{Path: "large", Image: img}), virtiotest.Options{})
 		fillWith(d.Queue(0), kind)
 		<-img.begun
@@ -118,7 +121,7 @@ func TestHaltAmongZeroes(t *testing.T) {
 // TestPauseAmongZeroes: a pause answers what was begun, which is one request, and
 // leaves the others in the ring.
 func TestPauseAmongZeroes(t *testing.T) {
-	img := newLarge(0)
+	img := newLarge(nil)
 	d := virtiotest.New(t, open(t, blk.Config{Path: "large", Image: img}), virtiotest.Options{})
 	q := d.Queue(0)
 	fillWith(q, writeZeroes)

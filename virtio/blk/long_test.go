@@ -35,9 +35,7 @@ func TestResetAmongLongRequests(t *testing.T) {
 			q.AddRaw([]virtiotest.Desc{{Addr: table, Len: uint32(16 * len(descs)), Flags: virtiotest.Indirect}})
 		}
 		q.Kick()
-		for q.Poll() == nil { // some are under way
-			time.Sleep(time.Millisecond)
-		}
+		q.Wait() // the next are under way
 		begin := time.Now()
 		d.Link().SetStatus(0)
 		if took := time.Since(begin); took > 4*time.Second {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 	"github.com/mayfly-vm/mayfly/virtio/console"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 )
@@ -38,15 +39,6 @@ func (s *sink) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
-}
-
-func waitFor(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(virtiotest.Deadline); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("no " + what)
-		}
-	}
 }
 
 func open(t testing.TB, ports ...console.Port) *console.Device {
@@ -77,7 +69,7 @@ func TestTerminal(t *testing.T) {
 			dev := open(t, console.Port{Console: true, In: in, Out: &out, Seen: func(p []byte) { seen.Write(p) }})
 			d := virtiotest.New(t, dev, tt.o)
 			d.Queue(1).Do([][]byte{[]byte("hello "), []byte("world\n")}, nil)
-			waitFor(t, "output", func() bool { return out.String() == "hello world\n" })
+			machinetest.Until(t, "output", func() bool { return out.String() == "hello world\n" })
 			if seen.String() != "hello world\n" {
 				t.Errorf("seen %q", seen.String())
 			}
@@ -94,7 +86,7 @@ func TestTerminal(t *testing.T) {
 				t.Errorf("configuration % x", c)
 			}
 			d.WriteConfig(8, []byte{'!', 0, 0, 0})
-			waitFor(t, "last words", func() bool { return strings.HasSuffix(out.String(), "!") })
+			machinetest.Until(t, "character of the emergency write", func() bool { return strings.HasSuffix(out.String(), "!") })
 		})
 	}
 }
@@ -163,7 +155,7 @@ func TestPorts(t *testing.T) {
 				t.Errorf("guest read %q", r.In())
 			}
 			g.d.Queue(5).Do([][]byte{[]byte("answer")}, nil)
-			waitFor(t, "answer", func() bool { return agent.String() == "answer" })
+			machinetest.Until(t, "answer", func() bool { return agent.String() == "answer" })
 
 			// A client comes, talks and goes.
 			g.say(2, 6, 1)
@@ -198,7 +190,7 @@ func TestReaderWhoSleepsHoldsOnlyItsPort(t *testing.T) {
 	}
 	g.d.Queue(1).Kick()
 	g.d.Queue(5).Do([][]byte{[]byte("quick")}, nil)
-	waitFor(t, "other port", func() bool { return fast.String() == "quick" })
+	machinetest.Until(t, "other port", func() bool { return fast.String() == "quick" })
 	if g.d.Queue(1).WaitFor(50*time.Millisecond) == nil {
 		t.Error("not even the first piece was taken")
 	}
@@ -208,7 +200,7 @@ func TestReaderWhoSleepsHoldsOnlyItsPort(t *testing.T) {
 	close(slow.hold)
 	g.d.Queue(1).Wait()
 	g.d.Queue(1).Wait()
-	waitFor(t, "rest", func() bool { return len(slow.String()) == 3*len(want) })
+	machinetest.Until(t, "rest", func() bool { return len(slow.String()) == 3*len(want) })
 	if slow.String() != strings.Repeat(string(want), 3) {
 		t.Error("other bytes")
 	}
@@ -243,12 +235,12 @@ func TestSaveRestoreInMidWork(t *testing.T) {
 			want = append(want, bytes.Repeat([]byte("y"), 40<<10)...)
 			g.d.Queue(1).Add([][]byte{want}, nil)
 			g.d.Queue(1).Kick()
-			waitFor(t, "output taken", func() bool { return dev.Stats().FromGuest >= 64<<10 })
+			machinetest.Until(t, "output taken", func() bool { return dev.Stats().FromGuest >= 64<<10 })
 			dev2 := open(t, console.Port{Name: "a", Out: rest}, console.Port{Console: true})
 			g.d = g.d.SaveRestore(dev2)
 			g.d.Queue(1).Wait()
 			close(held.hold)
-			waitFor(t, "all output", func() bool { return held.String()+rest.String() == string(want) })
+			machinetest.Until(t, "all output", func() bool { return held.String()+rest.String() == string(want) })
 			g.expect(0, 7, 1, "a")
 			g.expect(0, 6, 1, "")
 			g.expect(1, 1, 1, "")
@@ -447,7 +439,7 @@ func TestClientFloodsAndLeaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer second.Close()
-	waitFor(t, "output for the next client", func() bool {
+	machinetest.Until(t, "output for the next client", func() bool {
 		d.Queue(1).Do([][]byte{[]byte("hello")}, nil) // the first ones may go to who has left
 		var b [5]byte
 		second.SetReadDeadline(time.Now().Add(100 * time.Millisecond))

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 	"github.com/mayfly-vm/mayfly/virtio/console"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 )
@@ -71,7 +72,7 @@ func TestLostOutput(t *testing.T) {
 			for range n {
 				d.Queue(1).Do([][]byte{make([]byte, size)}, nil)
 			}
-			waitFor(t, "report", func() bool { return len(r.all()) == 1 })
+			machinetest.Until(t, "report", func() bool { return len(r.all()) == 1 })
 			if err := dev.Close(); !errors.Is(err, tt.want) {
 				t.Errorf("Close: %v", err)
 			}
@@ -287,9 +288,9 @@ func TestAcceptWithoutDescriptors(t *testing.T) {
 	if err := unix.Connect(client, &unix.SockaddrUnix{Name: path}); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "report", func() bool { return len(r.all()) > 0 })
+	machinetest.Until(t, "report", func() bool { return len(r.all()) > 0 })
 	before := processorTime(t)
-	time.Sleep(time.Second) // what is measured
+	<-time.After(time.Second) // the period that is measured
 	if used := processorTime(t) - before; used > 100*time.Millisecond {
 		t.Errorf("%v of processor time in a second", used)
 	}

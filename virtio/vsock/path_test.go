@@ -6,22 +6,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 	"github.com/mayfly-vm/mayfly/virtio/vsock"
 )
-
-func waitFor(t testing.TB, ok func() bool, what func() string) {
-	t.Helper()
-	for end := time.Now().Add(virtiotest.Deadline); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal(what())
-		}
-	}
-}
 
 func TestRefusesConfigs(t *testing.T) {
 	for _, tt := range []struct {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 	"github.com/mayfly-vm/mayfly/virtio/vsock"
 )
@@ -373,5 +374,5 @@ func TestRefusesStates(t *testing.T) {
 
 func waitConnections(t testing.TB, d *vsock.Device, n uint64) {
 	t.Helper()
-	waitFor(t, func() bool { return d.Stats().Connections == n }, func() string { return fmt.Sprintf("%+v", d.Stats()) })
+	machinetest.Until(t, fmt.Sprintf("%d connections", n), func() bool { return d.Stats().Connections == n })
 }
