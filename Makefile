@@ -16,7 +16,7 @@ GODEBUG_DEFAULT = disablethp=1,containermaxprocs=0,updatemaxprocs=0
 LDFLAGS = -s -w -X runtime.godebugDefault=$(GODEBUG_DEFAULT)
 
 .DEFAULT_GOAL := build
-.PHONY: help build install-deps test lint race bench lab demo fuzz fmt clean
+.PHONY: help build install-deps test lint race bench lab demo docs fuzz fmt clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -55,6 +55,9 @@ demo: ## from nothing to a booted kernel, and a picture of where the time went
 	./scripts/install-deps.sh demo
 	$(MAKE) build
 	$(GO) run ./lab/cmd/demo
+
+docs: ## write docs/cli.md and the tables of docs/devices.md from the table of flags
+	$(GO) test ./cmd/mayfly-doc -update
 
 fuzz: ## each fuzz target for FUZZTIME
 	$(GO) run ./scripts/runtests -fuzz=$(FUZZTIME) $(PKG)

@@ -4,10 +4,11 @@
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 
-// Mayfly runs virtual machines on Linux/KVM. "mayfly help" tells all.
+// Mayfly runs virtual machines on Linux/KVM. "mayfly help" lists its commands.
 //
-// The command has no logic of its own: it turns flags into a mayfly.Config, lends the machine the terminal and tells how it
-// ended. How fast it starts is a feature: nothing is built before the arguments say that it is needed.
+// The command only connects: package flags turns arguments into a mayfly.Config, package mayfly runs the machine, and other
+// packages have the terminal, signals and messages. How fast it starts is a feature: nothing is built before the arguments
+// need it, and what only generates text is in another program, mayfly-doc.
 package main
 
 import (
@@ -15,7 +16,11 @@ import (
 	"os"
 	"time"
 
-	"github.com/mayfly-vm/mayfly/cmd/mayfly/internal/option"
+	"github.com/mayfly-vm/mayfly/cmd/internal/exit"
+	"github.com/mayfly-vm/mayfly/cmd/internal/flags"
+	"github.com/mayfly-vm/mayfly/cmd/internal/option"
+	"github.com/mayfly-vm/mayfly/cmd/internal/process"
+	"github.com/mayfly-vm/mayfly/cmd/internal/report"
 )
 
 func main() {
@@ -26,8 +31,8 @@ func main() {
 // run does what the arguments say and returns the exit code.
 func run(args []string, begun time.Time) int {
 	if len(args) == 0 {
-		os.Stderr.WriteString(program().Help())
-		return exitUsage
+		os.Stderr.WriteString(programHelp())
+		return exit.Usage
 	}
 	name, args := args[0], args[1:]
 	switch name {
@@ -36,50 +41,44 @@ func run(args []string, begun time.Time) int {
 	case "--version", "-V":
 		name = "version"
 	}
-	c := command(name, begun)
-	if c == nil {
-		return external(name, args) // with all that this process was started with
+	c, do := command(name, begun)
+	if do == nil {
+		return external(name, c, args) // with all that this process was started with
 	}
-	if err := harden(); err != nil {
-		say(explain(err))
-		return exitError
+	if err := process.Harden(); err != nil {
+		report.Message(report.Explain(err))
+		return exit.Error
 	}
 	operands, err := c.Parse(args)
 	if errors.Is(err, option.ErrHelp) {
-		return printText(c.Help(programName))
+		return report.Text(c.Help(flags.Name))
 	}
 	if err != nil {
-		return badLine(err, name)
+		return report.LineError(err, name)
 	}
-	return c.Run(operands)
+	return do(operands)
 }
 
-// commandNames are the subcommands in the order of the help.
-func commandNames() []string {
-	return []string{"run", "inspect", "check", "doctor", "schema", "version", "completion", "man", "help"}
-}
-
-// command describes a subcommand; nil: there is none of that name.
-func command(name string, begun time.Time) *option.Command {
+// command describes a subcommand and returns what does its work; nil: another program does, or there is none of that name.
+func command(name string, begun time.Time) (c *option.Command, do func(operands []string) int) {
 	switch name {
 	case "run":
-		return runCommand(begun)
+		r := &running{begun: begun}
+		return r.Command(), r.run
 	case "inspect":
-		return inspectCommand()
+		o := new(flags.Inspect)
+		return o.Command(), func(operands []string) int { return inspect(o, operands[0]) }
 	case "check":
-		return checkCommand()
+		o := new(flags.Check)
+		return o.Command(), func([]string) int { return runCheck(o) }
 	case "doctor":
-		return doctorCommand()
-	case "schema":
-		return schemaCommand()
+		o := new(flags.Doctor)
+		return o.Command(), func([]string) int { return examine(o) }
 	case "version":
-		return versionCommand()
-	case "completion":
-		return completionCommand()
-	case "man":
-		return manCommand()
+		o := new(flags.Version)
+		return o.Command(), func([]string) int { return showVersion(o) }
 	case "help":
-		return helpCommand()
+		return flags.Help(), help
 	}
-	return nil
+	return flags.Command(name), nil
 }

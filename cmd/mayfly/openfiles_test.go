@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mayfly-vm/mayfly/cmd/internal/exit"
+	"github.com/mayfly-vm/mayfly/cmd/internal/flags"
 	"github.com/mayfly-vm/mayfly/guest/check"
 	"github.com/mayfly-vm/mayfly/internal/machinetest"
 )
@@ -42,7 +44,7 @@ func TestFewOpenFiles(t *testing.T) {
 			args := append([]string{"run", "-q", "check.elf", "--cmdline", check.Cmdline(check.Options{NoChecks: true})}, strings.Fields(args)...)
 			for n := 3; n <= most; n++ {
 				var out bytes.Buffer
-				cmd := exec.Command("sh", append([]string{"-c", fmt.Sprintf("ulimit -n %d && exec \"$0\" \"$@\"", n), filepath.Join(programs, programName)}, args...)...)
+				cmd := exec.Command("sh", append([]string{"-c", fmt.Sprintf("ulimit -n %d && exec \"$0\" \"$@\"", n), filepath.Join(programs, flags.Name)}, args...)...)
 				cmd.Dir, cmd.Stderr = dir, &out
 				err := cmd.Run()
 				if err == nil {
@@ -51,8 +53,8 @@ func TestFewOpenFiles(t *testing.T) {
 					}
 					continue
 				}
-				var exit *exec.ExitError
-				if !errors.As(err, &exit) || exit.ExitCode() != exitError || !strings.Contains(out.String(), "RLIMIT_NOFILE") || strings.Contains(out.String(), "goroutine") {
+				var ended *exec.ExitError
+				if !errors.As(err, &ended) || ended.ExitCode() != exit.Error || !strings.Contains(out.String(), "RLIMIT_NOFILE") || strings.Contains(out.String(), "goroutine") {
 					t.Fatalf("with %d files: %v: %s", n, err, out.String())
 				}
 			}

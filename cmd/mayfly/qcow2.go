@@ -5,4 +5,4 @@ package main
 import _ "github.com/mayfly-vm/mayfly/disk/qcow2"
 
 // withQCOW2 has nothing to do: this program is mayfly-qcow2.
-func (o *runOptions) withQCOW2() {}
+func (r *running) withQCOW2() {}

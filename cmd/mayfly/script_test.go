@@ -11,19 +11,20 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/mayfly-vm/mayfly/cmd/internal/flags"
 	"github.com/mayfly-vm/mayfly/guest/check"
 	"github.com/mayfly-vm/mayfly/internal/machinetest"
 )
 
-var update = flag.Bool("update", false, "write what is generated: docs/cli.md and the scripts' expectations")
+var update = flag.Bool("update", false, "write the scripts' expectations")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){programName: main})
+	testscript.Main(m, map[string]func(){flags.Name: main})
 }
 
 func TestScripts(t *testing.T) {
 	programs := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", programs+"/", "../mayfly-unpack", "../mayfly-config", "../mayfly-usernet").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", programs+"/", "../mayfly-unpack", "../mayfly-config", "../mayfly-usernet", "../mayfly-doc").CombinedOutput(); err != nil {
 		t.Fatalf("building the other programs: %v\n%s", err, out)
 	}
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
@@ -40,7 +41,7 @@ func TestScripts(t *testing.T) {
 			} {
 				e.Setenv(name, check.Cmdline(o))
 			}
-			if mayfly, err := exec.LookPath(programName); err == nil {
+			if mayfly, err := exec.LookPath(flags.Name); err == nil {
 				e.Setenv("ALONE", filepath.Dir(mayfly)) // without the other programs
 			}
 			e.Setenv("PATH", programs+string(os.PathListSeparator)+e.Getenv("PATH"))

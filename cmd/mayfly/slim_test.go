@@ -23,6 +23,9 @@ func TestProgramIsSlim(t *testing.T) {
 		if strings.Contains(p, "yaml") {
 			t.Errorf("the command links %s: reading it is the work of mayfly-config", p)
 		}
+		if strings.HasSuffix(p, "cmd/internal/reference") {
+			t.Errorf("the command links %s: generating text is the work of mayfly-doc", p)
+		}
 		switch p {
 		case "net", "net/http", "crypto/tls", "regexp", "text/template", "html/template", "os/exec", "os/user", "flag", "testing", "expvar", "math/big", "crypto/rand":
 			t.Errorf("the command links %s", p)

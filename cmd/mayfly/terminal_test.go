@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mayfly-vm/mayfly/cmd/internal/exit"
+	"github.com/mayfly-vm/mayfly/cmd/internal/flags"
 	"github.com/mayfly-vm/mayfly/guest/check"
 	"github.com/mayfly-vm/mayfly/internal/machinetest"
 )
@@ -38,7 +40,7 @@ func startOnTerminal(t *testing.T, o check.Options) *started {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mayfly, err := exec.LookPath(programName) // testscript.Main puts this test there
+	mayfly, err := exec.LookPath(flags.Name) // testscript.Main puts this test there
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +124,7 @@ func TestTypedKeysReachTheGuestAndCtrlAXLeaves(t *testing.T) {
 	s.await("[\x00]") // a UART receives a break as a zero
 	s.press("\x01x")
 	s.await("the machine was killed")
-	s.end(exitOK)
+	s.end(exit.OK)
 }
 
 func TestFirstSignalPressesTheButton(t *testing.T) {
@@ -133,7 +135,7 @@ func TestFirstSignalPressesTheButton(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.await("the guest powered off")
-		s.end(exitOK)
+		s.end(exit.OK)
 	}
 }
 
@@ -141,7 +143,7 @@ func TestSecondSignalKills(t *testing.T) {
 	for _, c := range []struct {
 		sig  syscall.Signal
 		code int
-	}{{syscall.SIGINT, exitInt}, {syscall.SIGTERM, exitTerm}} {
+	}{{syscall.SIGINT, exit.Signal + 2}, {syscall.SIGTERM, exit.Signal + 15}} {
 		s := startOnTerminal(t, check.Options{NoChecks: true, Echo: true})
 		s.await("1..0")
 		if err := s.cmd.Process.Signal(c.sig); err != nil {
@@ -163,5 +165,5 @@ func TestHangupKills(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.await("the machine was killed")
-	s.end(exitHangup)
+	s.end(exit.Signal + 1)
 }

@@ -23,7 +23,7 @@ func TestDoctorFindsCompanions(t *testing.T) {
 	c := exec.Command(mayfly, "doctor")
 	c.Env = append(os.Environ(), "PATH="+path)
 	out, _ := c.Output() // its exit code is about KVM
-	for _, name := range []string{"mayfly-unpack", "mayfly-config", "mayfly-usernet"} {
+	for _, name := range []string{"mayfly-unpack", "mayfly-config", "mayfly-usernet", "mayfly-doc"} {
 		found := false
 		for line := range strings.Lines(string(out)) {
 			if strings.Contains(line, name) && strings.HasPrefix(line, "ok") {

@@ -1,0 +1,143 @@
+package flags
+
+import (
+	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/cmd/internal/option"
+	"github.com/mayfly-vm/mayfly/kernel"
+)
+
+// Names are the subcommands in the order of the help.
+func Names() []string {
+	return []string{"run", "inspect", "check", "doctor", "schema", "version", "completion", "man", "help"}
+}
+
+// Command describes a subcommand, with flags that set what nobody reads; nil: there is none of that name.
+func Command(name string) *option.Command {
+	switch name {
+	case "run":
+		return new(Run).Command()
+	case "inspect":
+		return new(Inspect).Command()
+	case "check":
+		return new(Check).Command()
+	case "doctor":
+		return new(Doctor).Command()
+	case "schema":
+		return Schema()
+	case "version":
+		return new(Version).Command()
+	case "completion":
+		return Completion()
+	case "man":
+		return new(Man).Command()
+	case "help":
+		return Help()
+	}
+	return nil
+}
+
+// Inspect holds what the flags of "mayfly inspect" set.
+type Inspect struct {
+	Options kernel.Options
+	JSON    bool
+}
+
+// Command describes "mayfly inspect".
+func (o *Inspect) Command() *option.Command {
+	return &option.Command{
+		Name: "inspect", Operands: "FILE", Brief: "tell what a kernel file is and how it would be booted", MinArgs: 1, MaxArgs: 1, Files: true,
+		Long: []string{"Shows format, compression, version, entry notes, the limits for other places in memory, the segments, and which protocol would be used and why. Nothing is booted, and no KVM is needed."},
+		Flags: []option.Flag{
+			{Name: "json", Help: "as JSON", Value: option.Bool(&o.JSON)},
+			{Name: "cache-dir", Arg: "DIR", Help: "where unpacked kernels are kept (default: mayfly/kernels in the user's cache folder)", Value: option.Path(&o.Options.CacheDir)},
+		},
+		Examples: []option.Example{
+			{Line: "mayfly inspect /boot/vmlinuz-$(uname -r)", What: "look at this host's kernel"},
+			{Line: "mayfly inspect --json vmlinux | jq -r .protocol", What: "for scripts"},
+		},
+	}
+}
+
+// Check holds what the flags of "mayfly check" set.
+type Check struct {
+	Config      mayfly.Config
+	Emit        string // the file to write the guest to; empty: run it
+	JSON, Facts bool
+}
+
+// Command describes "mayfly check", and sets the defaults of Config.
+func (o *Check) Command() *option.Command {
+	c := &o.Config
+	*c = mayfly.Config{CPUs: 2, Memory: mayfly.DefaultMemory, Boot: kernel.BootPVH, OnReboot: mayfly.RebootExit}
+	return &option.Command{
+		Name: "check", Brief: "boot the check guest, which tells whether the hand-over is as the PVH ABI says",
+		Long: []string{
+			"The check guest looks at what it was given: registers and segments at entry, start info, memory map, modules, command line, ACPI tables, secondary CPUs, timer and serial interrupt. Each point is one line. The exit code is 1 when a point failed.",
+			"With --emit the guest is written to a file instead. Any monitor that boots PVH kernels can run it; it reports by the Test Anything Protocol on COM1.",
+		},
+		Flags: []option.Flag{
+			{Name: "cpus", Arg: "N", Default: "2", Help: "virtual CPUs, 1 to 255", Value: option.Number(&c.CPUs, 1, mayfly.MaxCPUs)},
+			{Name: "memory", Arg: "SIZE", Default: option.SizeText(mayfly.DefaultMemory), Help: "guest memory", Value: option.Bytes(&c.Memory, mayfly.MinMemory, mayfly.MaxMemory)},
+			{Name: "facts", Help: "show what else the guest saw", Value: option.Bool(&o.Facts)},
+			{Name: "json", Help: "as JSON", Value: option.Bool(&o.JSON)},
+			{Name: "emit", Arg: "FILE", Help: "write the guest, a PVH ELF, to FILE; - is standard output", Value: option.Path(&o.Emit)},
+			kvmFlag(&c.KVM),
+		},
+		Examples: []option.Example{
+			{Line: "mayfly check", What: "check this monitor on this KVM"},
+			{Line: "mayfly check --emit check.elf && qemu-system-x86_64 -M microvm -kernel check.elf -nographic", What: "check another monitor"},
+		},
+	}
+}
+
+// Doctor holds what the flags of "mayfly doctor" set.
+type Doctor struct {
+	KVM  string
+	JSON bool
+}
+
+// Command describes "mayfly doctor".
+func (o *Doctor) Command() *option.Command {
+	return &option.Command{
+		Name: "doctor", Brief: "tell whether this host can run machines, and what to do where it can't",
+		Long: []string{"Looks at the KVM device and its capabilities, huge pages, limits, what disks, networks and sockets can use, and the programs that belong beside this one. It changes nothing. Lines marked FAIL keep machines from running, and make the exit code 1; lines marked note cost speed or a feature."},
+		Flags: []option.Flag{
+			kvmFlag(&o.KVM),
+			{Name: "json", Help: "as JSON", Value: option.Bool(&o.JSON)},
+		},
+		Examples: []option.Example{{Line: "mayfly doctor", What: "look at this host"}},
+	}
+}
+
+func kvmFlag(p *string) option.Flag {
+	return option.Flag{Name: "kvm", Arg: "PATH", Default: "/dev/kvm", Help: "the KVM device", Value: option.Path(p)}
+}
+
+// Version holds what the flags of "mayfly version" set.
+type Version struct{ JSON bool }
+
+// Command describes "mayfly version".
+func (o *Version) Command() *option.Command {
+	return &option.Command{
+		Name: "version", Brief: "show the version of this program",
+		Flags: []option.Flag{{Name: "json", Help: "as JSON", Value: option.Bool(&o.JSON)}},
+	}
+}
+
+// Help describes "mayfly help".
+func Help() *option.Command {
+	return &option.Command{
+		Name: "help", Operands: "[COMMAND|DEVICE]", Brief: "show help about Mayfly, one of its commands, or the keys of a device",
+		MaxArgs: 1, Values: append(Names(), deviceNames()...),
+	}
+}
+
+// deviceNames are the flags whose values are made of keys.
+func deviceNames() (names []string) {
+	for _, f := range new(Run).Flags() {
+		if f.Groups != nil {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}

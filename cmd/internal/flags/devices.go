@@ -1,0 +1,141 @@
+package flags
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/cmd/internal/option"
+	"github.com/mayfly-vm/mayfly/disk"
+	"github.com/mayfly-vm/mayfly/internal/sys/tap"
+	"github.com/mayfly-vm/mayfly/virtio"
+	"github.com/mayfly-vm/mayfly/virtio/blk"
+	"github.com/mayfly-vm/mayfly/virtio/vnet"
+	"github.com/mayfly-vm/mayfly/virtio/vsock"
+)
+
+// devices is the part of the table that binds the devices' keys to their configurations.
+func (o *Run) devices() []option.Flag {
+	c := &o.Config
+	return []option.Flag{
+		{Name: "bus", Arg: "HOW", Default: "auto", Help: "how the guest reaches its devices: by virtio-mmio, by PCI, or auto: what starts faster",
+			Value: option.Choice(&c.Bus, name("auto", mayfly.BusAuto), name("mmio", mayfly.BusMMIO), name("pci", mayfly.BusPCI))},
+		{Name: "disk", Arg: "PATH[,KEY=VALUE…]", Many: true, Help: "a disk: an image file or a block device", Groups: option.ManyOf(&c.Disks, diskKeys)},
+		{Name: "net", Arg: "KIND[,KEY=VALUE…]", Many: true, Help: "a network card: user (a network of its own, without any privilege), tap, or another kind", Groups: option.ManyOf(&c.Nets, netKeys)},
+		{Name: "vsock", Arg: "PATH[,KEY=VALUE…]", Help: "sockets between host and guest: by a Unix socket of the host, or by the host's kernel", Groups: option.OneOf(&c.Vsock, vsockKeys)},
+		{Name: "console", Arg: "KEY[=VALUE…]", Many: true, Help: "a port of a virtio console: a terminal (hvc0 …) or a named one", Groups: option.ManyOf(&o.Consoles, consoleKeys)},
+		{Name: "rng", Arg: "KEY=VALUE…", Optional: true, Help: "entropy from the host", Groups: option.OneOf(&c.RNG, rngKeys)},
+		{Name: "watchdog", Arg: "WHAT", Default: "off", Optional: true, Help: "a watchdog timer, and what it does to a guest that is silent for too long: restart (also with nothing said) or exit", Value: watchdog(&c.Watchdog)},
+		{Name: "smbios", Arg: "KEY=VALUE…", Help: "what the machine says of itself: serial number, UUID, credentials for systemd …", Groups: option.OneOf(&c.SMBIOS, smbiosKeys)},
+	}
+}
+
+func diskKeys(d *mayfly.Disk) *option.Group {
+	return &option.Group{
+		Main: "path",
+		Keys: append([]option.Flag{
+			{Name: "path", Arg: "FILE", Required: true, Help: "the image file, or a block device", Value: existing(&d.Path)},
+			{Name: "readonly", Help: "refuse writes; machines may share a disk that they only read", Value: option.Bool(&d.ReadOnly)},
+			{Name: "format", Default: "auto", Help: "the image's format; auto takes a file for raw unless both its name and its content say qcow2", Value: option.Choice(&d.Format, name("auto", disk.Auto), name("raw", disk.Raw), name("qcow2", disk.QCOW2))},
+			{Name: "backing", Arg: "DIR", Help: "the folder in which a qcow2 image's backing files lie, or below it (default: regular files of the image's own)", Value: folder(&d.Backing)},
+			{Name: "cache", Default: "writeback", Help: "what a flush does: put what was written on the disk, or, unsafe, nothing", Value: option.Choice(&d.Cache, name("writeback", blk.Writeback), name("unsafe", blk.Unsafe))},
+			{Name: "engine", Default: "auto", Help: "who waits for the host's disk; auto is uring, or threads where io_uring is missing or forbidden", Value: option.Choice(&d.Engine, name("auto", blk.AutoEngine), name("uring", blk.IOUring), name("threads", blk.Threads))},
+			{Name: "direct", Help: "go past the host's page cache (O_DIRECT)", Value: option.Bool(&d.Direct)},
+			{Name: "queues", Arg: "N", Default: "1", Help: "virtqueues, 1 to " + strconv.Itoa(blk.MaxQueues) + "; at most one a CPU is of use", Value: option.Number(&d.Queues, 1, blk.MaxQueues)},
+			{Name: "queue-size", Arg: "N", Default: strconv.Itoa(blk.DefaultQueueSize), Help: "requests in each, a power of two", Value: powerOfTwo(&d.QueueSize, 4, virtio.MaxQueueSize)},
+			{Name: "serial", Arg: "TEXT", Help: "the serial number, up to " + strconv.Itoa(blk.MaxSerial) + " letters: /dev/disk/by-id/virtio-TEXT in the guest", Value: ascii(&d.Serial, blk.MaxSerial)},
+			{Name: "discard", Default: "true", Help: "let the guest give space back", Value: unless(&d.NoDiscard)},
+			ringKey(&d.Packed),
+		}, limitKeys("", &d.Limits)...),
+		Check: func() error {
+			if err := checkLimits("", &d.Limits); err != nil {
+				return err
+			}
+			return reason(d.Check())
+		},
+	}
+}
+
+func netKeys(n *mayfly.Net) *option.Group {
+	keys := []option.Flag{
+		{Name: "kind", Default: "auto", Help: "what the cable ends in: user (mayfly-usernet, no privilege), tap (an interface of the host), passt or stream (a Unix socket), fd; auto is what the other keys say, else user",
+			Value: option.Choice(&n.Kind, name("auto", vnet.AutoKind), name("user", vnet.User), name("tap", vnet.Tap), name("passt", vnet.Passt), name("stream", vnet.Stream), name("fd", vnet.FD))},
+		{Name: "tap", Arg: "NAME", Help: "the host's interface; one that isn't there is made (default: mayfly and a number)", Value: interfaceName(&n.Tap)},
+		{Name: "bridge", Arg: "NAME", Help: "put the tap into this bridge of the host", Value: interfaceName(&n.Bridge)},
+		{Name: "fd", Arg: "N", Many: true, Help: "an open descriptor: a queue of a tap, or a stream's socket", Value: descriptors(&n.FDs)},
+		{Name: "socket", Arg: "FILE", Help: "the Unix socket of passt, of a stream, or of a mayfly-usernet that runs already; @NAME is an abstract one", Value: peerSocket(&n.Socket)},
+		{Name: "forward", Arg: "PORTS", Many: true, Help: "lead a port of the host to one of the guest: [udp:][ADDRESS:]HOST:GUEST, such as 8080:80", Value: forwards(&n.Forward)},
+		{Name: "isolated", Help: "a user network without a way out of the host", Value: option.Bool(&n.Isolated)},
+		{Name: "host", Help: "let the guest of a user network reach the host: its 127.0.0.1 as host.mayfly.internal, and its own other addresses, which are refused otherwise", Value: option.Bool(&n.HostAccess)},
+		{Name: "allow", Arg: "NETWORK", Many: true, Help: "let the guest of a user network reach this IPv4 network or address, such as 10.0.0.0/8, and others given so, and nothing else; link-local addresses are reached only with an entry of their own", Value: networks(&n.Allow)},
+		{Name: "deny", Arg: "NETWORK", Many: true, Help: "keep the guest of a user network from this IPv4 network or address; it counts for more than allow", Value: networks(&n.Deny)},
+		{Name: "mac", Arg: "MAC", Help: "the card's address (default: made of its name)", Value: mac(&n.MAC)},
+		{Name: "name", Arg: "TEXT", Help: "what errors call the card, and what its address is made of", Value: ascii(&n.Name, 64)},
+		{Name: "mtu", Arg: "BYTES", Default: "1500", Help: "the largest packet; a tap keeps its own by default", Value: option.Number(&n.MTU, tap.MinMTU, vnet.MaxFrameMTU)},
+		{Name: "vhost", Default: "auto", Help: "who moves a tap's frames: the host's kernel (on), this program (off), or auto: the kernel where it can", Value: option.Choice(&n.VHost, name("auto", vnet.VHostAuto), name("on", vnet.VHostOn), name("off", vnet.VHostOff))},
+		{Name: "queues", Arg: "N", Default: "1", Help: "pairs of virtqueues of a tap, 1 to " + strconv.Itoa(vnet.MaxQueues), Value: option.Number(&n.Queues, 1, vnet.MaxQueues)},
+		{Name: "queue-size", Arg: "N", Default: strconv.Itoa(vnet.DefaultQueueSize), Help: "frames in each, a power of two", Value: powerOfTwo(&n.QueueSize, 16, virtio.MaxQueueSize)},
+		ringKey(&n.Packed),
+	}
+	keys = append(keys, limitKeys("rx-", &n.RX)...)
+	return &option.Group{
+		Main: "kind",
+		Keys: append(keys, limitKeys("tx-", &n.TX)...),
+		Check: func() error {
+			if err := checkLimits("rx-", &n.RX); err != nil {
+				return err
+			}
+			if err := checkLimits("tx-", &n.TX); err != nil {
+				return err
+			}
+			return reason(n.Check())
+		},
+	}
+}
+
+func vsockKeys(v *mayfly.Vsock) *option.Group {
+	return &option.Group{
+		Main: "path",
+		Keys: []option.Flag{
+			{Name: "path", Arg: "FILE", Help: "the Unix socket that is made for the host's side: connect, write CONNECT PORT; the guest's connections to port P go to FILE_P", Value: socketToMake(&v.Path)},
+			{Name: "cid", Arg: "N", Default: strconv.Itoa(vsock.MinCID), Help: "the guest's address; with vhost no two machines may share one", Value: option.Number(&v.CID, vsock.MinCID, vsock.MaxCID)},
+			{Name: "vhost", Help: "by the host's kernel (/dev/vhost-vsock), in place of a path; the guest then reaches every AF_VSOCK listener of the host", Value: option.Bool(&v.VHost)},
+			{Name: "mode", Arg: "MODE", Default: "0600", Help: "the socket's permissions, in octal", Value: mode(&v.Mode)},
+			{Name: "max-connections", Arg: "N", Default: "1023", Help: "connections at a time", Value: option.Number(&v.MaxConnections, 1, vsock.MostConnections)},
+			ringKey(&v.Packed),
+		},
+		Check: func() error {
+			c := *v
+			if c.CID == 0 {
+				c.CID = vsock.MinCID
+			}
+			if err := c.Check(); err != nil {
+				return errors.New(strings.TrimPrefix(err.Error(), "vsock: "))
+			}
+			return nil
+		},
+	}
+}
+
+// watchdog is what happens to a silent guest; the flag alone means a restart.
+func watchdog(p *mayfly.Watchdog) option.Value {
+	v := option.Choice(p, name("off", mayfly.NoWatchdog), name("restart", mayfly.WatchdogRestart), name("exit", mayfly.WatchdogExit))
+	set := v.Set
+	v.Set = func(s string) error {
+		if s == "" {
+			s = "restart"
+		}
+		return set(s)
+	}
+	return v
+}
+
+func rngKeys(r *mayfly.RNG) *option.Group {
+	return &option.Group{
+		Keys:  append([]option.Flag{ringKey(&r.Packed)}, limitKeys("", &r.Limits)...),
+		Check: func() error { return checkLimits("", &r.Limits) },
+	}
+}
+
+func name[T any](s string, v T) option.Name[T] { return option.Name[T]{Name: s, Value: v} }

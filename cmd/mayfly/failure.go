@@ -1,0 +1,21 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/cmd/internal/exit"
+	"github.com/mayfly-vm/mayfly/cmd/internal/flags"
+	"github.com/mayfly-vm/mayfly/cmd/internal/report"
+)
+
+// fail reports an error of a command and returns its exit code: that of a usage error for a configuration that can't be,
+// named by its flag.
+func fail(err error, command string) int {
+	var c *mayfly.ConfigError
+	if errors.As(err, &c) {
+		return report.Usage(errors.New(command+": "+flags.OfField(c.Field)+": "+c.Msg), command)
+	}
+	report.Message(report.Explain(err))
+	return exit.Error
+}
