@@ -41,6 +41,10 @@ type Job struct {
 	// time that the nest needs to come up does not count.
 	Timeout time.Duration
 
+	// SilentLimit is for how long the nest, which beats every second, may give no
+	// sign of life before it is killed; 0 for [DefaultSilentLimit].
+	SilentLimit time.Duration
+
 	// Stdout and Stderr get the program's output as it comes; nil drops it.
 	// [Result.Output] has it in any case.
 	Stdout, Stderr io.Writer
@@ -62,6 +66,10 @@ type Job struct {
 
 // DefaultTimeout is a job's time when it names none.
 const DefaultTimeout = 10 * time.Minute
+
+// DefaultSilentLimit is a nest's longest silence when the job names none. It is
+// long since other work may take the processors away.
+const DefaultSilentLimit = 2 * time.Minute
 
 // InsideEnv is set to "native" or "nest" for programs that run in the lab.
 const InsideEnv = "MAYFLY_LAB_INSIDE"
@@ -110,6 +118,9 @@ func consoleTail(console []byte) string {
 func Run(ctx context.Context, j Job) (Result, error) {
 	if j.Timeout == 0 {
 		j.Timeout = DefaultTimeout
+	}
+	if j.SilentLimit == 0 {
+		j.SilentLimit = DefaultSilentLimit
 	}
 	if err := j.check(); err != nil {
 		return Result{}, err

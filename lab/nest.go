@@ -25,11 +25,9 @@ import (
 )
 
 // Limits for the nest itself, generous since other work may take the
-// processors away: on an idle machine it is up after a few seconds, and beats
-// every second.
-var (
-	bootLimit   = 3 * time.Minute
-	silentLimit = 2 * time.Minute
+// processors away: on an idle machine it is up after a few seconds.
+const (
+	bootLimit = 3 * time.Minute
 	// nudgeEach is how long a sleep from which nothing else wakes the nest may last.
 	nudgeEach = 200 * time.Millisecond
 	// endLimit is what the nest has beyond the program's time to kill it and
@@ -245,7 +243,7 @@ func (s *session) talk(l net.Listener) (link.Ending, error) {
 			return end, err
 		}
 		if s.total != nil {
-			s.watch(silentLimit, "gave no sign of life")
+			s.watch(s.job.SilentLimit, "gave no sign of life")
 		}
 		switch kind {
 		case link.Hello:
@@ -301,7 +299,7 @@ func (s *session) hello(p []byte) error {
 	s.total = time.AfterFunc(limit, func() {
 		s.giveUp(silence{fmt.Sprintf("still there %v after its program began, which had %v; it was killed", limit, s.job.Timeout)})
 	})
-	s.watch(silentLimit, "gave no sign of life")
+	s.watch(s.job.SilentLimit, "gave no sign of life")
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -89,7 +90,7 @@ type pkg struct{ path, dir string }
 // packages lists those with tests: first the plain ones, then those that use
 // the lab.
 func packages(ctx context.Context, patterns []string) (plain, inLab []pkg, err error) {
-	const format = "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}\t{{.Dir}}\t{{.Module.Path}}\t{{.TestImports}} {{.XTestImports}}{{end}}"
+	const format = "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}\t{{.Dir}}\t{{.Module.Path}}\t{{join .TestImports \" \"}} {{join .XTestImports \" \"}}{{end}}"
 	c := exec.CommandContext(ctx, "go", append([]string{"list", "-f", format}, patterns...)...)
 	c.Stderr = os.Stderr
 	out, err := c.Output()
@@ -101,14 +102,22 @@ func packages(ctx context.Context, patterns []string) (plain, inLab []pkg, err e
 		if len(f) != 4 {
 			continue
 		}
-		p, lab := pkg{f[0], f[1]}, f[2]+"/lab"
-		if p.path == lab || strings.Contains(f[3], lab) {
+		p := pkg{f[0], f[1]}
+		if needsLab(f[2], strings.Fields(f[3])) {
 			inLab = append(inLab, p)
 		} else {
 			plain = append(plain, p)
 		}
 	}
 	return plain, inLab, nil
+}
+
+// needsLab reports whether tests with these imports start machines in the lab of
+// the module: those that import package lab or one below it.
+func needsLab(module string, imports []string) bool {
+	return slices.ContainsFunc(imports, func(i string) bool {
+		return i == module+"/lab" || strings.HasPrefix(i, module+"/lab/")
+	})
 }
 
 // command runs with our output.

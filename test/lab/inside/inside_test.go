@@ -1,5 +1,5 @@
-// Package selftest goes into the lab as a whole, to test lab.Main.
-package selftest
+// Package inside runs in the lab as a whole, to test lab.Main.
+package inside
 
 import (
 	"context"
@@ -16,7 +16,7 @@ const failEnv = "MAYFLY_LAB_SELFTEST"
 func TestMain(m *testing.M) {
 	lab.Main(m, func(context.Context) (lab.Job, error) {
 		return lab.Job{
-			Files: map[string]string{"source": "selftest_test.go"},
+			Files: map[string]string{"source": "inside_test.go"},
 			Env:   []string{failEnv + "=" + os.Getenv(failEnv)},
 		}, nil
 	})
@@ -41,8 +41,8 @@ func TestInside(t *testing.T) {
 	}
 }
 
-// TestFails fails when it is asked to: whoever changes lab.Main should see once
-// that a failure in the lab comes out as one.
+// TestFails fails on request: whoever changes lab.Main should see once that a
+// failure in the lab is reported as one.
 func TestFails(t *testing.T) {
 	if os.Getenv(failEnv) == "fail" {
 		t.Fatal("as asked")

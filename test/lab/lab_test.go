@@ -13,13 +13,13 @@ import (
 	"github.com/mayfly-vm/mayfly/lab"
 )
 
-// probe is lab/internal/probe: a program that does what its arguments say.
+// probe builds the program of the folder probe, which does what its arguments say.
 func probe(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts machines")
 	}
-	p, err := lab.Build(t.Context(), "github.com/mayfly-vm/mayfly/lab/internal/probe")
+	p, err := lab.Build(t.Context(), "github.com/mayfly-vm/mayfly/test/lab/probe")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,8 +71,8 @@ func TestProgramFindsKVMAndItsFiles(t *testing.T) {
 	}
 }
 
-// TestDisksAreWrittenForTheProgramOnly gives a disk of odd sectors, lets the program
-// write to it, and looks at the file.
+// TestDisksAreWrittenForTheProgramOnly: what the program writes to a disk does not
+// reach the image file.
 func TestDisksAreWrittenForTheProgramOnly(t *testing.T) {
 	dir := t.TempDir()
 	old, fresh := bytes.Repeat([]byte("old disk"), 8<<10), bytes.Repeat([]byte("new data"), 1<<10)

@@ -1,25 +1,21 @@
-package lab
+package lab_test
 
 import (
 	"errors"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mayfly-vm/mayfly/lab"
 )
 
 // TestNestThatHangsIsGivenUp makes the nest's kernel panic and stay there.
 func TestNestThatHangsIsGivenUp(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a machine")
-	}
-	defer func(d time.Duration) { silentLimit = d }(silentLimit)
-	silentLimit = 15 * time.Second
-	probe, err := Build(t.Context(), "github.com/mayfly-vm/mayfly/lab/internal/probe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = Run(t.Context(), Job{Program: probe, Args: []string{"panic-kernel"}, Nest: true, KernelArgs: "panic=0", Timeout: time.Minute})
-	var nest *NestError
+	_, err := lab.Run(t.Context(), lab.Job{
+		Program: probe(t), Args: []string{"panic-kernel"}, Nest: true, KernelArgs: "panic=0",
+		Timeout: time.Minute, SilentLimit: 15 * time.Second,
+	})
+	var nest *lab.NestError
 	if !errors.As(err, &nest) {
 		t.Fatalf("error %v, want a NestError", err)
 	}
