@@ -65,7 +65,7 @@ func (im *Image) Choose(want Boot) (p Protocol, reason string, err error) {
 	case im.PVH != nil && want == BootPVH:
 		return PVH, "asked for; it has a PVH entry (note 18)", nil
 	case want == BootPVH:
-		return 0, "", im.noProtocol("PVH", "build it with CONFIG_PVH=y, or leave --boot=pvh out")
+		return 0, "", im.noProtocol("PVH", "build it with CONFIG_PVH=y, or let the protocol be chosen automatically")
 	case im.PVH != nil && im.Linux && im.xenOnly():
 		return Linux64, "its PVH entry is for Xen only, as Linux " + im.Release() + " has it (4.11 to 4.20)", nil
 	case im.PVH != nil:

@@ -61,7 +61,7 @@ func (im *Image) readNotesAt(where string, off, size, align uint64) error {
 
 func (im *Image) takeNotes(notes []pvh.Note) error {
 	fail := func(err error) error {
-		return &FileError{Cause: ErrBadNote, Found: "has a PVH note that cannot be used", Err: err, Do: "build the kernel again with CONFIG_PVH=y, or start it with --boot=linux if it is Linux"}
+		return &FileError{Cause: ErrBadNote, Found: "has a PVH note that cannot be used", Err: err, Do: "build the kernel again with CONFIG_PVH=y, or enter it by the Linux 64-bit protocol if it is Linux"}
 	}
 	entry, err := pvh.FindEntry(notes)
 	if err != nil {

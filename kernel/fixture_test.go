@@ -63,7 +63,7 @@ var badFiles = []struct {
 	{"text", text("hello, world: a letter of more than sixty-four bytes, which is no kernel at all\n"), ErrNotKernel, "is a text file"},
 	{"short", text("hello"), ErrNotKernel, "it has 5 bytes"},
 	{"script", text("#!/bin/sh\necho\n"), ErrNotKernel, "is a script"},
-	{"cpio", text("070701" + strings.Repeat("0", 200)), ErrNotKernel, "--initrd"},
+	{"cpio", text("070701" + strings.Repeat("0", 200)), ErrNotKernel, "as the initrd"},
 	{"zeroes", func() []byte { return make([]byte, 5000) }, ErrNotKernel, "zeroes"},
 	{"efi", func() []byte { return append([]byte("MZ"), make([]byte, 5000)...) }, ErrNotKernel, "unified kernel image"},
 	{"arm64-image", func() []byte { b := make([]byte, 5000); b[0] = 9; copy(b[0x38:], "ARMd"); return b }, ErrNotKernel, "arm64"},

@@ -65,7 +65,7 @@ func notKernel(head []byte, size uint64) error {
 		what = "is a script"
 	case has(0, "070701") || has(0, "070702") || has(0, "070707"):
 		what = "is a cpio archive, probably an initramfs"
-		do = "give it with --initrd, and a kernel as KERNEL"
+		do = "give it as the initrd, with a kernel"
 	case has(0, "\xd0\x0d\xfe\xed"):
 		what = "is a device tree"
 	case has(0, "\x27\x05\x19\x56"):
