@@ -2,7 +2,6 @@ package flags
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -70,14 +69,4 @@ func (c *Cmdline) String(b mayfly.Bus, console string) string {
 		first = c.text
 	}
 	return kernelparams.Join(append([]string{first}, c.added...)...)
-}
-
-// ExplainCmdline adds to an error about the length of the guest's command line how much of it the defaults are.
-func (o *Run) ExplainCmdline(err error) error {
-	var bad *mayfly.ConfigError
-	if o.Cmdline.only || !errors.As(err, &bad) || bad.Field != "Cmdline" {
-		return err
-	}
-	defaults := new(Cmdline).String(o.Config.Bus, o.terminalName())
-	return &mayfly.ConfigError{Field: bad.Field, Msg: fmt.Sprintf("%s (%d bytes are the defaults, which --cmdline-only leaves out)", bad.Msg, len(defaults))}
 }
