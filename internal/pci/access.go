@@ -36,7 +36,10 @@ func (h *Host) IO() bus.Handler { return ports{h} }
 
 type ports struct{ h *Host }
 
-const dataPort = 4
+const (
+	dataPort        = 4
+	addressWritable = 0x80FF_FFFC
+)
 
 func (io ports) Read(off uint64, p []byte) {
 	if off == 0 && len(p) == 4 {
@@ -52,7 +55,7 @@ func (io ports) Read(off uint64, p []byte) {
 
 func (io ports) Write(off uint64, p []byte) {
 	if off == 0 && len(p) == 4 {
-		io.h.addr.Store(binary.LittleEndian.Uint32(p) & 0x80FF_FFFC)
+		io.h.addr.Store(binary.LittleEndian.Uint32(p) & addressWritable)
 		return
 	}
 	if s, at := io.find(off, p); s != nil {

@@ -55,11 +55,13 @@ func (s *Space) SetBAR(i int, b BAR) error {
 }
 
 // address is what the guest has written into register i.
-func (s *Space) address(i int) uint64 {
-	at := offBAR + 4*i
-	a := uint64(s.Uint32(at) &^ 0xF)
-	if s.bars[i].Wide {
-		a |= uint64(s.Uint32(at+4)) << 32
+func (s *Space) address(i int) uint64 { return s.bars[i].address(s.bytes[offBAR+4*i:]) }
+
+// address is what the register, which begins p, has.
+func (b *BAR) address(p []byte) uint64 {
+	a := uint64(binary.LittleEndian.Uint32(p) &^ 0xF)
+	if b.Wide {
+		a |= uint64(binary.LittleEndian.Uint32(p[4:])) << 32
 	}
 	return a
 }

@@ -56,10 +56,12 @@ type Host struct {
 	addr  atomic.Uint32 // what was written to port 0xCF8
 }
 
+// slot is a function with what it needs of the bus.
 type slot struct {
-	host  *Host
-	f     Function
-	space *Space
+	f         Function
+	space     *Space
+	mmio      *bus.Bus
+	low, high memory.Range
 }
 
 // NewHost makes a bus with only the bridge in slot 0.
@@ -108,7 +110,7 @@ func (h *Host) Add(number int, f Function) (int, error) {
 	case number >= Slots || h.slots[number].Load() != nil:
 		return 0, fmt.Errorf("pci: there is no free slot %d", number)
 	}
-	s := &slot{host: h, f: f, space: f.Space()}
+	s := &slot{f: f, space: f.Space(), mmio: h.cfg.MMIO, low: h.cfg.Low, high: h.cfg.High}
 	if err := h.assign(s.space); err != nil {
 		return 0, err
 	}
@@ -155,20 +157,43 @@ func (s *slot) update() {
 			continue
 		}
 		addr := s.space.address(i)
-		want := on && addr != 0 && (s.host.cfg.Low.Contains(memory.Addr(addr), b.Size) || s.host.cfg.High.Contains(memory.Addr(addr), b.Size))
+		want := on && s.mappable(addr, b.Size)
 		if b.mapped && want && b.addr == addr {
 			continue
 		}
-		if b.mapped {
-			b.mapped = false
-			s.host.cfg.MMIO.Remove(b.addr)
-			s.f.Moved(i, 0, false)
-		}
-		if want && s.host.cfg.MMIO.Add(b.Name, addr, b.Size, b.Handler) == nil {
-			b.mapped, b.addr = true, addr
-			s.f.Moved(i, addr, true)
+		s.unmap(i)
+		if want {
+			_ = s.mapAt(i, addr) // refused where another block is
 		}
 	}
+}
+
+// mappable tells whether a block of size bytes may be at addr.
+func (s *slot) mappable(addr, size uint64) bool {
+	at := memory.Addr(addr)
+	return addr != 0 && (s.low.Contains(at, size) || s.high.Contains(at, size))
+}
+
+// mapAt lets base address register i answer at addr, and unmap ends that. The space
+// is locked.
+func (s *slot) mapAt(i int, addr uint64) error {
+	b := &s.space.bars[i]
+	if err := s.mmio.Add(b.Name, addr, b.Size, b.Handler); err != nil {
+		return err
+	}
+	b.mapped, b.addr = true, addr
+	s.f.Moved(i, addr, true)
+	return nil
+}
+
+func (s *slot) unmap(i int) {
+	b := &s.space.bars[i]
+	if !b.mapped {
+		return
+	}
+	b.mapped = false
+	s.mmio.Remove(b.addr)
+	s.f.Moved(i, 0, false)
 }
 
 // space is the configuration space of a function's number, slot<<3|function; nil

@@ -33,7 +33,6 @@ type vector struct {
 	control uint32
 	message bus.Message // nil until it is used
 	routed  bool        // to msi
-	held    bool        // restored as pending, before there is a message
 }
 
 // NewMSIX makes a table of n vectors, all masked.
@@ -132,10 +131,6 @@ func (m *MSIX) Use(i int) (bus.Message, error) {
 			return nil, err
 		}
 		v.message = msg
-		if v.held {
-			v.held = false
-			msg.Signal()
-		}
 		m.update(v)
 	}
 	return v.message, nil
@@ -220,10 +215,7 @@ func (m *MSIX) ReadPBA(off uint64, p []byte) {
 }
 
 func (v *vector) pending() bool {
-	if v.message == nil {
-		return v.held
-	}
-	return !v.routed && v.message.Pending()
+	return v.message != nil && !v.routed && v.message.Pending()
 }
 
 // Close gives the messages back. Nobody signals them any more.

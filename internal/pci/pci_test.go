@@ -3,6 +3,7 @@ package pci_test
 import (
 	"bytes"
 	"encoding/binary"
+	"reflect"
 	"testing"
 
 	"github.com/mayfly-vm/mayfly/internal/bus"
@@ -353,17 +354,27 @@ func TestSaveRestore(t *testing.T) {
 	}
 	for name, bad := range map[string]func(*pci.State){
 		"version": func(s *pci.State) { s.Version = 7 }, "missing": func(s *pci.State) { s.Slots = s.Slots[:1] },
-		"twice":  func(s *pci.State) { s.Slots[2] = s.Slots[1] },
-		"short":  func(s *pci.State) { s.Slots[1].Space = s.Slots[1].Space[:9] },
-		"other":  func(s *pci.State) { s.Slots[1].Space = bytes.Repeat([]byte{1}, pci.SpaceSize) },
-		"slot":   func(s *pci.State) { s.Slots[1].Slot = 77 },
-		"vector": func(s *pci.State) { s.Slots[1].Vectors = make([]pci.VectorState, 1) },
+		"address":  func(s *pci.State) { s.Address = 1 },
+		"twice":    func(s *pci.State) { s.Slots[2] = s.Slots[1] },
+		"short":    func(s *pci.State) { s.Slots[1].Space = s.Slots[1].Space[:9] },
+		"other":    func(s *pci.State) { s.Slots[1].Space = bytes.Repeat([]byte{1}, pci.SpaceSize) },
+		"readonly": func(s *pci.State) { s.Slots[1].Space[0x10] ^= 8 },
+		"slot":     func(s *pci.State) { s.Slots[1].Slot = 77 },
+		"vector":   func(s *pci.State) { s.Slots[1].Vectors = make([]pci.VectorState, 1) },
+		"no block": func(s *pci.State) { s.Slots[1].Mapped |= 2 }, "no such block": func(s *pci.State) { s.Slots[1].Mapped |= 1 << 7 },
+		"disabled": func(s *pci.State) { s.Slots[1].Space[4] = 0 },
+		"outside":  func(s *pci.State) { s.Slots[1].Space[0x13] = 1 },
+		"overlap":  func(s *pci.State) { copy(s.Slots[1].Space[0x10:0x14], s.Slots[2].Space[0x10:0x14]) },
 	} {
-		s := m.host.State()
-		bad(&s)
+		s := m.host.State().(*pci.State)
+		bad(s)
 		n, _ := build()
+		before := n.host.State()
 		if err := n.host.SetState(s); err == nil {
 			t.Errorf("%s: accepted", name)
+		}
+		if !reflect.DeepEqual(n.host.State(), before) {
+			t.Errorf("%s: refused, and the bus has changed", name)
 		}
 	}
 }
