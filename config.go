@@ -184,10 +184,10 @@ func (c *Config) check() error {
 		return &ConfigError{"Memory", fmt.Sprintf("%d bytes: a machine has at least %d MiB", c.Memory, MinMemory>>20)}
 	case c.Memory > MaxMemory:
 		return &ConfigError{"Memory", fmt.Sprintf("%d bytes: a machine has at most %d TiB", c.Memory, uint64(MaxMemory)>>40)}
-	case c.Boot > kernel.BootLinux:
-		return &ConfigError{"Boot", fmt.Sprintf("%d is no way to boot: take BootAuto, BootPVH or BootLinux", c.Boot)}
-	case c.Load > LoadCopy:
-		return &ConfigError{"Load", fmt.Sprintf("%d is no way to load: take LoadAuto, LoadMap or LoadCopy", c.Load)}
+	case c.Boot.Check() != nil:
+		return &ConfigError{"Boot", c.Boot.Check().Error()}
+	case c.Load.Check() != nil:
+		return &ConfigError{"Load", c.Load.Check().Error()}
 	case c.Platform > PlatformGeneric:
 		return &ConfigError{"Platform", fmt.Sprintf("%d is no platform: take PlatformAuto, PlatformLinux or PlatformGeneric", c.Platform)}
 	case c.Bus > BusPCI:

@@ -69,7 +69,7 @@ func TestConsoleMessagesNameTheEnd(t *testing.T) {
 
 func TestRebootsInPlaceLayEverythingAnew(t *testing.T) {
 	for _, load := range []mayfly.Load{mayfly.LoadAuto, mayfly.LoadMap, mayfly.LoadCopy} {
-		t.Run(load.String(), func(t *testing.T) {
+		t.Run(string(load), func(t *testing.T) {
 			leavesNothing(t)
 			module := []byte(strings.Repeat("the guest overwrites its memory before it reboots\n", 2000))
 			c := guest(t, check.Options{CPUs: 2, Modules: []uint32{check.Sum(module)}, Scribble: true, End: check.Ask})

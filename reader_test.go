@@ -190,7 +190,7 @@ func TestTruncatedFile(t *testing.T) {
 // Between New and Start, or between two starts, the loader itself meets the end.
 func TestTruncatedFileAtTheStart(t *testing.T) {
 	for _, load := range loads {
-		t.Run(load.String(), func(t *testing.T) {
+		t.Run(string(load), func(t *testing.T) {
 			leavesNothing(t)
 			needKVM(t)
 			c, path, _ := reading(t, load, 0)

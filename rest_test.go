@@ -10,7 +10,7 @@ import (
 // A guest that writes to its text at once finds it whole, and what it wrote.
 func TestAGuestMayWriteToItsText(t *testing.T) {
 	for _, load := range []mayfly.Load{mayfly.LoadAuto, mayfly.LoadMap, mayfly.LoadCopy} {
-		t.Run(load.String(), func(t *testing.T) {
+		t.Run(string(load), func(t *testing.T) {
 			leavesNothing(t)
 			path := file(t, "vmlinux", mayfly.SelfWriter(6<<20))
 			start(t, mayfly.Config{Kernel: path, Load: load}).want(mayfly.PowerOff)

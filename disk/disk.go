@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/internal/enum"
 )
 
 // SectorSize is the unit in which disks are counted, in bytes.
@@ -21,17 +23,20 @@ const SectorSize = 512
 // Format is how an image is laid out.
 type Format string
 
-// Formats. Auto is raw, or the format that both the file's name and its first
+// Formats. Auto, the default, is raw, or the format that both the file's name and its first
 // bytes tell. The first bytes alone are not believed: with a raw image they are
 // the guest's to write, and other formats name further files of the host.
 const (
-	Auto  Format = ""
+	Auto  Format = "auto"
 	Raw   Format = "raw"
 	QCOW2 Format = "qcow2"
 )
 
-// Formats are the legal values of a Format.
+// Formats are the values of a Format, beside "", which is Auto.
 var Formats = []Format{Auto, Raw, QCOW2}
+
+// Check is an error that lists the values, where f is none of them.
+func (f Format) Check() error { return enum.Check(f, Formats) }
 
 // Options of Open.
 type Options struct {

@@ -3,7 +3,6 @@ package disk
 import (
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -21,11 +20,11 @@ var foreign = []struct{ magic, name string }{
 	{"\x28\xb5\x2f\xfd", "zstd-compressed"},
 }
 
-// Format settles what the image is: want, or if that is Auto, what path and the
-// first bytes tell.
+// Format decides what the image is: want, or if that is Auto, what path and the
+// first bytes say.
 func (f *File) Format(want Format, path string) (Format, error) {
-	if !slices.Contains(Formats, want) {
-		return "", fmt.Errorf("format %q is unknown; there are raw and qcow2", want)
+	if err := want.Check(); err != nil {
+		return "", fmt.Errorf("format: %w", err)
 	}
 	var head [64]byte
 	n, err := f.ReadAt(head[:], 0)

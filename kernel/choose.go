@@ -1,71 +1,53 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
 
-// Boot is what the user asks for.
-type Boot uint8
+	"github.com/mayfly-vm/mayfly/internal/enum"
+)
+
+// Boot is how a kernel is to be entered.
+type Boot string
 
 // Ways to boot.
 const (
-	BootAuto  Boot = iota // PVH where it works, else the Linux protocol
-	BootPVH               // PVH only
-	BootLinux             // the Linux 64-bit protocol only
+	BootAuto  Boot = "auto"  // the default: PVH where it works, else the Linux protocol
+	BootPVH   Boot = "pvh"   // PVH only
+	BootLinux Boot = "linux" // the Linux 64-bit protocol only
 )
 
-// String is the name on the command line.
-func (b Boot) String() string {
-	switch b {
-	case BootAuto:
-		return "auto"
-	case BootPVH:
-		return "pvh"
-	case BootLinux:
-		return "linux"
-	}
-	return fmt.Sprintf("Boot(%d)", uint8(b))
-}
+// Boots are the values of a Boot, beside "", which is BootAuto.
+var Boots = []Boot{BootAuto, BootPVH, BootLinux}
 
-// ParseBoot reads a name.
-func ParseBoot(s string) (Boot, error) {
-	for b := BootAuto; b <= BootLinux; b++ {
-		if s == b.String() {
-			return b, nil
-		}
-	}
-	return 0, fmt.Errorf("unknown way to boot %q: it is auto, pvh or linux", s)
-}
+// Check is an error that lists the values, where b is none of them.
+func (b Boot) Check() error { return enum.Check(b, Boots) }
 
-// Protocol is how a kernel is entered.
-type Protocol uint8
+// Protocol is how a kernel is entered, as people read it.
+type Protocol string
 
 // Protocols.
 const (
-	PVH     Protocol = iota // at *Image.PVH, in 32-bit mode
-	Linux64                 // at Image.Entry, in long mode
+	PVH     Protocol = "PVH"          // at *Image.PVH, in 32-bit mode
+	Linux64 Protocol = "Linux 64-bit" // at Image.Entry, in long mode
 )
 
-// String names the protocol.
-func (p Protocol) String() string {
-	if p == PVH {
-		return "PVH"
-	}
-	return "Linux 64-bit"
-}
-
-// Choose says which protocol is used and, for a person, why. The error is a
-// *FileError of cause ErrNoProtocol that says what was found.
+// Choose says which protocol is used and, for a person, why. The error is that of
+// Check, or a *FileError of cause ErrNoProtocol that says what was found.
 func (im *Image) Choose(want Boot) (p Protocol, reason string, err error) {
+	if err := want.Check(); err != nil {
+		return "", "", fmt.Errorf("boot: %w", err)
+	}
 	switch {
 	case want == BootLinux && im.Linux:
 		return Linux64, "asked for; its ELF entry is Linux's 64-bit one", nil
 	case want == BootLinux && im.entersByELF():
 		return Linux64, "asked for; it isn't recognised as Linux, and is entered at its ELF entry all the same", nil
 	case want == BootLinux:
-		return 0, "", im.noProtocol("the Linux 64-bit protocol", "give an x86-64 ELF file whose entry is a guest-physical address within it, or have it entered by another protocol")
+		return "", "", im.noProtocol("the Linux 64-bit protocol", "give an x86-64 ELF file whose entry is a guest-physical address within it, or have it entered by another protocol")
 	case im.PVH != nil && want == BootPVH:
 		return PVH, "asked for; it has a PVH entry (note 18)", nil
 	case want == BootPVH:
-		return 0, "", im.noProtocol("PVH", "build it with CONFIG_PVH=y, or let the protocol be chosen automatically")
+		return "", "", im.noProtocol("PVH", "build it with CONFIG_PVH=y, or let the protocol be chosen automatically")
 	case im.PVH != nil && im.Linux && im.xenOnly():
 		return Linux64, "its PVH entry is for Xen only, as Linux " + im.Release() + " has it (4.11 to 4.20)", nil
 	case im.PVH != nil:
@@ -73,7 +55,7 @@ func (im *Image) Choose(want Boot) (p Protocol, reason string, err error) {
 	case im.Linux:
 		return Linux64, "it has no PVH entry (CONFIG_PVH is off), but is an x86-64 Linux", nil
 	}
-	return 0, "", im.noProtocol("any boot protocol", "give a kernel built with CONFIG_PVH=y, or a 64-bit x86 Linux")
+	return "", "", im.noProtocol("any boot protocol", "give a kernel built with CONFIG_PVH=y, or a 64-bit x86 Linux")
 }
 
 // entersByELF says whether the ELF entry can be that of the Linux 64-bit

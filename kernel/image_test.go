@@ -121,23 +121,24 @@ func TestChoose(t *testing.T) {
 		fails  bool
 	}{
 		{"note", func(*craft) {}, BootAuto, PVH, "note 18", false},
+		{"by default", func(*craft) {}, "", PVH, "note 18", false},
 		{"asked for pvh", func(*craft) {}, BootPVH, PVH, "asked for", false},
 		{"asked for linux", func(*craft) {}, BootLinux, Linux64, "asked for", false},
 		{"no note", none, BootAuto, Linux64, "CONFIG_PVH", false},
-		{"no note, pvh", none, BootPVH, 0, "CONFIG_PVH=y", true},
+		{"no note, pvh", none, BootPVH, "", "CONFIG_PVH=y", true},
 		{"4.10", version("4.10.0"), BootAuto, PVH, "", false},
 		{"4.11", version("4.11.0"), BootAuto, Linux64, "4.11.0", false},
 		{"4.20", version("4.20.17"), BootAuto, Linux64, "Xen only", false},
 		{"4.19, but pvh", version("4.19.0"), BootPVH, PVH, "asked for", false},
 		{"5.0", version("5.0.0"), BootAuto, PVH, "", false},
-		{"32-bit without note", func(c *craft) { c.class, c.machine, c.noteAs = 32, 3, "" }, BootAuto, 0, "32-bit i386 ELF file with its entry at 0x1000000, without a PVH entry (CONFIG_PVH)", true},
-		{"32-bit, linux", func(c *craft) { c.class, c.machine = 32, 3 }, BootLinux, 0, "PVH entry at 0x1000100", true},
-		{"foreign owner", func(c *craft) { c.notes = entryNote("Atmosphere!\x00", 8, 0x1000100); c.entry = 1 }, BootAuto, 0, `its note 18 is of owner "Atmosphere!"`, true},
+		{"32-bit without note", func(c *craft) { c.class, c.machine, c.noteAs = 32, 3, "" }, BootAuto, "", "32-bit i386 ELF file with its entry at 0x1000000, without a PVH entry (CONFIG_PVH)", true},
+		{"32-bit, linux", func(c *craft) { c.class, c.machine = 32, 3 }, BootLinux, "", "PVH entry at 0x1000100", true},
+		{"foreign owner", func(c *craft) { c.notes = entryNote("Atmosphere!\x00", 8, 0x1000100); c.entry = 1 }, BootAuto, "", `its note 18 is of owner "Atmosphere!"`, true},
 		{"asked for linux, which it isn't", func(c *craft) { c.noteAs = ""; c.phdrs[0].vaddr = c.phdrs[0].paddr }, BootLinux, Linux64, "asked for; it isn't recognised as Linux", false},
-		{"asked for linux, 64-bit code for another processor", func(c *craft) { c.machine = 3 }, BootLinux, 0, "i386", true},
-		{"asked for linux, virtual entry", func(c *craft) { c.noteAs = ""; c.entry = 0xffffffff81000000 }, BootLinux, 0, "no segment has bytes of the file at its entry", true},
-		{"virtual entry", func(c *craft) { c.noteAs = ""; c.entry = 0xffffffff81000000 }, BootAuto, 0, "not an x86-64 Linux", true},
-		{"identity mapped", func(c *craft) { c.noteAs = ""; c.phdrs[0].vaddr = c.phdrs[0].paddr }, BootAuto, 0, "not an x86-64 Linux", true},
+		{"asked for linux, 64-bit code for another processor", func(c *craft) { c.machine = 3 }, BootLinux, "", "i386", true},
+		{"asked for linux, virtual entry", func(c *craft) { c.noteAs = ""; c.entry = 0xffffffff81000000 }, BootLinux, "", "no segment has bytes of the file at its entry", true},
+		{"virtual entry", func(c *craft) { c.noteAs = ""; c.entry = 0xffffffff81000000 }, BootAuto, "", "not an x86-64 Linux", true},
+		{"identity mapped", func(c *craft) { c.noteAs = ""; c.phdrs[0].vaddr = c.phdrs[0].paddr }, BootAuto, "", "not an x86-64 Linux", true},
 	} {
 		c := newCraft()
 		tt.change(c)
@@ -150,6 +151,9 @@ func TestChoose(t *testing.T) {
 		} else if err != nil || p != tt.p || !strings.Contains(reason, tt.says) {
 			t.Errorf("%s: %v, %q, %v; want %v, %q", tt.name, p, reason, err, tt.p, tt.says)
 		}
+	}
+	if _, _, err := (&Image{}).Choose("bios"); err == nil || err.Error() != `boot: "bios" is unknown; there are "auto", "pvh" and "linux"` {
+		t.Errorf("an unknown way: %v", err)
 	}
 }
 

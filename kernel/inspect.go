@@ -93,7 +93,7 @@ func (im *Image) Inspect() Report {
 		r.Reason = err.Error()
 		return r
 	}
-	r.Protocol, r.Reason = p.String(), reason
+	r.Protocol, r.Reason = string(p), reason
 	return r
 }
 

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/mayfly-vm/mayfly/cmd/internal/flags"
@@ -16,7 +17,7 @@ import (
 // pay 0.07 ms for linking it. Where that program isn't installed, the disk's own error says what to do.
 func (r *running) withQCOW2() {
 	for _, d := range r.Config.Disks {
-		if d.Format != disk.QCOW2 && (d.Format != disk.Auto || !strings.HasSuffix(d.Path, ".qcow2")) {
+		if d.Format != disk.QCOW2 && (cmp.Or(d.Format, disk.Auto) != disk.Auto || !strings.HasSuffix(d.Path, ".qcow2")) {
 			continue
 		}
 		if path := companion.Find(flags.Name + "-qcow2"); path != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -67,7 +68,7 @@ func (r *running) title(vm *mayfly.VM) (title, detail string) {
 	if memory == 0 {
 		memory = mayfly.DefaultMemory
 	}
-	return "mayfly run " + filepath.Base(c.Kernel), fmt.Sprintf("%s, %s of memory, entered by %v, --load=%v", cpus, option.SizeText(memory), vm.Plan().Protocol, c.Load)
+	return "mayfly run " + filepath.Base(c.Kernel), fmt.Sprintf("%s, %s of memory, entered by %v, --load=%v", cpus, option.SizeText(memory), vm.Plan().Protocol, cmp.Or(c.Load, mayfly.LoadAuto))
 }
 
 // writeTimeline writes the picture and returns the exit code: code, or that of an error where code is a success.

@@ -27,7 +27,7 @@ const InitrdGrain = memory.HugePageSize
 func (l *Layout) Initrd(files []File, addr memory.Addr, mode Mode) {
 	for _, f := range files {
 		w := mapped
-		if mode == Copy || mode == Auto && f.Size < memory.HugePageSize {
+		if mode == Copy || mode != Map && f.Size < memory.HugePageSize {
 			w = copied
 		}
 		l.pieces = append(l.pieces, piece{f.File, f.Path, addr, 0, f.Size, w})

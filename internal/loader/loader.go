@@ -14,43 +14,30 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/mayfly-vm/mayfly/internal/enum"
 	"github.com/mayfly-vm/mayfly/kernel"
 	"github.com/mayfly-vm/mayfly/memory"
 )
 
 // Mode is how file contents come into guest memory.
-type Mode uint8
+type Mode string
 
 const (
-	// Auto copies what the guest executes or patches all over (its text, its data)
-	// and maps what it mostly reads. docs/RATIONALE.md has the measurements.
-	Auto Mode = iota
+	// Auto, the default, copies what the guest executes or patches all over (its text,
+	// its data) and maps what it mostly reads. docs/RATIONALE.md has the measurements.
+	Auto Mode = "auto"
 	// Map maps whatever is page aligned in the file and in memory: the fastest
 	// way to the first instruction, and shared by all machines.
-	Map
+	Map Mode = "map"
 	// Copy copies everything: nothing that happens to the file later matters.
-	Copy
+	Copy Mode = "copy"
 )
 
-var modes = [...]string{"auto", "map", "copy"}
+// Modes are the values of a Mode, beside "", which is Auto.
+var Modes = []Mode{Auto, Map, Copy}
 
-// String is the mode's name on the command line.
-func (m Mode) String() string {
-	if int(m) < len(modes) {
-		return modes[m]
-	}
-	return "unknown"
-}
-
-// ParseMode reads a mode's name.
-func ParseMode(s string) (Mode, error) {
-	for i, n := range modes {
-		if s == n {
-			return Mode(i), nil
-		}
-	}
-	return 0, fmt.Errorf("unknown way to load %q: it is auto, map or copy", s)
-}
+// Check is an error that lists the values, where m is none of them.
+func (m Mode) Check() error { return enum.Check(m, Modes) }
 
 type way uint8
 
@@ -171,7 +158,7 @@ func (l *Layout) segment(im *kernel.Image, s *kernel.Segment, addr memory.Addr, 
 	// by frames of a huge page, since one mapped page in a frame makes the host use
 	// small pages for all of it.
 	from, grain, w := uint64(0), uint64(memory.PageSize), copied
-	if mode == Auto {
+	if mode != Map {
 		grain = memory.HugePageSize
 		if from = textEnd(s, im.Text); s.Writable() {
 			from, w = s.Filesz, sifted

@@ -350,16 +350,13 @@ func TestPiecesOutsideRAMAreAnError(t *testing.T) {
 	}
 }
 
-func TestModeNames(t *testing.T) {
-	for _, m := range []Mode{Auto, Map, Copy} {
-		if got, err := ParseMode(m.String()); err != nil || got != m {
-			t.Errorf("%v is read as %v, %v", m, got, err)
+func TestModeCheck(t *testing.T) {
+	for _, m := range append(Modes, "") {
+		if err := m.Check(); err != nil {
+			t.Errorf("%q: %v", m, err)
 		}
 	}
-	if _, err := ParseMode("mmap"); err == nil || !strings.Contains(err.Error(), "auto, map or copy") {
-		t.Errorf("ParseMode: %v", err)
-	}
-	if Mode(9).String() != "unknown" {
-		t.Error("mode 9 has a name")
+	if err := Mode("mmap").Check(); err == nil || !strings.Contains(err.Error(), `"auto", "map" and "copy"`) {
+		t.Errorf("mmap: %v", err)
 	}
 }

@@ -32,7 +32,7 @@ func TestSeveralInitrds(t *testing.T) {
 		files = append(files, path)
 	}
 	for _, load := range []mayfly.Load{mayfly.LoadMap, mayfly.LoadCopy} {
-		t.Run(load.String(), func(t *testing.T) {
+		t.Run(string(load), func(t *testing.T) {
 			c := mayfly.Config{Kernel: smallKernel, Initrd: files, Load: load, Cmdline: words()}
 			g := start(t, c)
 			g.ends(mayfly.PowerOff)

@@ -58,7 +58,7 @@ var boots = []struct {
 
 func TestKernels(t *testing.T) {
 	for _, b := range boots {
-		name := strings.Join([]string{b.kernel, b.file, b.boot.String(), size(b.cpus, b.memory), b.load.String()}, "/")
+		name := strings.Join([]string{b.kernel, b.file, string(b.boot), size(b.cpus, b.memory), string(b.load)}, "/")
 		t.Run(name, func(t *testing.T) {
 			w := "mayfly.report=full"
 			if b.brief {

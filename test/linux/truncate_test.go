@@ -18,7 +18,7 @@ func TestKernelTruncatedUnderLinux(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, load := range []mayfly.Load{mayfly.LoadMap, mayfly.LoadCopy} {
-		t.Run(load.String(), func(t *testing.T) {
+		t.Run(string(load), func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "vmlinux")
 			if err := os.WriteFile(file, b, 0o644); err != nil {
 				t.Fatal(err)

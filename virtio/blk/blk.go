@@ -89,7 +89,7 @@ func openImage(c *Config) (disk.Image, error) {
 		r, err := uring.New(1, uring.Options{})
 		if err != nil {
 			img.Close()
-			return nil, virtio.DeviceErrorf(c.DeviceName(), "engine: %w; leave the engine out, or say engine=threads", err)
+			return nil, virtio.DeviceErrorf(c.DeviceName(), "engine: %w; leave the engine out, or let threads wait (Threads)", err)
 		}
 		r.Close()
 	}

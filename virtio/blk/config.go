@@ -3,9 +3,9 @@ package blk
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/mayfly-vm/mayfly/disk"
+	"github.com/mayfly-vm/mayfly/internal/enum"
 	"github.com/mayfly-vm/mayfly/ratelimit"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
@@ -23,21 +23,27 @@ const (
 	Unsafe Cache = "unsafe"
 )
 
-// Caches are the legal values of a Cache.
+// Caches are the values of a Cache, beside "", which is Writeback.
 var Caches = []Cache{Writeback, Unsafe}
+
+// Check is an error that lists the values, where c is none of them.
+func (c Cache) Check() error { return enum.Check(c, Caches) }
 
 // Engine is who waits for the disk.
 type Engine string
 
 // Engines.
 const (
-	AutoEngine Engine = ""         // io_uring, or threads where that is missing or forbidden
-	IOUring    Engine = "io_uring" // one ring of the kernel a queue
-	Threads    Engine = "threads"  // blocking calls in a few threads a queue
+	AutoEngine Engine = "auto"    // the default: io_uring, or threads where that is missing or forbidden
+	IOUring    Engine = "uring"   // one io_uring a queue
+	Threads    Engine = "threads" // blocking calls in a few threads a queue
 )
 
-// Engines are the legal values of an Engine.
+// Engines are the values of an Engine, beside "", which is AutoEngine.
 var Engines = []Engine{AutoEngine, IOUring, Threads}
+
+// Check is an error that lists the values, where e is none of them.
+func (e Engine) Check() error { return enum.Check(e, Engines) }
 
 // Bounds of a Config.
 const (
@@ -54,9 +60,9 @@ type Config struct {
 	ReadOnly bool
 	// Format is the image's; see disk.Auto for what is found out by itself.
 	Format disk.Format
-	// Cache says what a flush does: "writeback", the default, or "unsafe".
+	// Cache says what a flush does.
 	Cache Cache
-	// Engine says who waits for the disk: "io_uring" or "threads".
+	// Engine says who waits for the disk.
 	Engine Engine
 	// Direct goes past the host's page cache (O_DIRECT).
 	Direct bool
@@ -100,12 +106,12 @@ func (c *Config) check() error {
 	switch {
 	case c.Path == "" && c.Image == nil:
 		return errors.New("path: a disk needs an image file or a block device")
-	case c.Cache != "" && !slices.Contains(Caches, c.Cache):
-		return fmt.Errorf("cache: %q is unknown; there are %q", c.Cache, Caches)
-	case !slices.Contains(Engines, c.Engine):
-		return fmt.Errorf("engine: %q is unknown; there are %q", c.Engine, Engines[1:])
-	case !slices.Contains(disk.Formats, c.Format):
-		return fmt.Errorf("format: %q is unknown; there are %q", c.Format, disk.Formats[1:])
+	case c.Cache.Check() != nil:
+		return fmt.Errorf("cache: %w", c.Cache.Check())
+	case c.Engine.Check() != nil:
+		return fmt.Errorf("engine: %w", c.Engine.Check())
+	case c.Format.Check() != nil:
+		return fmt.Errorf("format: %w", c.Format.Check())
 	case c.Queues < 0 || c.Queues > MaxQueues:
 		return fmt.Errorf("queues: %d; there are 1 to %d", c.Queues, MaxQueues)
 	case c.QueueSize != 0 && (c.QueueSize < 4 || c.QueueSize > virtio.MaxQueueSize || c.QueueSize&(c.QueueSize-1) != 0):

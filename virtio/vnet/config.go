@@ -3,8 +3,8 @@ package vnet
 import (
 	"errors"
 	"fmt"
-	"slices"
 
+	"github.com/mayfly-vm/mayfly/internal/enum"
 	"github.com/mayfly-vm/mayfly/internal/sys/tap"
 	"github.com/mayfly-vm/mayfly/internal/unixsocket"
 	"github.com/mayfly-vm/mayfly/ratelimit"
@@ -16,9 +16,9 @@ type Kind string
 
 // Kinds.
 const (
-	// AutoKind is what the other fields tell: tap with Tap or Bridge, fd with FDs,
+	// AutoKind, the default, is what the other fields say: tap with Tap or Bridge, fd with FDs,
 	// stream with Socket, else user.
-	AutoKind Kind = ""
+	AutoKind Kind = "auto"
 	// Tap: an interface of the host.
 	Tap Kind = "tap"
 	// User: a network of the machine's own in a process of its own, mayfly-usernet.
@@ -33,8 +33,11 @@ const (
 	FD Kind = "fd"
 )
 
-// Kinds are the legal values of a Kind.
-var Kinds = []Kind{AutoKind, Tap, User, Passt, Stream, FD}
+// Kinds are the values of a Kind, beside "", which is AutoKind.
+var Kinds = []Kind{AutoKind, User, Tap, Passt, Stream, FD}
+
+// Check is an error that lists the values, where k is none of them.
+func (k Kind) Check() error { return enum.Check(k, Kinds) }
 
 // VHost says who moves a tap's frames.
 type VHost string
@@ -43,15 +46,18 @@ type VHost string
 const (
 	// VHostAuto, the default: the host's kernel (vhost-net) where it is there and
 	// can do what is asked for; this process elsewhere.
-	VHostAuto VHost = ""
+	VHostAuto VHost = "auto"
 	// VHostOn: the kernel, or an error.
 	VHostOn VHost = "on"
 	// VHostOff: this process.
 	VHostOff VHost = "off"
 )
 
-// VHosts are the legal values of a VHost.
+// VHosts are the values of a VHost, beside "", which is VHostAuto.
 var VHosts = []VHost{VHostAuto, VHostOn, VHostOff}
+
+// Check is an error that lists the values, where v is none of them.
+func (v VHost) Check() error { return enum.Check(v, VHosts) }
 
 // Bounds of a Config.
 const (
@@ -114,7 +120,7 @@ type Config struct {
 // kind is what AutoKind means here.
 func (c *Config) kind() Kind {
 	switch {
-	case c.Kind != AutoKind:
+	case c.Kind != "" && c.Kind != AutoKind:
 		return c.Kind
 	case len(c.FDs) > 0:
 		return FD
@@ -137,10 +143,10 @@ func (c Config) Check() error {
 
 func (c *Config) check() error {
 	switch {
-	case !slices.Contains(Kinds, c.Kind):
-		return fmt.Errorf("kind: %q is unknown; there are %q", c.Kind, Kinds[1:])
-	case !slices.Contains(VHosts, c.VHost):
-		return fmt.Errorf("vhost: %q is unknown; there are %q", c.VHost, VHosts[1:])
+	case c.Kind.Check() != nil:
+		return fmt.Errorf("kind: %w", c.Kind.Check())
+	case c.VHost.Check() != nil:
+		return fmt.Errorf("vhost: %w", c.VHost.Check())
 	case c.Queues < 0 || c.Queues > MaxQueues:
 		return fmt.Errorf("queues: %d; there are 1 to %d", c.Queues, MaxQueues)
 	case c.QueueSize != 0 && (c.QueueSize < 16 || c.QueueSize > virtio.MaxQueueSize || c.QueueSize&(c.QueueSize-1) != 0):

@@ -18,6 +18,8 @@ func TestCheck(t *testing.T) {
 		want string // "" is no error
 	}{
 		{vnet.Config{}, ""},
+		{vnet.Config{Kind: "auto", VHost: "auto"}, ""},
+		{vnet.Config{Kind: "auto", Queues: 2}, "kind=user has one"},
 		{vnet.Config{Kind: "bridge"}, `kind: "bridge"`},
 		{vnet.Config{VHost: "maybe"}, "vhost:"},
 		{vnet.Config{Queues: 65, Tap: "a"}, "queues: 65"},

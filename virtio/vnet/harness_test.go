@@ -35,7 +35,7 @@ func htons(v uint16) uint16 { return v<<8 | v>>8 }
 func openTap(t testing.TB, c vnet.Config) (*vnet.Device, *wire) {
 	t.Helper()
 	w := &wire{t: t, ns: netnstest.New(t)}
-	if c.VHost == vnet.VHostAuto {
+	if c.VHost == "" {
 		c.VHost = vnet.VHostOff
 	}
 	c.Kind = vnet.Tap

@@ -20,7 +20,7 @@ func (o *Run) devices() []option.Flag {
 	c := &o.Config
 	return []option.Flag{
 		{Name: "bus", Arg: "HOW", Default: "auto", Help: "how the guest reaches its devices: by virtio-mmio, by PCI, or auto: what starts faster",
-			Value: option.Choice(&c.Bus, name("auto", mayfly.BusAuto), name("mmio", mayfly.BusMMIO), name("pci", mayfly.BusPCI))},
+			Value: option.Named(&c.Bus, name("auto", mayfly.BusAuto), name("mmio", mayfly.BusMMIO), name("pci", mayfly.BusPCI))},
 		{Name: "disk", Arg: "PATH[,KEY=VALUE…]", Many: true, Help: "a disk: an image file or a block device", Groups: option.ManyOf(&c.Disks, diskKeys)},
 		{Name: "net", Arg: "KIND[,KEY=VALUE…]", Many: true, Help: "a network card: user (a network of its own, without any privilege), tap, or another kind", Groups: option.ManyOf(&c.Nets, netKeys)},
 		{Name: "vsock", Arg: "PATH[,KEY=VALUE…]", Help: "sockets between host and guest: by a Unix socket of the host, or by the host's kernel", Groups: option.OneOf(&c.Vsock, vsockKeys)},
@@ -37,10 +37,10 @@ func diskKeys(d *mayfly.Disk) *option.Group {
 		Keys: append([]option.Flag{
 			{Name: "path", Arg: "FILE", Required: true, Help: "the image file, or a block device", Value: existing(&d.Path)},
 			{Name: "readonly", Help: "refuse writes; machines may share a disk that they only read", Value: option.Bool(&d.ReadOnly)},
-			{Name: "format", Default: "auto", Help: "the image's format; auto takes a file for raw unless both its name and its content say qcow2", Value: option.Choice(&d.Format, name("auto", disk.Auto), name("raw", disk.Raw), name("qcow2", disk.QCOW2))},
+			{Name: "format", Default: "auto", Help: "the image's format; auto takes a file for raw unless both its name and its content say qcow2", Value: option.Choice(&d.Format, disk.Formats...)},
 			{Name: "backing", Arg: "DIR", Help: "the folder in which a qcow2 image's backing files lie, or below it (default: regular files of the image's own)", Value: folder(&d.Backing)},
-			{Name: "cache", Default: "writeback", Help: "what a flush does: put what was written on the disk, or, unsafe, nothing", Value: option.Choice(&d.Cache, name("writeback", blk.Writeback), name("unsafe", blk.Unsafe))},
-			{Name: "engine", Default: "auto", Help: "who waits for the host's disk; auto is uring, or threads where io_uring is missing or forbidden", Value: option.Choice(&d.Engine, name("auto", blk.AutoEngine), name("uring", blk.IOUring), name("threads", blk.Threads))},
+			{Name: "cache", Default: "writeback", Help: "what a flush does: put what was written on the disk, or, unsafe, nothing", Value: option.Choice(&d.Cache, blk.Caches...)},
+			{Name: "engine", Default: "auto", Help: "who waits for the host's disk; auto is uring, or threads where io_uring is missing or forbidden", Value: option.Choice(&d.Engine, blk.Engines...)},
 			{Name: "direct", Help: "go past the host's page cache (O_DIRECT)", Value: option.Bool(&d.Direct)},
 			{Name: "queues", Arg: "N", Default: "1", Help: "virtqueues, 1 to " + strconv.Itoa(blk.MaxQueues) + "; at most one a CPU is of use", Value: option.Number(&d.Queues, 1, blk.MaxQueues)},
 			{Name: "queue-size", Arg: "N", Default: strconv.Itoa(blk.DefaultQueueSize), Help: "requests in each, a power of two", Value: powerOfTwo(&d.QueueSize, 4, virtio.MaxQueueSize)},
@@ -60,7 +60,7 @@ func diskKeys(d *mayfly.Disk) *option.Group {
 func netKeys(n *mayfly.Net) *option.Group {
 	keys := []option.Flag{
 		{Name: "kind", Default: "auto", Help: "what the cable ends in: user (mayfly-usernet, no privilege), tap (an interface of the host), passt or stream (a Unix socket), fd; auto is what the other keys say, else user",
-			Value: option.Choice(&n.Kind, name("auto", vnet.AutoKind), name("user", vnet.User), name("tap", vnet.Tap), name("passt", vnet.Passt), name("stream", vnet.Stream), name("fd", vnet.FD))},
+			Value: option.Choice(&n.Kind, vnet.Kinds...)},
 		{Name: "tap", Arg: "NAME", Help: "the host's interface; one that isn't there is made (default: mayfly and a number)", Value: interfaceName(&n.Tap)},
 		{Name: "bridge", Arg: "NAME", Help: "put the tap into this bridge of the host", Value: interfaceName(&n.Bridge)},
 		{Name: "fd", Arg: "N", Many: true, Help: "an open descriptor: a queue of a tap, or a stream's socket", Value: descriptors(&n.FDs)},
@@ -73,7 +73,7 @@ func netKeys(n *mayfly.Net) *option.Group {
 		{Name: "mac", Arg: "MAC", Help: "the card's address (default: made of its name)", Value: mac(&n.MAC)},
 		{Name: "name", Arg: "TEXT", Help: "what errors call the card, and what its address is made of", Value: ascii(&n.Name, 64)},
 		{Name: "mtu", Arg: "BYTES", Default: "1500", Help: "the largest packet; a tap keeps its own by default", Value: option.Number(&n.MTU, tap.MinMTU, vnet.MaxFrameMTU)},
-		{Name: "vhost", Default: "auto", Help: "who moves a tap's frames: the host's kernel (on), this program (off), or auto: the kernel where it can", Value: option.Choice(&n.VHost, name("auto", vnet.VHostAuto), name("on", vnet.VHostOn), name("off", vnet.VHostOff))},
+		{Name: "vhost", Default: "auto", Help: "who moves a tap's frames: the host's kernel (on), this program (off), or auto: the kernel where it can", Value: option.Choice(&n.VHost, vnet.VHosts...)},
 		{Name: "queues", Arg: "N", Default: "1", Help: "pairs of virtqueues of a tap, 1 to " + strconv.Itoa(vnet.MaxQueues), Value: option.Number(&n.Queues, 1, vnet.MaxQueues)},
 		{Name: "queue-size", Arg: "N", Default: strconv.Itoa(vnet.DefaultQueueSize), Help: "frames in each, a power of two", Value: powerOfTwo(&n.QueueSize, 16, virtio.MaxQueueSize)},
 		ringKey(&n.Packed),
@@ -120,7 +120,7 @@ func vsockKeys(v *mayfly.Vsock) *option.Group {
 
 // watchdog is what happens to a silent guest; the flag alone means a restart.
 func watchdog(p *mayfly.Watchdog) option.Value {
-	v := option.Choice(p, name("off", mayfly.NoWatchdog), name("restart", mayfly.WatchdogRestart), name("exit", mayfly.WatchdogExit))
+	v := option.Named(p, name("off", mayfly.NoWatchdog), name("restart", mayfly.WatchdogRestart), name("exit", mayfly.WatchdogExit))
 	set := v.Set
 	v.Set = func(s string) error {
 		if s == "" {

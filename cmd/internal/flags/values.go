@@ -179,7 +179,7 @@ func unless(p *bool) option.Value {
 }
 
 func ringKey(packed *bool) option.Flag {
-	return option.Flag{Name: "ring", Default: "split", Help: "the layout of the virtqueues; packed where the guest knows it too", Value: option.Choice(packed, name("split", false), name("packed", true))}
+	return option.Flag{Name: "ring", Default: "split", Help: "the layout of the virtqueues; packed where the guest knows it too", Value: option.Named(packed, name("split", false), name("packed", true))}
 }
 
 // interfaceName is what Linux calls an interface: IFNAMSIZ with its NUL is 16.

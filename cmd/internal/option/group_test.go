@@ -60,7 +60,7 @@ func (d *toyDisk) keys() *Group {
 	return &Group{Main: "path", Keys: []Flag{
 		{Name: "path", Arg: "FILE", Required: true, Help: "the image", Value: Path(&d.Path)},
 		{Name: "readonly", Help: "no writes", Value: Bool(&d.ReadOnly)},
-		{Name: "cache", Default: "writeback", Help: "what a flush does", Value: Choice(&d.Cache, Name[string]{"writeback", ""}, Name[string]{"unsafe", "unsafe"})},
+		{Name: "cache", Default: "writeback", Help: "what a flush does", Value: Choice(&d.Cache, "writeback", "unsafe")},
 		{Name: "queues", Arg: "N", Default: "1", Help: "queues", Value: Number(&d.Queues, 1, 64)},
 		{Name: "timeout", Arg: "TIME", Help: "how long", Value: Duration(&d.Timeout, time.Millisecond, time.Hour)},
 	}}
@@ -70,7 +70,7 @@ func (n *toyNet) keys() *Group {
 	return &Group{
 		Main: "kind",
 		Keys: []Flag{
-			{Name: "kind", Help: "where it leads", Value: Choice(&n.Kind, Name[string]{"none", ""}, Name[string]{"user", "user"}, Name[string]{"tap", "tap"})},
+			{Name: "kind", Help: "where it leads", Value: Choice(&n.Kind, "none", "user", "tap")},
 			{Name: "tap", Arg: "NAME", Help: "a tap", Value: Text(&n.Tap)},
 			{Name: "forward", Arg: "PORT:PORT", Many: true, Help: "a port", Value: Texts(&n.Forward)},
 		},

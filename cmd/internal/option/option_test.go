@@ -25,7 +25,7 @@ func command(g *got) *Command {
 		{Name: "initrd", Arg: "FILE", Many: true, Value: Texts(&g.Initrd)},
 		{Name: "name", Arg: "S", Value: Text(&g.Name)},
 		{Name: "quiet", Value: Bool(&g.Quiet)},
-		{Name: "boot", Arg: "HOW", Value: Choice(&g.Boot, Name[string]{"auto", ""}, Name[string]{"pvh", "pvh"}, Name[string]{"linux", "linux"})},
+		{Name: "boot", Arg: "HOW", Value: Choice(&g.Boot, "auto", "pvh", "linux")},
 	}}
 }
 

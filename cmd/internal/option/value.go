@@ -102,8 +102,25 @@ type Name[T any] struct {
 	Value T
 }
 
-// Choice is one of few values, by name. The first one is the default.
-func Choice[T comparable](p *T, names ...Name[T]) Value {
+// Choice is one of few values. The first one is the default.
+func Choice[T ~string](p *T, values ...T) Value {
+	names := make([]Name[T], 0, len(values))
+	for _, v := range values {
+		names = append(names, Name[T]{string(v), v})
+	}
+	v := Named(p, names...)
+	get := v.Get
+	v.Get = func() []string {
+		if *p == "" {
+			return nil
+		}
+		return get()
+	}
+	return v
+}
+
+// Named is Choice for values that are no strings.
+func Named[T comparable](p *T, names ...Name[T]) Value {
 	v := Value{
 		Set: func(s string) error {
 			for _, n := range names {

@@ -19,7 +19,7 @@ func (d *toyDisk) keys() *option.Group {
 	return &option.Group{Main: "path", Keys: []option.Flag{
 		{Name: "path", Arg: "FILE", Required: true, Help: "the image", Value: option.Path(&d.path)},
 		{Name: "readonly", Help: "no writes", Value: option.Bool(&d.readonly)},
-		{Name: "cache", Default: "writeback", Help: "what a flush does", Value: option.Choice(&d.cache, option.Name[string]{Name: "writeback"}, option.Name[string]{Name: "unsafe", Value: "unsafe"})},
+		{Name: "cache", Default: "writeback", Help: "what a flush does", Value: option.Choice(&d.cache, "writeback", "unsafe")},
 		{Name: "queues", Arg: "N", Default: "1", Help: "queues", Value: option.Number(&d.queues, 1, 64)},
 	}}
 }
