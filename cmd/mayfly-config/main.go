@@ -24,13 +24,13 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/yamljson"
 )
 
-// limits are against a file that makes the parser spin or hoard. 1 MiB of YAML
+// limits are against a file that makes the parser take CPU time or memory without end. 1 MiB of YAML
 // takes some 0.2 s and 200 MB.
 var limits = confine.Limits{AddressSpace: 4 << 30, CPUSeconds: 20}
 
 const (
-	exitSense = 1
-	exitHost  = 2
+	exitInvalid = 1
+	exitHost    = 2
 )
 
 func main() {
@@ -46,7 +46,7 @@ func main() {
 	}
 	out, err := yamljson.Convert(in)
 	if err != nil {
-		fail(exitSense, err)
+		fail(exitInvalid, err)
 	}
 	if _, err := os.Stdout.Write(out); err != nil {
 		fail(exitHost, err)

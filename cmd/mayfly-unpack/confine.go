@@ -14,9 +14,9 @@ const (
 	cpuSeconds = 600
 )
 
-// limits are against a stream that controls its decoder, or makes it spin or
-// hoard. The written file gets one byte more than limit, which tells too long
-// from long.
+// limits are against a stream that controls its decoder, or makes it take CPU time
+// or memory without end. The written file gets one byte more than limit, so that one
+// that is too long is seen.
 func limits(limit int64) confine.Limits {
 	return confine.Limits{FileSize: uint64(limit) + 1, AddressSpace: memoryBytes, CPUSeconds: cpuSeconds}
 }

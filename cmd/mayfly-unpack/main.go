@@ -9,8 +9,8 @@
 //	mayfly-unpack KIND LIMIT <packed >vmlinux
 //
 // KIND is gzip, bzip2, lzma, xz, lzo, lz4 or zstd, LIMIT the most bytes that may
-// come out, and standard output an empty regular file. What package kernel
-// expects of it, package packing says.
+// come out, and standard output an empty regular file. Package packing
+// documents what package kernel expects of it.
 package main
 
 import (
@@ -40,11 +40,11 @@ func run(args []string) (int, error) {
 	}
 	limit, err := strconv.ParseInt(args[1], 10, 64)
 	if err != nil || limit < 1 || limit > maxLimit {
-		return packing.ExitUsage, fmt.Errorf("limit %q is none of 1 to %d; %s", args[1], int64(maxLimit), use)
+		return packing.ExitUsage, fmt.Errorf("limit %q is not one of 1 to %d; %s", args[1], int64(maxLimit), use)
 	}
 	st, err := os.Stdout.Stat()
 	if err != nil || !st.Mode().IsRegular() || st.Size() != 0 {
-		return packing.ExitUsage, fmt.Errorf("standard output is no empty regular file; %s", use)
+		return packing.ExitUsage, fmt.Errorf("standard output is not an empty regular file; %s", use)
 	}
 	if err := confine.Companion(limits(limit)); err != nil {
 		return packing.ExitUsage, err
@@ -56,7 +56,7 @@ func run(args []string) (int, error) {
 func unpackTo(dst *os.File, kind packing.Kind, limit int64) error {
 	_, err := unpack.File(dst, os.Stdin, kind, limit)
 	if f, ok := err.(*packing.ForeignError); ok {
-		// So that it can be said what it is instead.
+		// So that the caller can name what it is instead.
 		if _, err := dst.WriteAt(f.Head, 0); err != nil {
 			return &packing.WriteError{Err: err}
 		}

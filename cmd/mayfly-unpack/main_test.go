@@ -16,14 +16,14 @@ import (
 	"github.com/mayfly-vm/mayfly/kernel/packing"
 )
 
-// beProgram makes this test the program, or what hoards in the program's limits.
+// beProgram makes this test the program, or what exceeds the program's limits.
 const beProgram = "MAYFLY_TEST_BE"
 
 func TestMain(m *testing.M) {
 	switch os.Getenv(beProgram) {
 	case "program":
 		main()
-	case "hoarder":
+	case "allocator":
 		if err := confine.Companion(limits(1 << 20)); err != nil {
 			fmt.Println(err)
 			os.Exit(77)
@@ -57,10 +57,10 @@ func start(t *testing.T, be string, in []byte, args ...string) result {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	var says bytes.Buffer
+	var stderr bytes.Buffer
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = []string{beProgram + "=" + be}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), out, &says
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), out, &stderr
 	var exit *exec.ExitError
 	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func start(t *testing.T, be string, in []byte, args ...string) result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return result{cmd.ProcessState.ExitCode(), b, says.String()}
+	return result{cmd.ProcessState.ExitCode(), b, stderr.String()}
 }
 
 func sample(t *testing.T, name string) []byte {
@@ -92,7 +92,7 @@ func TestExitCodes(t *testing.T) {
 		in   []byte
 		args string
 		code int
-		says string
+		want string
 	}{
 		{"whole", gz, "gzip 604577", packing.ExitDone, ""},
 		{"checksum", flipped, "gzip 604577", packing.ExitCorrupt, "gzip: "},
@@ -105,16 +105,16 @@ func TestExitCodes(t *testing.T) {
 		{"no arguments", gz, "", packing.ExitUsage, "expected: mayfly-unpack KIND LIMIT"},
 		{"no limit", gz, "gzip", packing.ExitUsage, "expected: "},
 		{"limit of 0", gz, "gzip 0", packing.ExitUsage, `limit "0"`},
-		{"limit is a word", gz, "gzip all", packing.ExitUsage, `limit "all"`},
+		{"limit is no number", gz, "gzip all", packing.ExitUsage, `limit "all"`},
 		{"limit above all", gz, "gzip 9223372036854775807", packing.ExitUsage, "limit"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := start(t, "program", c.in, strings.Fields(c.args)...)
-			if r.code != c.code || !strings.Contains(r.stderr, c.says) || strings.Count(r.stderr, "\n") > 1 {
-				t.Errorf("code %d, want %d; says %q, want %q", r.code, c.code, r.stderr, c.says)
+			if r.code != c.code || !strings.Contains(r.stderr, c.want) || strings.Count(r.stderr, "\n") > 1 {
+				t.Errorf("code %d, want %d; message %q, want %q", r.code, c.code, r.stderr, c.want)
 			}
 			if c.code == packing.ExitDone && (len(r.out) != 604577 || r.stderr != "") {
-				t.Errorf("%d bytes, says %q", len(r.out), r.stderr)
+				t.Errorf("%d bytes, message %q", len(r.out), r.stderr)
 			}
 			if c.code == packing.ExitForeign && string(r.out) != "some text" {
 				t.Errorf("left %q to judge", r.out)
@@ -140,7 +140,7 @@ func TestConfined(t *testing.T) {
 	if r := start(t, "writer", nil); r.code != 0 {
 		t.Errorf("writing above the limit: code %d, %s", r.code, r.out)
 	}
-	if r := start(t, "hoarder", nil); r.code != packing.ExitUsage || !strings.Contains(r.stderr, "out of memory") {
+	if r := start(t, "allocator", nil); r.code != packing.ExitUsage || !strings.Contains(r.stderr, "out of memory") {
 		t.Errorf("taking more memory than allowed: code %d, %.200s", r.code, r.stderr)
 	}
 }

@@ -4,9 +4,9 @@
 //go:debug updatemaxprocs=0
 
 // Command mayfly-usernet is the network of one machine, in user space: DHCP, DNS,
-// a way out and port forwards, without any privilege. mayfly starts it and hands
+// access to other networks and port forwards, without any privilege. mayfly starts it and hands
 // it one end of a socket (-fd); with -listen it waits at a Unix socket, for any
-// monitor that speaks QEMU's stream protocol. It writes the line "ready" when the
+// monitor that uses QEMU's stream protocol. It writes the line "ready" when the
 // network is up, and ends when its machine does.
 package main
 
@@ -67,11 +67,11 @@ func run(args []string) error {
 	listen := fs.String("listen", "", "wait for the machine at a Unix socket of this `path`")
 	fs.IntVar(&c.MTU, "mtu", usernet.DefaultMTU, "the network's MTU in `bytes`")
 	fs.StringVar(&c.MAC, "mac", "", "the machine's Ethernet `address`: it gets "+usernet.Guest)
-	fs.Var((*forwards)(&c.Forwards), "forward", "`[udp:][address:]port:port`: a port of the host that leads to one of the machine (repeat)")
+	fs.Var((*forwards)(&c.Forwards), "forward", "`[udp:][address:]port:port`: a port of the host that is forwarded to one of the machine (repeat)")
 	fs.BoolVar(&c.Isolated, "isolated", false, "no way out")
 	fs.BoolVar(&c.Host, "host", false, "the machine reaches the host: its 127.0.0.1 as "+usernet.HostName+", and its other addresses")
 	fs.Var((*networks)(&c.Allow), "allow", "the machine reaches this `network` (CIDR) and others that are given so, and nothing else (repeat)")
-	fs.Var((*networks)(&c.Deny), "deny", "the machine does not reach this `network` (CIDR), whatever -allow says (repeat)")
+	fs.Var((*networks)(&c.Deny), "deny", "the machine does not reach this `network` (CIDR), also where -allow has it (repeat)")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func testConfined(t *testing.T, dir string) {
 	t.Helper()
 	for name, c := range map[string]struct {
 		args  []string
-		fds   int // that it may hold from 3 on, besides the Go runtime's
+		fds   int // that it may hold from 3 on, other than the Go runtime's
 		input string
 	}{
 		"mayfly-unpack":  {args: []string{"none", "100000000"}, input: strings.Repeat("\x7fELF", 1<<18)},
@@ -67,8 +67,8 @@ func testConfined(t *testing.T, dir string) {
 				t.Fatal(err)
 			}
 			defer stray.Close()
-			var says bytes.Buffer
-			cmd.Stdout, cmd.Stderr, cmd.Env = out, &says, []string{}
+			var stderr bytes.Buffer
+			cmd.Stdout, cmd.Stderr, cmd.Env = out, &stderr, []string{}
 			if cmd.ExtraFiles = []*os.File{far, stray}; c.fds == 0 {
 				cmd.Stdin, cmd.ExtraFiles = far, []*os.File{stray}
 			}
@@ -87,8 +87,8 @@ func testConfined(t *testing.T, dir string) {
 			// More than the socket holds: when it is written, the program reads.
 			if _, err := near.WriteString(c.input); err != nil {
 				waited = true
-				end := cmd.Wait() // nobody reads any more: why, it says itself
-				t.Fatalf("%v: the program ended: %v: %s", err, end, &says)
+				end := cmd.Wait() // nothing reads any more: its message has the reason
+				t.Fatalf("%v: the program ended: %v: %s", err, end, &stderr)
 			}
 			checkConfined(t, cmd.Process.Pid, c.fds)
 		})

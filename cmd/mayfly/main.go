@@ -1,5 +1,5 @@
-// The processors' threads block in KVM, so the number of Go's own is no matter of
-// the container's CPU quota: looking it up costs a start five files.
+// The vCPUs' threads block in KVM, so GOMAXPROCS needn't follow the container's CPU
+// quota: reading it costs a start five files.
 
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0

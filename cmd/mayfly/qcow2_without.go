@@ -14,7 +14,7 @@ import (
 )
 
 // withQCOW2 becomes mayfly-qcow2, which is this program and can read qcow2 images, if a disk is one: each start would
-// pay 0.07 ms for linking it. Where that program isn't installed, the disk's own error says what to do.
+// pay 0.07 ms for linking it. Where that program isn't installed, the disk's own error names what to do.
 func (r *running) withQCOW2() {
 	for _, d := range r.Config.Disks {
 		if d.Format != disk.QCOW2 && (cmp.Or(d.Format, disk.Auto) != disk.Auto || !strings.HasSuffix(d.Path, ".qcow2")) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What the program links, it initialises at each start, used or not. These cost much or lead to what does.
+// What the program links, it initialises at each start, used or not. These cost much, or import what does.
 func TestProgramIsSlim(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
 	if err != nil {
@@ -14,17 +14,17 @@ func TestProgramIsSlim(t *testing.T) {
 	}
 	linked := strings.Fields(string(out))
 	if len(linked) < 20 {
-		t.Fatalf("go list tells %d packages", len(linked))
+		t.Fatalf("go list names %d packages", len(linked))
 	}
 	for _, p := range linked {
 		if strings.HasPrefix(p, "github.com/klauspost/compress") || strings.HasPrefix(p, "github.com/ulikunitz/xz") || strings.HasPrefix(p, "compress/") {
-			t.Errorf("the command links %s: unpacking is the work of mayfly-unpack", p)
+			t.Errorf("the command links %s: mayfly-unpack is for unpacking", p)
 		}
 		if strings.Contains(p, "yaml") {
-			t.Errorf("the command links %s: reading it is the work of mayfly-config", p)
+			t.Errorf("the command links %s: mayfly-config is for reading it", p)
 		}
 		if strings.HasSuffix(p, "cmd/internal/reference") {
-			t.Errorf("the command links %s: generating text is the work of mayfly-doc", p)
+			t.Errorf("the command links %s: mayfly-doc is for generating text", p)
 		}
 		switch p {
 		case "net", "net/http", "crypto/tls", "regexp", "text/template", "html/template", "os/exec", "os/user", "flag", "testing", "expvar", "math/big", "crypto/rand":

@@ -1,4 +1,4 @@
-// Package checkguest runs the check guest, which reports whether a monitor hands over to it as the PVH ABI says.
+// Package checkguest runs the check guest, which reports whether a monitor enters it as the PVH boot ABI requires.
 package checkguest
 
 import (
@@ -17,7 +17,7 @@ import (
 const limit = 60 * time.Second
 
 // module is the guest's initrd, which it finds and sums up.
-const module = "mayfly check module: the guest reads these words and sums them up.\n"
+const module = "mayfly check module: the guest reads this text and sums it up.\n"
 
 // Run runs the guest in a machine of that configuration, but for what the guest needs, and reads its report. The error is
 // that of a machine that couldn't be made.
@@ -66,7 +66,7 @@ type capture struct {
 
 const captureLimit = 1 << 20
 
-var errTooMuchOutput = errors.New("the guest writes without end")
+var errTooMuchOutput = errors.New("the guest wrote more than a report")
 
 func (c *capture) Write(p []byte) (int, error) {
 	c.mu.Lock()

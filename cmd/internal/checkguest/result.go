@@ -13,7 +13,7 @@ type Result struct {
 	OK      bool    `json:"ok"`
 	Points  []Point `json:"points"`
 	Facts   []Fact  `json:"facts,omitempty"`
-	Problem string  `json:"problem,omitempty"` // why the report is not whole
+	Problem string  `json:"problem,omitempty"` // why the report is incomplete
 
 	report check.Report
 }
@@ -59,7 +59,7 @@ func newResult(r check.Report, parse error, outcome mayfly.Outcome, timeout erro
 			c.Problem += ": " + outcome.Detail
 		}
 	case outcome.Reason != mayfly.PowerOff:
-		c.Problem = "the report is whole, but then the machine did not power off: " + outcome.Reason.String()
+		c.Problem = "the report is complete, but then the machine did not power off: " + outcome.Reason.String()
 	}
 	c.OK = c.Problem == "" && len(r.Points) > 0 && len(r.Failed()) == 0
 	return c
@@ -79,7 +79,7 @@ func (c *Result) Text(facts bool) string {
 	}
 	b.WriteString("\n")
 	if c.Problem != "" {
-		b.WriteString("The check is not whole: " + c.Problem + "\n")
+		b.WriteString("The check is incomplete: " + c.Problem + "\n")
 	}
 	failed, skipped := len(c.report.Failed()), 0
 	for _, p := range c.report.Points {
@@ -89,7 +89,7 @@ func (c *Result) Text(facts bool) string {
 	}
 	switch {
 	case c.OK && skipped > 0:
-		fmt.Fprintf(&b, "All %d points that were looked at are as they must be; %d skipped.\n", len(c.Points)-skipped, skipped)
+		fmt.Fprintf(&b, "All %d points that were checked are as they must be; %d skipped.\n", len(c.Points)-skipped, skipped)
 	case c.OK:
 		fmt.Fprintf(&b, "All %d points are as they must be.\n", len(c.Points))
 	case failed > 0:

@@ -57,18 +57,18 @@ type Member struct {
 	Value *Node
 }
 
-// Error is a file that makes no sense.
+// Error is a file whose content is invalid.
 type Error struct {
 	File string
 	Line int // 0: unknown
 	Msg  string
-	Err  error // what a value was refused for, if that was it
+	Err  error // why a value was refused, if one was
 }
 
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Error is one line: file, line, what was found, what can be.
+// Error is one line: file, line, what was found, what was expected.
 func (e *Error) Error() string {
 	if e.Line == 0 {
 		return e.File + ": " + e.Msg
@@ -76,7 +76,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg)
 }
 
-// Read reads a file. What the file holds is an *Error, that it can't be read is another one.
+// Read reads a file. Its error is an *Error where the content is invalid, else that of reading the file.
 func Read(path string) (*Node, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -96,7 +96,7 @@ func Text(f io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(f, Max
 // Content is Read for what a file of that name holds.
 func Content(path string, b []byte) (*Node, error) {
 	if len(b) > MaxBytes {
-		return nil, &Error{File: path, Msg: fmt.Sprintf("more than %d KiB: that is no description of a machine", MaxBytes>>10)}
+		return nil, &Error{File: path, Msg: fmt.Sprintf("more than %d KiB: not the description of a machine", MaxBytes>>10)}
 	}
 	b = bytes.TrimPrefix(b, []byte(byteOrderMark))
 	if !isJSON(path, b) {
@@ -113,7 +113,7 @@ func Content(path string, b []byte) (*Node, error) {
 	return n, err
 }
 
-// isJSON goes by the name, and without a name that tells by the first character.
+// isJSON decides by the name's extension, or else by the first character.
 func isJSON(path string, b []byte) bool {
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".json":

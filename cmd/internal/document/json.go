@@ -11,8 +11,8 @@ import (
 
 // Parse reads JSON (RFC 8259). Errors are *[Error], without the file.
 //
-// The standard library's decoder would make the program 0.1 MB larger; and it takes what isn't UTF-8, and names that are
-// there twice, and doesn't tell lines.
+// The standard library's decoder would make the program 0.1 MB larger; and it accepts invalid
+// UTF-8 and duplicate names, and doesn't report lines.
 func Parse(b []byte) (n *Node, err error) {
 	p := &parser{text: b, line: 1}
 	if at := invalidUTF8(b); at >= 0 {
@@ -23,7 +23,7 @@ func Parse(b []byte) (n *Node, err error) {
 		return nil, err
 	}
 	if p.space(); p.at < len(b) {
-		return nil, p.errorf("there is more behind the end, %s: one object is the whole file", p.found())
+		return nil, p.errorf("found %s after the end: a file is one object", p.found())
 	}
 	return n, nil
 }
@@ -51,7 +51,7 @@ func (p *parser) errorf(format string, a ...any) error {
 	return &Error{Line: p.line, Msg: fmt.Sprintf(format, a...)}
 }
 
-// found tells what stands here, for errors.
+// found describes the next character, for errors.
 func (p *parser) found() string {
 	if p.at >= len(p.text) {
 		return "the end of the file"
@@ -60,7 +60,7 @@ func (p *parser) found() string {
 	return fmt.Sprintf("%q", r)
 }
 
-// space goes on to the next character that means something, and returns it; 0 at the end.
+// space skips white space and returns the next character; 0 at the end.
 func (p *parser) space() byte {
 	for ; p.at < len(p.text); p.at++ {
 		switch p.text[p.at] {
@@ -76,7 +76,7 @@ func (p *parser) space() byte {
 
 func (p *parser) value(depth int) (n *Node, err error) {
 	if depth > MaxDepth {
-		return nil, p.errorf("more than %d levels deep: that is no description of a machine", MaxDepth)
+		return nil, p.errorf("more than %d levels deep: not the description of a machine", MaxDepth)
 	}
 	c := p.space()
 	n = &Node{Line: p.line}
@@ -96,12 +96,12 @@ func (p *parser) value(depth int) (n *Node, err error) {
 		n.Text, err = p.number()
 		return n, err
 	}
-	for word, kind := range map[string]Kind{"null": Null, "true": Bool, "false": Bool} {
-		if bytes.HasPrefix(p.text[p.at:], []byte(word)) {
-			p.at += len(word)
+	for literal, kind := range map[string]Kind{"null": Null, "true": Bool, "false": Bool} {
+		if bytes.HasPrefix(p.text[p.at:], []byte(literal)) {
+			p.at += len(literal)
 			n.Kind = kind
 			if kind == Bool {
-				n.Text = word
+				n.Text = literal
 			}
 			return n, nil
 		}
@@ -128,7 +128,7 @@ func (p *parser) items(n *Node, depth int) error {
 			p.at++
 			return nil
 		default:
-			return p.errorf("found %s behind a value of a list: a comma or ] belongs there", p.found())
+			return p.errorf("found %s after a value of a list: a comma or ] belongs there", p.found())
 		}
 	}
 }
@@ -150,11 +150,11 @@ func (p *parser) members(n *Node, depth int) error {
 			return err
 		}
 		if first, twice := seen[m.Name]; twice {
-			return p.errorf("%q is there twice, in line %d already", m.Name, first)
+			return p.errorf("%q is given twice, first in line %d", m.Name, first)
 		}
 		seen[m.Name] = m.Line
 		if p.space() != ':' {
-			return p.errorf("found %s behind %q: a colon belongs there", p.found(), m.Name)
+			return p.errorf("found %s after %q: a colon belongs there", p.found(), m.Name)
 		}
 		p.at++
 		if m.Value, err = p.value(depth + 1); err != nil {
@@ -168,7 +168,7 @@ func (p *parser) members(n *Node, depth int) error {
 			p.at++
 			return nil
 		default:
-			return p.errorf("found %s behind the value of %q: a comma or } belongs there", p.found(), m.Name)
+			return p.errorf("found %s after the value of %q: a comma or } belongs there", p.found(), m.Name)
 		}
 	}
 }

@@ -45,14 +45,14 @@ type Inspect struct {
 // Command describes "mayfly inspect".
 func (o *Inspect) Command() *option.Command {
 	return &option.Command{
-		Name: "inspect", Operands: "FILE", Brief: "tell what a kernel file is and how it would be booted", MinArgs: 1, MaxArgs: 1, Files: true,
+		Name: "inspect", Operands: "FILE", Brief: "show what a kernel file is and how it would be booted", MinArgs: 1, MaxArgs: 1, Files: true,
 		Long: []string{"Shows format, compression, version, entry notes, the limits for other places in memory, the segments, and which protocol would be used and why. Nothing is booted, and no KVM is needed."},
 		Flags: []option.Flag{
 			{Name: "json", Help: "as JSON", Value: option.Bool(&o.JSON)},
 			{Name: "cache-dir", Arg: "DIR", Help: "where unpacked kernels are kept (default: mayfly/kernels in the user's cache folder)", Value: option.Path(&o.Options.CacheDir)},
 		},
 		Examples: []option.Example{
-			{Line: "mayfly inspect /boot/vmlinuz-$(uname -r)", What: "look at this host's kernel"},
+			{Line: "mayfly inspect /boot/vmlinuz-$(uname -r)", What: "show this host's kernel"},
 			{Line: "mayfly inspect --json vmlinux | jq -r .protocol", What: "for scripts"},
 		},
 	}
@@ -70,15 +70,15 @@ func (o *Check) Command() *option.Command {
 	c := &o.Config
 	*c = mayfly.Config{CPUs: 2, Memory: mayfly.DefaultMemory, Boot: kernel.BootPVH, OnReboot: mayfly.RebootExit}
 	return &option.Command{
-		Name: "check", Brief: "boot the check guest, which tells whether the hand-over is as the PVH ABI says",
+		Name: "check", Brief: "boot the check guest, which reports whether it is entered as the PVH boot ABI requires",
 		Long: []string{
-			"The check guest looks at what it was given: registers and segments at entry, start info, memory map, modules, command line, ACPI tables, secondary CPUs, timer and serial interrupt. Each point is one line. The exit code is 1 when a point failed.",
+			"The check guest examines what it is given: registers and segments at entry, start info, memory map, modules, command line, ACPI tables, secondary CPUs, timer and serial interrupt. Each point is one line. The exit code is 1 when a point failed.",
 			"With --emit the guest is written to a file instead. Any monitor that boots PVH kernels can run it; it reports by the Test Anything Protocol on COM1.",
 		},
 		Flags: []option.Flag{
 			{Name: "cpus", Arg: "N", Default: "2", Help: "virtual CPUs, 1 to 255", Value: option.Number(&c.CPUs, 1, mayfly.MaxCPUs)},
 			{Name: "memory", Arg: "SIZE", Default: option.SizeText(mayfly.DefaultMemory), Help: "guest memory", Value: option.Bytes(&c.Memory, mayfly.MinMemory, mayfly.MaxMemory)},
-			{Name: "facts", Help: "show what else the guest saw", Value: option.Bool(&o.Facts)},
+			{Name: "facts", Help: "show also what the guest saw and does not judge", Value: option.Bool(&o.Facts)},
 			{Name: "json", Help: "as JSON", Value: option.Bool(&o.JSON)},
 			{Name: "emit", Arg: "FILE", Help: "write the guest, a PVH ELF, to FILE; - is standard output", Value: option.Path(&o.Emit)},
 			kvmFlag(&c.KVM),
@@ -99,13 +99,13 @@ type Doctor struct {
 // Command describes "mayfly doctor".
 func (o *Doctor) Command() *option.Command {
 	return &option.Command{
-		Name: "doctor", Brief: "tell whether this host can run machines, and what to do where it can't",
-		Long: []string{"Looks at the KVM device and its capabilities, huge pages, limits, what disks, networks and sockets can use, and the programs that belong beside this one. It changes nothing. Lines marked FAIL keep machines from running, and make the exit code 1; lines marked note cost speed or a feature."},
+		Name: "doctor", Brief: "report whether this host can run machines, and what to do where it can't",
+		Long: []string{"Examines the KVM device and its capabilities, huge pages, limits, what disks, networks and sockets can use, and the programs that are installed with this one. It changes nothing. Lines marked FAIL keep machines from running, and make the exit code 1; lines marked note cost speed or a feature."},
 		Flags: []option.Flag{
 			kvmFlag(&o.KVM),
 			{Name: "json", Help: "as JSON", Value: option.Bool(&o.JSON)},
 		},
-		Examples: []option.Example{{Line: "mayfly doctor", What: "look at this host"}},
+		Examples: []option.Example{{Line: "mayfly doctor", What: "examine this host"}},
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/terminal"
 )
 
-// configFile reads the machine from a file. It is set before the other flags, so that they are set over it.
+// configFile reads the machine from a file. It is set before the other flags, which override it.
 func (o *Run) configFile() option.Value {
 	return option.Value{
 		Files: true,

@@ -11,20 +11,20 @@ import (
 	vconsole "github.com/mayfly-vm/mayfly/virtio/console"
 )
 
-// ConsolePort is a port of the virtio console, and whether it leads to this program's own terminal.
+// ConsolePort is a port of the virtio console, and whether its host end is this program's own terminal.
 type ConsolePort struct {
 	vconsole.Port
 	stdio bool
 }
 
-// consoleKeys are where a port leads and what the guest calls it. A port without a name is a terminal.
+// consoleKeys are the host end of a port and its name in the guest. A port without a name is a terminal.
 func consoleKeys(p *ConsolePort) *option.Group {
 	return &option.Group{
 		Keys: []option.Flag{
 			{Name: "stdio", Help: "standard input and output, which the serial port then doesn't have: the default command line says console=hvc0", Value: option.Bool(&p.stdio)},
 			{Name: "pty", Arg: "FILE", Help: "a terminal that is made; FILE becomes a link to it", Value: toMake(&p.PTY)},
 			{Name: "socket", Arg: "FILE", Help: "a Unix socket that is made, for one client at a time", Value: socketToMake(&p.Socket)},
-			{Name: "file", Arg: "FILE", Help: "what the guest writes is appended to this file; a FIFO needs a reader before", Value: toMake(&p.File)},
+			{Name: "file", Arg: "FILE", Help: "what the guest writes is appended to this file; a FIFO must have a reader already", Value: toMake(&p.File)},
 			{Name: "limit", Arg: "SIZE", Help: "the size up to which the file grows, or the most that standard output gets; what the guest writes beyond is lost, and reported", Value: option.Bytes(&p.Limit, 1, math.MaxInt64)},
 			{Name: "name", Arg: "TEXT", Help: "a port of that name, /dev/virtio-ports/TEXT in the guest, in place of a terminal (hvc0 …)", Value: ascii(&p.Name, vconsole.MaxName)},
 			{Name: "terminal", Help: "a terminal although it has a name", Value: option.Bool(&p.Console)},
@@ -37,10 +37,10 @@ func consoleKeys(p *ConsolePort) *option.Group {
 				}
 			}
 			if ways != 1 {
-				return errors.New("a port leads to one place: stdio, pty=FILE, socket=FILE or file=FILE")
+				return errors.New("a port has one end at the host: stdio, pty=FILE, socket=FILE or file=FILE")
 			}
 			if p.Limit != 0 && !p.stdio && p.File == "" {
-				return errors.New("limit is for stdio and file=FILE: the reader of a socket or a pty keeps its own")
+				return errors.New("limit is for stdio and file=FILE: the reader of a socket or a pty limits what it reads itself")
 			}
 			c := vconsole.Config{Ports: []vconsole.Port{p.Port}}
 			c.Ports[0].Console = p.Console || p.Name == ""
@@ -76,7 +76,7 @@ func (o *Run) TerminalPort() int {
 	return -1
 }
 
-// terminalName is what the guest calls what leads to this program's terminal.
+// terminalName is the guest's name of the device that is connected to this program's terminal.
 func (o *Run) terminalName() string {
 	n := 0 // terminals before
 	for _, p := range o.Consoles {
@@ -99,7 +99,7 @@ func (o *Run) checkConsoles() error {
 		}
 	}
 	if n > 1 {
-		return &option.UsageError{Command: "run", Msg: "--console stdio is there twice: standard input and output lead to one port"}
+		return &option.UsageError{Command: "run", Msg: "--console stdio is given twice: only one port can have standard input and output"}
 	}
 	return nil
 }

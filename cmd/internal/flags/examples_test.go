@@ -56,7 +56,7 @@ func TestExamplesAreUnderstood(t *testing.T) {
 		}
 	}
 	if lines < 15 || files < 2 {
-		t.Errorf("found %d lines and %d files: are they still where this test looks?", lines, files)
+		t.Errorf("found %d lines and %d files: are they elsewhere now?", lines, files)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 func TestEveryFieldHasItsFlag(t *testing.T) {
 	named := namedFields(t, "../../..")
 	if len(named) < 10 {
-		t.Fatalf("found only %v: are ConfigErrors still made where this test looks?", named)
+		t.Fatalf("found only %v: are ConfigErrors made elsewhere now?", named)
 	}
 	for field, at := range named {
 		if _, ok := fields[field]; !ok {

@@ -13,7 +13,7 @@ import (
 	"github.com/mayfly-vm/mayfly/smbios"
 )
 
-// smbiosKeys are what a machine says of itself.
+// smbiosKeys are the identity of a machine, in its SMBIOS tables.
 func smbiosKeys(s *smbios.Config) *option.Group {
 	text := func(key string, p *string, help string) option.Flag {
 		return option.Flag{Name: key, Arg: "TEXT", Help: help, Value: ascii(p, 255)}
@@ -38,14 +38,14 @@ func uuid(p *[16]byte) option.Value {
 	return option.Own("^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
 		func(s string) error {
 			if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
-				return errors.New("no UUID; one is written 123e4567-e89b-12d3-a456-426614174000")
+				return errors.New("not a UUID; one is written 123e4567-e89b-12d3-a456-426614174000")
 			}
 			b, err := hex.DecodeString(s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:])
 			if err != nil {
-				return errors.New("no UUID; one is written 123e4567-e89b-12d3-a456-426614174000")
+				return errors.New("not a UUID; one is written 123e4567-e89b-12d3-a456-426614174000")
 			}
 			if slices.Max(b) == 0 {
-				return errors.New("all zeroes is none; leave it out")
+				return errors.New("all zeroes is no UUID; leave it out")
 			}
 			copy(p[:], b)
 			return nil
@@ -61,13 +61,13 @@ func uuid(p *[16]byte) option.Value {
 // maxCredential is the longest file of a credential, in bytes: the tables that carry it are small.
 const maxCredential = 16 << 10
 
-// credential adds an OEM string. It is written out as such.
+// credential adds an OEM string, as which it is written to a configuration file.
 func credential(oem *[]string) option.Value {
 	return option.Own("^[^=]+=",
 		func(s string) error {
 			name, value, ok := strings.Cut(s, "=")
 			if !ok {
-				return errors.New("a name alone; write NAME=VALUE")
+				return errors.New("found no =; write NAME=VALUE")
 			}
 			return addCredential(oem, name, value)
 		},
@@ -79,7 +79,7 @@ func credentialFile(oem *[]string) option.Value {
 		func(s string) error {
 			name, path, ok := strings.Cut(s, "=")
 			if !ok || path == "" {
-				return errors.New("a name alone; write NAME=FILE")
+				return errors.New("found no =; write NAME=FILE")
 			}
 			f, err := os.Open(path)
 			if err != nil {

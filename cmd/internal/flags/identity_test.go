@@ -43,9 +43,9 @@ func TestIdentity(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{
-		"uuid=123": "no UUID",
+		"uuid=123": "not a UUID",
 		"uuid=00000000-0000-0000-0000-000000000000": "all zeroes",
-		"uuid=123e4567-e89b-12d3-a456-42661417400g": "no UUID",
+		"uuid=123e4567-e89b-12d3-a456-42661417400g": "not a UUID",
 		"credential=n":                "write NAME=VALUE",
 		"credential==v":               "a credential's name",
 		"credential-file=n":           "write NAME=FILE",
@@ -78,7 +78,7 @@ func TestConsolePorts(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{
-		"": "a port leads to one place", "name=x": "a port leads to one place", "stdio,pty=a": "a port leads to one place",
+		"": "a port has one end", "name=x": "a port has one end", "stdio,pty=a": "a port has one end",
 		"stdio,name=a/b": "without blanks and slashes", "pty=nowhere/a": "no such file", "std": "did you mean stdio?",
 	} {
 		if err := consoleKeys(&ConsolePort{}).Set(line); err == nil || !strings.Contains(err.Error(), want) {

@@ -12,21 +12,21 @@ import (
 // limitKeys are the keys of a rate limit.
 func limitKeys(prefix string, l *ratelimit.Config) []option.Flag {
 	return []option.Flag{
-		{Name: prefix + "bandwidth", Arg: "RATE", Help: "at most so many bytes, such as 100M/s; 10M/100ms allows shorter bursts", Value: rate(&l.Bandwidth, option.ByteRatePattern, option.ByteRate, option.ByteRateText)},
-		{Name: prefix + "bandwidth-burst", Arg: "SIZE", Help: "so many bytes more, once", Value: burst(&l.Bandwidth)},
-		{Name: prefix + "ops", Arg: "RATE", Help: "at most so many operations, such as 1000/s", Value: rate(&l.Ops, option.OpRatePattern, option.OpRate, option.OpRateText)},
-		{Name: prefix + "ops-burst", Arg: "N", Help: "so many operations more, once", Value: opsBurst(&l.Ops)},
+		{Name: prefix + "bandwidth", Arg: "RATE", Help: "the most bytes in a time, such as 100M/s; 10M/100ms allows shorter bursts", Value: rate(&l.Bandwidth, option.ByteRatePattern, option.ByteRate, option.ByteRateText)},
+		{Name: prefix + "bandwidth-burst", Arg: "SIZE", Help: "bytes that may exceed it, once", Value: burst(&l.Bandwidth)},
+		{Name: prefix + "ops", Arg: "RATE", Help: "the most operations in a time, such as 1000/s", Value: rate(&l.Ops, option.OpRatePattern, option.OpRate, option.OpRateText)},
+		{Name: prefix + "ops-burst", Arg: "N", Help: "operations that may exceed it, once", Value: opsBurst(&l.Ops)},
 	}
 }
 
-// checkLimits finds bursts that go beyond nothing.
+// checkLimits finds bursts without a limit.
 func checkLimits(prefix string, l *ratelimit.Config) error {
 	for _, b := range []struct {
 		name   string
 		bucket *ratelimit.Bucket
 	}{{"bandwidth", l.Bandwidth}, {"ops", l.Ops}} {
 		if b.bucket != nil && b.bucket.Size == 0 {
-			return fmt.Errorf("%[1]s-burst: without %[1]s there is no limit to go beyond: add %[1]s=RATE", prefix+b.name)
+			return fmt.Errorf("%[1]s-burst: there is no limit that it exceeds: add %[1]s=RATE", prefix+b.name)
 		}
 	}
 	return nil
@@ -41,7 +41,7 @@ func rate(p **ratelimit.Bucket, pattern string, read func(string) (uint64, time.
 				return err
 			}
 			if n > ratelimit.MaxTokens {
-				return errors.New("more than any device can do")
+				return errors.New("more than any device can transfer")
 			}
 			b := bucket(p)
 			b.Size, b.Refill = n, per

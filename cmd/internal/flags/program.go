@@ -14,7 +14,7 @@ func Program(version string) *option.Program {
 		Brief: "start virtual machines in milliseconds",
 		Long: []string{
 			"Mayfly boots a kernel as you have it, a vmlinux or a distribution's /boot/vmlinuz, in a virtual machine on Linux/KVM. It enters the kernel directly by the PVH boot protocol: no firmware, no real mode, no decompressor inside the guest.",
-			"The guest's console is standard input and output; Mayfly's own words go to standard error.",
+			"The guest's console is standard input and output; Mayfly's own messages go to standard error.",
 		},
 		Tables:  []option.Table{exitTable(), signalTable(), environmentTable()},
 		Version: version,
@@ -28,9 +28,9 @@ func Program(version string) *option.Program {
 // exitTable documents the codes of package exit.
 func exitTable() option.Table {
 	return option.Table{Title: "Exit codes", Rows: []option.Row{
-		{Name: "0", Meaning: "the guest powered off, halted, rebooted with --on-reboot=exit, or was left with Ctrl-A x; of other commands: all is well"},
-		{Name: "1", Meaning: "an error, told on standard error; of run also: output of the guest was lost, because standard output or a console's file failed (a full disk, a pipe without a reader), took nothing for seconds or reached its limit; of check and doctor: something is not as it must be"},
-		{Name: "2", Meaning: "the command line, or a file named by --config, makes no sense"},
+		{Name: "0", Meaning: "the guest powered off, halted, rebooted with --on-reboot=exit, or was left with Ctrl-A x; of other commands: success"},
+		{Name: "1", Meaning: "an error, reported on standard error; of run also: output of the guest was lost, because standard output or a console's file failed (a full disk, a pipe without a reader), accepted nothing for seconds or reached its limit; of check and doctor: something is not as it must be"},
+		{Name: "2", Meaning: "usage error: the command line, or a file named by --config, is invalid"},
 		{Name: "3", Meaning: "the guest's kernel panicked"},
 		{Name: "4", Meaning: "the guest crashed (triple fault), or hung (watchdog)"},
 		{Name: "5", Meaning: "KVM could not run the guest (internal error, failed entry)"},
@@ -55,6 +55,6 @@ func signalTable() option.Table {
 func environmentTable() option.Table {
 	return option.Table{Title: "Environment", Rows: []option.Row{
 		{Name: "XDG_CACHE_HOME", Meaning: "unpacked kernels are kept in mayfly/kernels below it; unset: below ~/.cache"},
-		{Name: "PATH", Meaning: "“mayfly NAME” runs mayfly-NAME beside this program, or else found here; mayfly-unpack, which unpacks kernels, mayfly-config, which reads YAML, mayfly-usernet, the user network, and mayfly-doc, which prints the manual page, the schema and completion scripts, are found alike"},
+		{Name: "PATH", Meaning: "“mayfly NAME” runs mayfly-NAME from this program's folder, or else from these; mayfly-unpack, which unpacks kernels, mayfly-config, which reads YAML, mayfly-usernet, the user network, and mayfly-doc, which prints the manual page, the schema and completion scripts, are found the same way"},
 	}}
 }

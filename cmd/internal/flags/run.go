@@ -39,7 +39,7 @@ func (o *Run) Command() *option.Command {
 			"KERNEL is a vmlinux (ELF), also a compressed one (.gz, .xz, .zst …), or a bzImage as /boot/vmlinuz-* is one. Without it the newest /boot/vmlinuz-* is taken that can be read. A bzImage is unpacked once, into the cache.",
 			"The guest's serial port is standard input and output. On a terminal Ctrl-A x leaves and Ctrl-A h shows the keys.",
 			"The command line of a Linux guest begins with “" + mayfly.DefaultCmdline(mayfly.BusAuto) + "”, which lets it start without waiting for devices that it doesn't have.",
-			"A device is a list of KEY=VALUE with commas between, in which a key that is true or false may stand alone; the first word may be the path or the kind alone, and two commas stand for one in a value. All keys are below; “mayfly help disk” shows a disk's alone.",
+			"A device is a list of KEY=VALUE with commas between, in which a key that is true or false may stand alone; the first item may be the path or the kind alone, and two commas stand for one in a value. All keys are below; “mayfly help disk” shows only those of a disk.",
 		},
 		Flags: o.Flags(),
 		Examples: []option.Example{
@@ -48,7 +48,7 @@ func (o *Run) Command() *option.Command {
 			{Line: "mayfly run vmlinux --initrd rootfs.cpio --cmdline 'quiet rdinit=/bin/sh' --on-reboot=exit", What: "straight into a shell"},
 			{Line: "mayfly run vmlinux --disk root.img --net user,forward=8080:80 --rng --cmdline root=/dev/vda", What: "from a disk, with a network"},
 			{Line: "mayfly run vmlinux --initrd rootfs.cpio --timeline boot.svg </dev/null", What: "draw where the time goes"},
-			{Line: "mayfly run --memory 8G --dry-run >machine.yaml", What: "look at the machine first, and keep it"},
+			{Line: "mayfly run --memory 8G --dry-run >machine.yaml", What: "show the machine first, and keep it"},
 			{Line: "mayfly run --config machine.yaml --cpus 4", What: "start it from there, with other CPUs"},
 		},
 	}
@@ -57,10 +57,10 @@ func (o *Run) Command() *option.Command {
 // Flags are those that describe a machine, and those for one run of the command.
 func (o *Run) Flags() []option.Flag {
 	return append(o.Machine(),
-		option.Flag{Name: "config", Arg: "FILE", First: true, Help: "read the machine from FILE, JSON or YAML with these flags' names, or from standard input (-), which the guest then doesn't get; what else stands on the line is set over it, or added to it", Value: o.configFile()},
-		option.Flag{Name: "timeline", Arg: "FILE", Help: "write where the time went to FILE, as its name says: .json, .svg or .html", Value: option.Value{Files: true, Set: o.setTimeline}},
+		option.Flag{Name: "config", Arg: "FILE", First: true, Help: "read the machine from FILE, JSON or YAML with these flags' names, or from standard input (-), which the guest then doesn't get; other flags of the line override it, or add to it", Value: o.configFile()},
+		option.Flag{Name: "timeline", Arg: "FILE", Help: "write where the time went to FILE, in the format of its name: .json, .svg or .html", Value: option.Value{Files: true, Set: o.setTimeline}},
 		option.Flag{Name: "dry-run", Help: "show the machine that would be started, as a file for --config, and start none", Value: option.ForLine(option.Bool(&o.DryRun))},
-		option.Flag{Name: "quiet", Short: 'q', Help: "no word about the machine's end, errors excepted", Value: option.ForLine(option.Bool(&o.Quiet))},
+		option.Flag{Name: "quiet", Short: 'q', Help: "no message about the machine's end, errors excepted", Value: option.ForLine(option.Bool(&o.Quiet))},
 	)
 }
 

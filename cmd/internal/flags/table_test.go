@@ -43,7 +43,7 @@ func read(t *testing.T, yaml string) *Run {
 	return o
 }
 
-// Each key of each device is set once here; what is written must hold it, and say the same when it is read.
+// Each key of each device is set once here; what is written must hold it, and mean the same when it is read.
 func TestEveryKeyGoesThereAndBack(t *testing.T) {
 	values := map[string]string{ // of keys without a choice, by their names
 		"path": "run.go", "backing": ".", "kind": "tap", "serial": "a,b", "queue-size": "64", "tap": "t0", "bridge": "br0", "socket": "run.go", "forward": "udp:[::1]:53:53", "allow": "10.0.0.0/8", "deny": "10.1.2.3",

@@ -103,7 +103,7 @@ func applyOne(f *Flag, n *document.Node, at string) error {
 	return nil
 }
 
-// looksNumeric tells what some readers of YAML take for a number, such as 010 and 0x10, which are strings here: others read
+// looksNumeric reports what some readers of YAML take for a number, such as 010 and 0x10, which are strings here: others read
 // another number.
 func looksNumeric(s string) bool {
 	if n, err := strconv.ParseUint(s, 10, 64); err == nil && strconv.FormatUint(n, 10) == s {

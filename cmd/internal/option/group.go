@@ -18,7 +18,7 @@ type Group struct {
 type Groups interface {
 	Add() *Group    // one for a value: a new one, or the only one that there can be
 	Each() []*Group // those that there are
-	Blank() *Group  // one that is kept nowhere: to tell of its keys
+	Blank() *Group  // one that is kept nowhere: for its keys' descriptions
 }
 
 // ManyOf keeps each value as an element of a list.
@@ -75,14 +75,14 @@ func (g *Group) Set(value string) error {
 			if value == "" {
 				break
 			}
-			return errors.New("there is nothing between two commas, or behind the last; two commas together stand for one in a value")
+			return errors.New("nothing between two commas, or after the last; two commas together stand for one in a value")
 		}
 		f, text, err := g.part(part, i == 0)
 		if err != nil {
 			return err
 		}
 		if seen[f.Name] && !f.Many {
-			return fmt.Errorf("%s is there twice", f.Name)
+			return fmt.Errorf("%s is given twice", f.Name)
 		}
 		seen[f.Name] = true
 		if err := f.set(text); err != nil {

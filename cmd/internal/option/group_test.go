@@ -48,7 +48,7 @@ func (m *toy) flags() []Flag {
 	return []Flag{
 		{Name: "name", Arg: "TEXT", Help: "a name", Value: Text(&m.Name)},
 		{Name: "cpus", Arg: "N", Default: "1", Help: "processors", Value: Number(&m.CPUs, 1, 8)},
-		{Name: "quiet", Help: "no word", Value: ForLine(Bool(&m.Quiet))},
+		{Name: "quiet", Help: "no message", Value: ForLine(Bool(&m.Quiet))},
 		{Name: "disk", Arg: "PATH,KEY=VALUE,…", Many: true, Help: "a disk", Groups: ManyOf(&m.Disk, (*toyDisk).keys)},
 		{Name: "net", Arg: "KIND,KEY=VALUE,…", Many: true, Help: "a network card", Groups: ManyOf(&m.Net, (*toyNet).keys)},
 		{Name: "sock", Arg: "PATH,KEY=VALUE,…", Help: "a socket", Groups: OneOf(&m.Sock, (*toySock).keys)},
@@ -130,15 +130,15 @@ func TestKeysNameWhatIsWrong(t *testing.T) {
 		"--disk a,queues=0":          `run: --disk "a,queues=0": queues "0": out of range; it is a number from 1 to 64`,
 		"--disk a,queues":            `run: --disk "a,queues": queues wants a value: queues=N`,
 		"--disk a,cache":             `run: --disk "a,cache": cache wants a value: cache=writeback|unsafe`,
-		"--disk a,queues=":           `run: --disk "a,queues=": queues "": no whole number; it is one from 1 to 64`,
-		"--disk a,queues=1,queues=2": `run: --disk "a,queues=1,queues=2": queues is there twice`,
+		"--disk a,queues=":           `run: --disk "a,queues=": queues "": not a whole number; it is one from 1 to 64`,
+		"--disk a,queues=1,queues=2": `run: --disk "a,queues=1,queues=2": queues is given twice`,
 		"--disk a,readonly=maybe":    `run: --disk "a,readonly=maybe": readonly "maybe": it is true or false; alone it means true`,
-		"--disk a,":                  `run: --disk "a,": there is nothing between two commas, or behind the last; two commas together stand for one in a value`,
-		"--disk queues,path=b":       `run: --disk "queues,path=b": path is there twice`,
+		"--disk a,":                  `run: --disk "a,": nothing between two commas, or after the last; two commas together stand for one in a value`,
+		"--disk queues,path=b":       `run: --disk "queues,path=b": path is given twice`,
 		"--disk readonly":            `run: --disk "readonly": path is missing: begin with it, or write path=FILE`,
 		"--disk dir/a=b.img":         `run: --disk "dir/a=b.img": there is no key "dir/a"; a value with = in it is written path=dir/a=b.img`,
 		"--disk path=":               `run: --disk "path=": path "": empty; name a file`,
-		"--disk a,timeout=5":         `run: --disk "a,timeout=5": timeout "5": no time; write one such as 250ms, 30s or 2m`,
+		"--disk a,timeout=5":         `run: --disk "a,timeout=5": timeout "5": not a time; write one such as 250ms, 30s or 2m`,
 		"--disk a,timeout=2h":        `run: --disk "a,timeout=2h": timeout "2h": out of range; it is a time from 1ms to 1h`,
 		"--net usr":                  `run: --net "usr": kind "usr": did you mean user? It is one of none, user and tap`,
 		"--net user,tap=t0":          `run: --net "user,tap=t0": tap: a user network has none`,
@@ -195,15 +195,15 @@ func TestRates(t *testing.T) {
 		}
 	}
 	for s, want := range map[string]string{
-		"100M": "no time behind a slash", "100/s": "no unit behind 100", "M/s": "no amount", "0M/s": "nothing would pass", "1M/": "none up to 24h", "1M/0s": "none up to 24h",
-		"1M/x": "none up to 24h", "1M/48h": "none up to 24h", "-1M/s": "no amount", "": "no time", "/s": "no amount", "1M/s/s": "none up to 24h",
+		"100M": "no time after a slash", "100/s": "no unit after 100", "M/s": "not an amount", "0M/s": "nothing would pass", "1M/": "not one up to 24h", "1M/0s": "not one up to 24h",
+		"1M/x": "not one up to 24h", "1M/48h": "not one up to 24h", "-1M/s": "not an amount", "": "no time", "/s": "not an amount", "1M/s/s": "not one up to 24h",
 	} {
 		if n, per, err := ByteRate(s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ByteRate(%q) = %d, %v, %v, want %s", s, n, per, err, want)
 		}
 	}
 	for s, want := range map[string]string{
-		"1000": "no time", "x/s": "no number of operations", "0/s": "nothing would pass", "1KK/s": "no number", "99999999999999999999/s": "no number", "-1/s": "no number", "1T/s": "no number",
+		"1000": "no time", "x/s": "not a number of operations", "0/s": "nothing would pass", "1KK/s": "not a number", "99999999999999999999/s": "not a number", "-1/s": "not a number", "1T/s": "not a number",
 	} {
 		if n, per, err := OpRate(s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("OpRate(%q) = %d, %v, %v, want %s", s, n, per, err, want)
@@ -249,7 +249,7 @@ func TestApplyNamesWhatIsWrong(t *testing.T) {
 		`{"quiet": true}`:        `:1: "quiet" is for the command line alone: --quiet`,
 		`{"cpus": "3"}`:          `:1: cpus: found "3": write a number, without quotes`,
 		`{"cpus": 9}`:            `:1: cpus "9": out of range; it is a number from 1 to 8`,
-		`{"cpus": 1.5}`:          `:1: cpus "1.5": no whole number; it is one from 1 to 8`,
+		`{"cpus": 1.5}`:          `:1: cpus "1.5": not a whole number; it is one from 1 to 8`,
 		`{"cpus": [1]}`:          `:1: cpus: found a list: there can be only one`,
 		`{"cpus": null}`:         `:1: cpus: has no value: write one, or leave it out`,
 		`{"cpus": {}}`:           `:1: cpus: found an object where a single value belongs`,

@@ -22,7 +22,7 @@ func (p *Program) Help() string {
 		b.WriteString("\n" + t.Title + ":\n")
 		writeRows(&b, t.Rows)
 	}
-	b.WriteString("\n" + p.Name + " COMMAND --help tells all about one command, with examples.\n")
+	b.WriteString("\n" + p.Name + " COMMAND --help shows one command, with examples.\n")
 	return b.String()
 }
 
@@ -70,11 +70,11 @@ func (f *Flag) KeyRows() (rows []Row) {
 		text := k.Text()
 		switch {
 		case k.Name == g.Main && k.Required:
-			text += "; needed; as the first word it stands alone"
+			text += "; required; as the first item it may stand without the key"
 		case k.Name == g.Main:
-			text += "; as the first word it stands alone"
+			text += "; as the first item it may stand without the key"
 		case k.Required:
-			text += "; needed"
+			text += "; required"
 		}
 		rows = append(rows, Row{k.keyHead(), text})
 	}

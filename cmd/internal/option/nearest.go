@@ -2,7 +2,7 @@ package option
 
 import "strings"
 
-// Nearest returns the word that was probably meant: the only one that begins so, or else the one that is fewest
+// Nearest returns the one of words that was probably meant: the only one that begins so, or else the one that is fewest
 // changes away, at most a third of its letters. Empty: nothing is near.
 func Nearest(typed string, words []string) string {
 	bare := strings.TrimLeft(typed, "-")

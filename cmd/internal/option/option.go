@@ -15,7 +15,7 @@ type Flag struct {
 	Default  string // shown in help; empty: not shown
 	Many     bool   // may be given more than once
 	First    bool   // is set before all others, wherever it stands
-	Optional bool   // the value may be left out; so it follows behind "=" only
+	Optional bool   // the value may be left out; so it follows after "=" only
 	Required bool   // a key that each group must have
 
 	Value         // what it sets, or
@@ -28,10 +28,10 @@ type Value struct {
 	Values      []string // the only values that there are; nil: anything
 	Files       bool     // the value is a file's name
 	Least, Most uint64   // of a Number
-	Pattern     string   // a regular expression of what can be, for the schema; Set knows better
+	Pattern     string   // a regular expression of what is valid, for the schema; Set is stricter
 
-	// Set takes the value; of a flag without one it gets "". Its error is shown behind the flag's name and value, and tells
-	// what can be.
+	// Set takes the value; of a flag without one it gets "". Its error is shown after the flag's name and value, and
+	// names what is valid.
 	Set func(value string) error
 	// Get returns what was set, as Set takes it; nothing where that is the default. A flag without it is for the command
 	// line alone: no configuration file has it.
@@ -58,7 +58,7 @@ type Example struct {
 // Command is a subcommand.
 type Command struct {
 	Name     string
-	Operands string // as shown behind the flags, such as "[KERNEL]"; empty: none
+	Operands string // as shown after the flags, such as "[KERNEL]"; empty: none
 	Brief    string // half a line, without a full stop
 	Long     []string
 	Flags    []Flag
@@ -70,7 +70,7 @@ type Command struct {
 	Program  string   // another program that does the command's work; empty: this one does
 }
 
-// Row is a line of a table behind the commands: an exit code, a signal, a variable of the environment.
+// Row is a line of a table after the commands: an exit code, a signal, a variable of the environment.
 type Row struct{ Name, Meaning string }
 
 // Table is a titled list of rows.
@@ -79,7 +79,7 @@ type Table struct {
 	Rows  []Row
 }
 
-// Program is all that there is to say of a program.
+// Program describes a program.
 type Program struct {
 	Name     string
 	Brief    string

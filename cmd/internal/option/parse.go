@@ -29,8 +29,8 @@ func (e *UsageError) Error() string {
 }
 
 // Parse sets the flags found in args and returns what is left, in its order. Flags and operands may be mixed; "--" ends the
-// flags. A value follows behind "=" or as the next argument. Of a flag given twice the last one counts, unless it takes many.
-// A flag that is to be First is set before the others are looked at. Errors are *[UsageError] or [ErrHelp].
+// flags. A value follows after "=" or as the next argument. Of a flag given twice the last one counts, unless it takes many.
+// Flags that are First are set before the others. Errors are *[UsageError] or [ErrHelp].
 func (c *Command) Parse(args []string) (operands []string, err error) {
 	for i := range c.Flags {
 		if c.Flags[i].First {
@@ -49,7 +49,7 @@ func (c *Command) Parse(args []string) (operands []string, err error) {
 	case len(operands) > c.MaxArgs && c.MaxArgs == 0:
 		return nil, c.usage("found %q, but it takes no operand", operands[0])
 	case len(operands) > c.MaxArgs:
-		return nil, c.usage("found %q behind %q: one %s at a time", operands[c.MaxArgs], operands[c.MaxArgs-1], strings.Trim(c.Operands, "[]"))
+		return nil, c.usage("found %q after %q: one %s at a time", operands[c.MaxArgs], operands[c.MaxArgs-1], strings.Trim(c.Operands, "[]"))
 	case len(operands) < c.MinArgs:
 		return nil, c.usage("%s is missing", c.Operands)
 	}
@@ -114,7 +114,7 @@ func (f *Flag) set(value string) error {
 	return f.Set(value)
 }
 
-// find looks an argument's flag up; inline tells that a value followed behind "=".
+// find returns an argument's flag; inline: a value follows after "=".
 func (c *Command) find(arg string) (f *Flag, value string, inline bool, err error) {
 	name, value, inline := strings.Cut(arg, "=")
 	for i := range c.Flags {

@@ -23,10 +23,10 @@ func ByteRate(s string) (bytes uint64, per time.Duration, err error) {
 		return 0, 0, err
 	}
 	if amount != "" && strings.Trim(amount, "0123456789") == "" {
-		return 0, 0, fmt.Errorf("no unit behind %s: write %sK/…, %sM/… or %sG/…", amount, amount, amount, amount)
+		return 0, 0, fmt.Errorf("no unit after %s: write %sK/…, %sM/… or %sG/…", amount, amount, amount, amount)
 	}
 	if bytes, err = Size(amount); err != nil {
-		return 0, 0, fmt.Errorf("%q is no amount of bytes; %s", amount, such)
+		return 0, 0, fmt.Errorf("%q is not an amount of bytes; %s", amount, such)
 	}
 	if bytes == 0 {
 		return 0, 0, errors.New("nothing would pass; leave it out for no limit")
@@ -56,7 +56,7 @@ func OpRate(s string) (count uint64, per time.Duration, err error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 64)
 	if err != nil || n > 1<<56/scale {
-		return 0, 0, fmt.Errorf("%q is no number of operations; %s", amount, such)
+		return 0, 0, fmt.Errorf("%q is not a number of operations; %s", amount, such)
 	}
 	if n == 0 {
 		return 0, 0, errors.New("nothing would pass; leave it out for no limit")
@@ -67,13 +67,13 @@ func OpRate(s string) (count uint64, per time.Duration, err error) {
 func splitRate(s, such string) (amount string, per time.Duration, err error) {
 	amount, unit, ok := strings.Cut(s, "/")
 	if !ok {
-		return "", 0, fmt.Errorf("no time behind a slash; %s", such)
+		return "", 0, fmt.Errorf("no time after a slash; %s", such)
 	}
 	if unit != "" && (unit[0] < '0' || unit[0] > '9') {
 		unit = "1" + unit
 	}
 	if per, err = time.ParseDuration(unit); err != nil || per <= 0 || per > 24*time.Hour {
-		return "", 0, fmt.Errorf("the time behind the slash is none up to 24h; %s", such)
+		return "", 0, fmt.Errorf("the time after the slash is not one up to 24h; %s", such)
 	}
 	return amount, per, nil
 }
@@ -105,7 +105,7 @@ func Duration(p *time.Duration, least, most time.Duration) Value {
 		Set: func(s string) error {
 			d, err := time.ParseDuration(s)
 			if err != nil {
-				return errors.New("no time; write one such as 250ms, 30s or 2m")
+				return errors.New("not a time; write one such as 250ms, 30s or 2m")
 			}
 			if d < least || d > most {
 				return fmt.Errorf("out of range; it is a time from %s to %s", DurationText(least), DurationText(most))

@@ -9,7 +9,7 @@ import (
 
 const sizePattern = `^[0-9]+([KkMmGgTt]([Ii]?[Bb])?)?$`
 
-// Size reads an amount of memory: a whole number with K, M, G or T behind it (also as KiB, MB, g …: all count in powers
+// Size reads an amount of memory: a whole number followed by K, M, G or T (also as KiB, MB, g …: all count in powers
 // of 1024). A bare number counts MiB, as with other monitors. The result is in bytes.
 func Size(s string) (uint64, error) {
 	digits := strings.TrimRight(s, "KkMmGgTtIiBb")
@@ -29,7 +29,7 @@ func Size(s string) (uint64, error) {
 		return 0, errors.New("more than any machine can have; a bare number counts MiB")
 	}
 	if err != nil {
-		return 0, errors.New("no size; write one such as 256M or 4G")
+		return 0, errors.New("not a size; write one such as 256M or 4G")
 	}
 	return n << shift, nil
 }

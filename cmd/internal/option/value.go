@@ -59,7 +59,7 @@ func Number[T ~int | ~uint8 | ~uint16 | ~uint32 | ~uint64](p *T, least, most uin
 		Set: func(s string) error {
 			n, err := strconv.ParseUint(s, 10, 64)
 			if err != nil && !errors.Is(err, strconv.ErrRange) && !isNumber(s) {
-				return fmt.Errorf("no whole number; it is one from %d to %d", least, most)
+				return fmt.Errorf("not a whole number; it is one from %d to %d", least, most)
 			}
 			if err != nil || n < least || n > most {
 				return fmt.Errorf("out of range; it is a number from %d to %d", least, most)
@@ -71,7 +71,7 @@ func Number[T ~int | ~uint8 | ~uint16 | ~uint32 | ~uint64](p *T, least, most uin
 	}
 }
 
-// isNumber tells a number that is out of range from what is none.
+// isNumber reports whether s is a number, be it out of range.
 func isNumber(s string) bool {
 	_, err := strconv.ParseInt(s, 10, 64)
 	return err == nil || errors.Is(err, strconv.ErrRange)
@@ -145,7 +145,7 @@ func Named[T comparable](p *T, names ...Name[T]) Value {
 	return v
 }
 
-// Own is a value with a reader of its own.
+// Own is a value with its own functions.
 func Own(pattern string, set func(string) error, get func() []string) Value {
 	return Value{Pattern: pattern, Set: set, Get: get}
 }

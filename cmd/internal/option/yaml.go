@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// YAML writes what the flags say as a configuration file that says the same: what was set, and the flags' defaults. It
+// YAML writes what the flags set as a configuration file that sets the same, and the flags' defaults. It
 // leaves out keys of groups with their defaults. An error is a value that such a file can't hold.
 func YAML(flags []Flag) (string, error) {
 	if err := checkUTF8(flags, ""); err != nil {
@@ -111,8 +111,8 @@ func scalar(f *Flag, s string) string {
 	return strconv.Quote(s) // whose escapes are all YAML's too
 }
 
-// plain tells a string that is one without quotes: it begins like a word or a path, and is none of the words that mean
-// something.
+// plain reports whether s is a string without quotes too: it begins with a letter or a slash, and is none of YAML's
+// literals.
 func plain(s string) bool {
 	if s == "" || s[0] != '/' && (s[0]|0x20 < 'a' || s[0]|0x20 > 'z') {
 		return false

@@ -30,7 +30,7 @@ func commandNames(p *option.Program) string {
 	return strings.Join(names, " ")
 }
 
-// bash needs nothing but bash itself: no bash-completion package. The value behind "=" is a word of its own there.
+// bash needs nothing but bash itself: no bash-completion package. A value after "=" is a word of its own there.
 func bash(p *option.Program) string {
 	var b strings.Builder
 	b.WriteString("# bash completion of " + p.Name + ": eval \"$(" + p.Name + " completion bash)\"\n")
@@ -105,7 +105,7 @@ complete -F _` + p.Name + ` ` + p.Name + "\n")
 	return b.String()
 }
 
-// bashKeys writes the function that completes a value made of keys. Its arguments are the word and keySpecs.
+// bashKeys writes the function that completes a value made of keys. Its arguments are the value so far and keySpecs.
 func bashKeys(b *strings.Builder, p *option.Program) {
 	b.WriteString(`_` + p.Name + `_keys() {
     local token=$1 last=${1##*,} spec names= head
@@ -125,7 +125,7 @@ func bashKeys(b *strings.Builder, p *option.Program) {
     fi
     head=${token%"$last"} head=${head##*[=:]} # readline replaces what follows these only
     for spec; do
-        if [[ $spec == "="* ]]; then # a first word alone
+        if [[ $spec == "="* ]]; then # what may be first without its key
             [[ $token == "$last" ]] || continue
             [[ $spec == "=@" ]] || names+=" ${spec#=}"
         elif [[ $spec == *=* ]]; then
@@ -143,7 +143,7 @@ func bashKeys(b *strings.Builder, p *option.Program) {
 `)
 }
 
-// keySpecs describes keys in words: "readonly", "queues=", "cache=writeback|unsafe", "path=@" for a file, and "=…" for
+// keySpecs describes each key: "readonly", "queues=", "cache=writeback|unsafe", "path=@" for a file, and "=…" for
 // what may stand first without its key.
 func keySpecs(f *option.Flag) (specs []string) {
 	g := f.Groups.Blank()
@@ -337,7 +337,7 @@ end
 	return b.String()
 }
 
-// fishWords quotes words that stand inside quotes: with the other kind.
+// fishWords quotes words inside a quoted string: with the other kind of quotes.
 func fishWords(words []string) string { return `"` + strings.Join(words, `" "`) + `"` }
 
 // quote makes one word of text for zsh and fish, between single quotes. What stands in quotes differs between the two

@@ -33,7 +33,7 @@ func toy() *option.Program {
 		Name: "run", Brief: "run it", Files: true,
 		Flags: []option.Flag{
 			{Name: "name", Arg: "TEXT", Help: "a name, isn't it", Value: option.Text(&name)},
-			{Name: "quiet", Help: "no word", Value: option.ForLine(option.Bool(&quiet))},
+			{Name: "quiet", Help: "no message", Value: option.ForLine(option.Bool(&quiet))},
 			{Name: "disk", Arg: "PATH,KEY=VALUE,…", Many: true, Help: "a disk", Groups: option.ManyOf(&disks, (*toyDisk).keys)},
 		},
 		Examples: []option.Example{{Line: "toy run --name 'a b'", What: "run it so"}},

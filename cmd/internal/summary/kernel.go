@@ -18,7 +18,7 @@ func Kernel(r kernel.Report) string {
 	row("file", "%s", r.Path)
 	format := string(r.Format)
 	if r.Compression != "" {
-		format += ", packed with " + r.Compression
+		format += " (" + r.Compression + ")"
 	}
 	row("format", "%s; ELF%d for %s", format, r.Class, r.Machine)
 	if r.Version != "" {
@@ -34,7 +34,7 @@ func Kernel(r kernel.Report) string {
 	if l := r.Relocation; l != nil {
 		row("relocation", "anywhere in %#x - %#x, aligned to %#x", uint64(l.Lowest), uint64(l.Highest), uint64(l.Align))
 	} else {
-		row("relocation", "none: it must lie where it says")
+		row("relocation", "none: it runs at its own addresses only")
 	}
 	if r.Protocol != "" {
 		row("boot", "%s: %s", r.Protocol, r.Reason)
