@@ -9,6 +9,7 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -40,7 +41,18 @@ func (f Format) Check() error { return enum.Check(f, Formats) }
 
 // Options of Open.
 type Options struct {
-	Path     string
+	Path string
+	// File, if not nil, is the image or block device, open: nothing is opened by Path
+	// then, which names the image in errors and, where Format is Auto, by its
+	// extension; "": File's name does. A qcow2 image's backing files are found by Path
+	// alone. File belongs to the image from the call on, also if it fails.
+	//
+	// It is open for reading, and unless ReadOnly for writing; not with O_APPEND; with
+	// O_DIRECT only where Direct is set. With Direct it is opened a second time, through
+	// /proc. A block device that others must not mount is for its opener to claim
+	// (O_EXCL). The lock is one of the open file: descriptors that were made of it by
+	// dup(2) or fork(2) share it.
+	File     *os.File
 	Format   Format
 	ReadOnly bool
 	// Direct goes past the host's page cache (O_DIRECT). Raw images only.
@@ -123,9 +135,17 @@ func (e *Error) Unwrap() error { return e.Err }
 func Open(o Options) (Image, error) {
 	img, err := open(o)
 	if err != nil {
-		return nil, &Error{o.Path, err}
+		return nil, &Error{o.name(), err}
 	}
 	return img, nil
+}
+
+// name is what errors call the image.
+func (o *Options) name() string {
+	if o.Path == "" && o.File != nil {
+		return o.File.Name()
+	}
+	return o.Path
 }
 
 func open(o Options) (Image, error) {
@@ -133,7 +153,7 @@ func open(o Options) (Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	format, err := f.Format(o.Format, o.Path)
+	format, err := f.Format(o.Format, o.name())
 	if err == nil && format == Raw {
 		err = f.check()
 		if err == nil {
@@ -147,7 +167,7 @@ func open(o Options) (Image, error) {
 	open := openers[format]
 	if open == nil {
 		f.Close()
-		return nil, fmt.Errorf("a %s image is %w by this program; convert it: qemu-img convert -O raw %s %s", format, ErrUnsupported, o.Path, rawName(o.Path))
+		return nil, fmt.Errorf("a %s image is %w by this program; convert it: qemu-img convert -O raw %s %s", format, ErrUnsupported, o.name(), rawName(o.name()))
 	}
 	img, err := open(f, o)
 	if err != nil {
@@ -163,6 +183,7 @@ func rawName(path string) string {
 }
 
 // NeedsConversion is the error for an image that can be read but not written.
-func NeedsConversion(path string, f Format) error {
+func NeedsConversion(o Options, f Format) error {
+	path := o.name()
 	return fmt.Errorf("a %s image can be read but not written: make it read-only, or convert it: qemu-img convert -O raw %s %s", f, path, rawName(path))
 }

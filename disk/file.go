@@ -27,8 +27,11 @@ type File struct {
 	nowait   atomic.Bool // preadv2 knows RWF_NOWAIT here
 }
 
-// OpenFile opens and locks o.Path without a look at its contents.
+// OpenFile opens and locks o.Path, or takes over o.File, without reading it.
 func OpenFile(o Options) (*File, error) {
+	if o.File != nil {
+		return takeFile(o)
+	}
 	if o.Path == "" {
 		return nil, errors.New("the path is empty")
 	}
@@ -71,7 +74,7 @@ func (f *File) open(at place, st unix.Stat_t, o Options) error {
 		return explain(err, o)
 	}
 	f.fd = f.plain
-	f.device = st.Mode&unix.S_IFMT == unix.S_IFBLK
+	f.device = isDevice(st)
 	if err := f.lock(); err != nil {
 		return err
 	}
@@ -82,18 +85,29 @@ func (f *File) open(at place, st unix.Stat_t, o Options) error {
 			return explain(err, o)
 		}
 	}
-	var vfs unix.Statfs_t
-	if !f.device && unix.Fstatfs(f.plain, &vfs) == nil {
-		f.memory = vfs.Type == unix.TMPFS_MAGIC || vfs.Type == unix.RAMFS_MAGIC || vfs.Type == unix.HUGETLBFS_MAGIC
-	}
 	if f.direct {
 		if f.fd, err = at.open(flags | unix.O_DIRECT); err != nil {
 			f.fd = f.plain
-			if errors.Is(err, unix.EINVAL) {
-				return errors.New("direct: the file system it is on knows no direct access (O_DIRECT)")
-			}
-			return fmt.Errorf("direct: %w", err)
+			return explainDirect(err)
 		}
+	}
+	return f.measure()
+}
+
+func isDevice(st unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFBLK }
+
+func explainDirect(err error) error {
+	if errors.Is(err, unix.EINVAL) {
+		return errors.New("direct: the file system it is on knows no direct access (O_DIRECT)")
+	}
+	return fmt.Errorf("direct: %w", err)
+}
+
+// measure finds out how the open file is best accessed.
+func (f *File) measure() error {
+	var vfs unix.Statfs_t
+	if !f.device && unix.Fstatfs(f.plain, &vfs) == nil {
+		f.memory = vfs.Type == unix.TMPFS_MAGIC || vfs.Type == unix.RAMFS_MAGIC || vfs.Type == unix.HUGETLBFS_MAGIC
 	}
 	f.blocks = Blocks{Logical: SectorSize}
 	if f.device {
@@ -169,7 +183,7 @@ func (f *File) Size() int64 { return f.size.Load() }
 // Length is the file's size in bytes.
 func (f *File) Length() int64 { return f.real.Load() }
 
-// Path is what the file was opened as.
+// Path is what the file was opened as; "" where it was handed over without one.
 func (f *File) Path() string { return f.path }
 
 // Blocks are the device's, or what O_DIRECT wants.

@@ -44,6 +44,9 @@ func chain(f *disk.File, may bounds) (layers []layer, err error) {
 		if layers = append(layers, l); h.backing == "" {
 			return layers, nil
 		}
+		if path == "" { // an open file was handed over without its path
+			return layers, fmt.Errorf("has a backing file, %q, which counts from the image's folder: give the image's path too", h.backing)
+		}
 		if f, path, err = follow(path, h.backing, may); err != nil {
 			return layers, fmt.Errorf("backing file %s: %w", h.backing, err)
 		}

@@ -37,7 +37,7 @@ type Image struct {
 // Open opens f as an image; o says how.
 func Open(f *disk.File, o disk.Options) (disk.Image, error) {
 	if !o.ReadOnly {
-		return nil, disk.NeedsConversion(o.Path, disk.QCOW2)
+		return nil, disk.NeedsConversion(o, disk.QCOW2)
 	}
 	if o.Direct {
 		return nil, errors.New("direct: raw images only; leave it out")

@@ -259,6 +259,45 @@ func TestBackingFolder(t *testing.T) {
 }
 
 // TestLinkedChain: names count from the folder of the name that led to a file, not of the file.
+// TestGivenFile: an image that is handed over open, and its backing file, which is
+// found by the image's path.
+func TestGivenFile(t *testing.T) {
+	dir := t.TempDir()
+	base := write(t, filepath.Join(dir, "base.qcow2"), spec{data: map[int][]byte{1: bytes.Repeat([]byte{5}, cluster)}}.bytes())
+	top := write(t, filepath.Join(dir, "top.qcow2"), spec{backing: "base.qcow2", format: "qcow2"}.bytes())
+	handed := func(path string) *os.File {
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	for _, o := range []disk.Options{
+		{File: handed(base)},
+		{File: handed(top), Path: top},
+		{File: handed(top), Path: filepath.Join(dir, "another.qcow2"), Format: disk.QCOW2},
+	} {
+		o.ReadOnly = true
+		img, err := disk.Open(o)
+		if err != nil {
+			t.Errorf("%+v: %v", o, err)
+			continue
+		}
+		p := make([]byte, 512)
+		if n, err := img.Readv([]unix.Iovec{{Base: unsafe.SliceData(p), Len: 512}}, cluster); n != 512 || err != nil || p[0] != 5 {
+			t.Errorf("%+v: read %d, %v, %d", o, n, err, p[0])
+		}
+		img.Close()
+	}
+	img, err := disk.Open(disk.Options{File: handed(top), ReadOnly: true})
+	if err == nil {
+		img.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), `has a backing file, "base.qcow2"`) || !strings.Contains(err.Error(), "path too") {
+		t.Errorf("without a path: %v", err)
+	}
+}
+
 func TestLinkedChain(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "store"), 0o755); err != nil {

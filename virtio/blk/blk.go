@@ -47,9 +47,6 @@ type Device struct {
 
 // New opens the disk.
 func New(c Config) (*Device, error) {
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
 	img, err := openImage(&c)
 	if err != nil {
 		return nil, err
@@ -68,11 +65,16 @@ func New(c Config) (*Device, error) {
 	return d, nil
 }
 
-// openImage opens what c names and tries the engine, if one is asked for by name.
+// openImage checks c, opens what it names and tries the engine, if one is asked for by
+// name. Where that fails it closes what c hands over.
 func openImage(c *Config) (disk.Image, error) {
+	if err := c.Check(); err != nil {
+		c.close()
+		return nil, err
+	}
 	img, err := c.Image, error(nil)
 	if img == nil {
-		img, err = disk.Open(disk.Options{Path: c.Path, Format: c.Format, ReadOnly: c.ReadOnly, Direct: c.Direct, Backing: c.Backing})
+		img, err = disk.Open(disk.Options{Path: c.Path, File: c.File, Format: c.Format, ReadOnly: c.ReadOnly, Direct: c.Direct, Backing: c.Backing})
 		if err != nil {
 			return nil, imageError(c, err)
 		}
@@ -94,6 +96,16 @@ func openImage(c *Config) (disk.Image, error) {
 		r.Close()
 	}
 	return img, nil
+}
+
+// close closes what the configuration hands over.
+func (c *Config) close() {
+	if c.File != nil {
+		c.File.Close()
+	}
+	if c.Image != nil {
+		c.Image.Close()
+	}
 }
 
 // imageError is the disk's error for one of disk.Open.

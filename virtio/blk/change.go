@@ -37,9 +37,6 @@ func (d *Device) Change(to virtio.DeviceConfig) error {
 	if !ok {
 		return virtio.DeviceErrorf(d.name(), "cannot be replaced by a %T: it takes a blk.Config", to)
 	}
-	if err := c.Check(); err != nil {
-		return err
-	}
 	s, err := d.change(c)
 	if s != nil {
 		s.ConfigChanged()
@@ -58,9 +55,11 @@ func (d *Device) change(c Config) (*virtio.Session, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.image == nil {
+		c.close()
 		return nil, virtio.DeviceErrorf(d.config.DeviceName(), "is closed")
 	}
 	if c.ReadOnly != d.readOnly {
+		c.close()
 		return nil, virtio.DeviceErrorf(c.DeviceName(), "a disk can't become read-only or writable while it is in use: readonly must stay %v", d.readOnly)
 	}
 	img, err := openImage(&c)

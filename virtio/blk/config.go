@@ -3,6 +3,7 @@ package blk
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/mayfly-vm/mayfly/disk"
 	"github.com/mayfly-vm/mayfly/internal/enum"
@@ -52,10 +53,15 @@ const (
 	MaxSerial        = 20 // VIRTIO_BLK_ID_BYTES
 )
 
-// Config is one disk. The zero value of each field but Path is its default.
+// Config is one disk. One of Path, File and Image is set; the zero value
+// of each other field is its default.
 type Config struct {
 	// Path is an image file or a block device.
 	Path string
+	// File is the image, open, for a process that opens nothing: see disk.Options. Path
+	// is its name then, and where a qcow2 image's backing files are found; it may be
+	// empty. The device closes File, also where New or Change fails.
+	File *os.File
 	// ReadOnly disks refuse writes, and several machines may share their file.
 	ReadOnly bool
 	// Format is the image's; see disk.Auto for what is found out by itself.
@@ -89,7 +95,7 @@ type Config struct {
 	// know about the image. nil: nobody is. It must not block.
 	Report func(error)
 	// Image is an open image to use instead of Path's, which then is its name only.
-	// The device closes it.
+	// The device closes it, also where New or Change fails.
 	Image disk.Image
 }
 
@@ -104,8 +110,10 @@ func (c Config) Check() error {
 
 func (c *Config) check() error {
 	switch {
-	case c.Path == "" && c.Image == nil:
+	case c.Path == "" && c.Image == nil && c.File == nil:
 		return errors.New("path: a disk needs an image file or a block device")
+	case c.File != nil && c.Image != nil:
+		return errors.New("file and image are mutually exclusive")
 	case c.Cache.Check() != nil:
 		return fmt.Errorf("cache: %w", c.Cache.Check())
 	case c.Engine.Check() != nil:

@@ -9,8 +9,13 @@ var (
 	_ virtio.StatsDevice   = (*Device)(nil)
 )
 
-// DeviceName is "disk" and the Path.
-func (c Config) DeviceName() string { return "disk " + c.Path }
+// DeviceName is "disk" and the Path, or else the name of File.
+func (c Config) DeviceName() string {
+	if c.Path == "" && c.File != nil {
+		return "disk " + c.File.Name()
+	}
+	return "disk " + c.Path
+}
 
 // DeviceType is virtio.TypeBlock.
 func (c Config) DeviceType() virtio.Type { return virtio.TypeBlock }

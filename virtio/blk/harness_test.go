@@ -46,7 +46,7 @@ func image(t testing.TB, size int) string {
 
 func open(t testing.TB, c blk.Config) *blk.Device {
 	t.Helper()
-	if c.Path == "" && c.Image == nil {
+	if c.Path == "" && c.Image == nil && c.File == nil {
 		c.Path = image(t, imageSize)
 	}
 	d, err := blk.New(c)
