@@ -18,16 +18,6 @@ import (
 // ./cmd/mayfly) as a static executable, stripped, and returns its file in the
 // lab's cache. It needs the go command, and a working directory in the module.
 func Build(ctx context.Context, pkg string) (string, error) {
-	return goBuild(ctx, pkg, "build", "-trimpath", "-ldflags=-s -w")
-}
-
-// BuildTest builds the tests of pkg as a static executable. Unlike the other
-// programs it keeps its symbols, for the sake of its stack traces.
-func BuildTest(ctx context.Context, pkg string) (string, error) {
-	return goBuild(ctx, pkg, "test", "-c")
-}
-
-func goBuild(ctx context.Context, pkg string, args ...string) (string, error) {
 	cache, err := kernels.CacheDir()
 	if err != nil {
 		return "", err
@@ -37,12 +27,9 @@ func goBuild(ctx context.Context, pkg string, args ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	key := sha256.Sum256(fmt.Append(nil, wd, "\x00", pkg, args))
+	key := sha256.Sum256(fmt.Append(nil, wd, "\x00", pkg))
 	dir := filepath.Join(cache, "bin", fmt.Sprintf("%x", key[:8]))
 	name := path.Base(pkg)
-	if args[0] == "test" {
-		name += ".test"
-	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -51,8 +38,7 @@ func goBuild(ctx context.Context, pkg string, args ...string) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(tmp)
-	args = append(args, "-o", filepath.Join(tmp, name), pkg)
-	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(tmp, name), pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
 	if err := runBuild(cmd); err != nil {
 		return "", err

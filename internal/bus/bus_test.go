@@ -232,14 +232,6 @@ func TestAccessAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestLines(t *testing.T) {
-	var got []bool
-	bus.Pulse(bus.LineFunc(func(high bool) { got = append(got, high) }))
-	if len(got) != 2 || !got[0] || got[1] {
-		t.Fatalf("Pulse drove %v, want up then down", got)
-	}
-}
-
 func BenchmarkRead(b *testing.B) {
 	var bb bus.Bus
 	for i := range uint64(16) {

@@ -16,12 +16,6 @@ type LineFunc func(high bool)
 // Set calls f.
 func (f LineFunc) Set(high bool) { f(high) }
 
-// Pulse drives an edge: up and down again.
-func Pulse(l Line) {
-	l.Set(true)
-	l.Set(false)
-}
-
 // MSI is a message-signalled interrupt: a write of Data to Addr in the local
 // APICs' window (Intel SDM volume 3, section 11.11; AMD APM volume 2, 16.11).
 type MSI struct {

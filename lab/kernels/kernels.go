@@ -53,9 +53,6 @@ func (k Kernel) Vmlinuz() string { return filepath.Join(k.Dir, "vmlinuz") }
 // Vmlinux is the path of the ELF file.
 func (k Kernel) Vmlinux() string { return filepath.Join(k.Dir, "vmlinux") }
 
-// Config is the path of the kernel's configuration.
-func (k Kernel) Config() string { return filepath.Join(k.Dir, "config") }
-
 // Get returns the kernel from the cache and makes it when it isn't there.
 // Progress gets a line for each step that takes time; it may be nil.
 func Get(ctx context.Context, name string, progress io.Writer) (Kernel, error) {

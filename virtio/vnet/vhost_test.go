@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mayfly-vm/mayfly/internal/netnstest"
 	"github.com/mayfly-vm/mayfly/internal/sys/vhost"
 	"github.com/mayfly-vm/mayfly/virtio"
@@ -12,12 +14,18 @@ import (
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
 
-// needVHost skips a test where the kernel has no vhost-net. Package test/vhost runs
-// these tests where it has.
+// needVHost skips a test where there is no vhost-net.
 func needVHost(t testing.TB) {
 	t.Helper()
-	if !vhost.Available(vhost.NetPath) {
-		t.Skip("no " + vhost.NetPath + " on this machine: go test ./test/vhost runs this in the nest")
+	needDevice(t, vhost.NetPath)
+}
+
+// needDevice skips a test where the kernel has no such vhost device, or this user
+// may not open it. Package test/vhost runs these tests where it is.
+func needDevice(t testing.TB, path string) {
+	t.Helper()
+	if unix.Access(path, unix.R_OK|unix.W_OK) != nil {
+		t.Skip("no " + path + " on this machine: go test ./test/vhost runs this in the nest")
 	}
 }
 
@@ -154,9 +162,7 @@ func BenchmarkVHostTransmit(b *testing.B) {
 }
 
 func TestVHostVsock(t *testing.T) {
-	if !vhost.Available(vhost.VsockPath) {
-		t.Skip("no " + vhost.VsockPath + " on this machine: go test ./test/vhost runs this in the nest")
-	}
+	needDevice(t, vhost.VsockPath)
 	a, err := vhost.Open(vhost.VsockPath)
 	if err != nil {
 		t.Fatal(err)

@@ -38,9 +38,6 @@ type Device struct {
 // this user may not open it.
 var ErrUnavailable = errors.New("not available here")
 
-// Available tells whether path can be opened.
-func Available(path string) bool { return unix.Access(path, unix.R_OK|unix.W_OK) == nil }
-
 // Open opens the device at path. What costs time is left to Own.
 func Open(path string) (*Device, error) {
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
