@@ -101,7 +101,13 @@ func RoundTrip(t testing.TB, state any) any {
 	return fromGob
 }
 
-func show(v any) string { return fmt.Sprintf("%+v", reflect.Indirect(reflect.ValueOf(v))) }
+func show(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
 
 // RefusesOthers requires that SetState takes nothing but its own kind of state,
 // in its own version.
