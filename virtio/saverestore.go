@@ -63,10 +63,15 @@ func (in *Instance) restore(s State) error {
 	in.status.Store(uint32(s.Status))
 	in.untold.Store(s.ConfigPending)
 	in.paused.Store(true)
-	if s.Status&StatusDriverOK == 0 || s.Status&StatusNeedsReset != 0 {
+	if s.Status&StatusDriverOK == 0 {
 		return nil
 	}
-	ses := &Session{in: in, Memory: in.opts.Memory, Features: in.accepted, Queues: make([]*Queue, len(in.queues)), usable: true, fresh: s.Fresh}
+	ses := &Session{in: in, Memory: in.opts.Memory, Features: in.accepted, Queues: make([]*Queue, len(in.queues)), fresh: s.Fresh}
+	if s.Status&StatusNeedsReset != 0 {
+		in.session = ses // until the reset the queues take no change
+		return nil
+	}
+	ses.usable = true
 	for i := range in.queues {
 		if !in.queues[i].Ready {
 			continue
@@ -89,7 +94,7 @@ func (in *Instance) check(s *State) error {
 		return fmt.Errorf("virtio: the saved state is a %s device's, this is a %s device", s.Type, in.dev.Type())
 	case len(s.Queues) != len(in.queues):
 		return fmt.Errorf("virtio: the saved state has %d queues, the device %d", len(s.Queues), len(in.queues))
-	case s.Accepted&^in.offered != 0:
+	case s.Status&StatusFeaturesOK != 0 && s.Accepted&^in.offered != 0: // before, they are what a driver has written
 		return fmt.Errorf("virtio: the saved driver uses features %#x that the device does not offer", s.Accepted&^in.offered)
 	case s.Status&StatusFeaturesOK != 0 && !s.Accepted.Has(FeatureVersion1), s.Status&(StatusDriverOK|StatusFeaturesOK) == StatusDriverOK:
 		return fmt.Errorf("virtio: the saved status %#x with features %#x: no driver comes to that", s.Status, s.Accepted)
