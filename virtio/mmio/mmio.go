@@ -115,12 +115,17 @@ func (t *Transport) Unbind(i int, bell *eventfd.FD) {
 	t.unbound()
 }
 
-// unbound counts a queue less.
+// unbound counts a queue less. After the last one nobody raises the interrupt without
+// this process, so that an acknowledgement counts again.
 func (t *Transport) unbound() {
-	if t.bound--; t.bound == 0 && t.ack >= 0 {
+	if t.bound--; t.bound > 0 {
+		return
+	}
+	if t.ack >= 0 {
 		_ = t.cfg.Fabric.Unbind(t.doorbellACK())
 		t.closeACK()
 	}
+	t.irq.kept.Store(false)
 }
 
 // bindACK lets a driver that acknowledges used buffers do so without leaving the
@@ -202,6 +207,16 @@ func (i *interrupt) acknowledge(v uint32) {
 		v &^= statusUsed
 	}
 	i.status.And(^v)
+}
+
+// restore sets the register as it was saved, but for the bit that is kept.
+func (i *interrupt) restore(status uint32) {
+	if i.kept.Load() {
+		status |= statusUsed
+	}
+	if i.status.Store(status); status != 0 {
+		i.line.Signal()
+	}
 }
 
 func (i *interrupt) reset() {

@@ -75,3 +75,27 @@ func (t *Transport) Refresh() {
 	defer t.mu.Unlock()
 	t.changed(t.show())
 }
+
+// readConfig copies the configuration space as it is shown, Size-config bytes, to
+// space. False: there is no panel.
+func (p *panel) readConfig(space []byte) bool {
+	if p.mem == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	copy(space, p.mem[config:])
+	return true
+}
+
+// setConfig shows space in place of the device's.
+func (p *panel) setConfig(space []byte) {
+	if p.mem == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := 0; i < len(space); i += 4 {
+		p.set(config+uint64(i), binary.NativeEndian.Uint32(space[i:]))
+	}
+}

@@ -195,7 +195,7 @@ func TestSaveRestoreRaisesWhatWasPending(t *testing.T) {
 		t.Errorf("the queue selector was lost: size %d", got)
 	}
 	d.Queue(0).Do([][]byte{{1}}, []int{1})
-	if err := d.Link().(*link).tr.SetState(mmio.State{Version: 9}); err == nil || !strings.Contains(err.Error(), "version 9") {
+	if err := d.Link().(*link).tr.SetState(&mmio.State{Version: 9}); err == nil || !strings.Contains(err.Error(), "version 9") {
 		t.Errorf("SetState of another version: %v", err)
 	}
 }
