@@ -44,18 +44,21 @@ func (i *interrupt) FD() int {
 	return i.t.silent.fd()
 }
 
-// assign takes vector v. What can't be had reads back as NoVector (section
-// 4.1.4.3.1).
-func (i *interrupt) assign(v uint16) {
+// assign takes vector v. One that can't be had reads back as NoVector (section
+// 4.1.4.3.1), and the error says why.
+func (i *interrupt) assign(v uint16) error {
 	i.vector = NoVector
 	i.to.Store(nil)
 	if v == NoVector {
-		return
+		return nil
 	}
-	if m, err := i.t.msix.Use(int(v)); err == nil {
-		i.to.Store(&target{m})
-		i.vector = v
+	m, err := i.t.msix.Use(int(v))
+	if err != nil {
+		return err
 	}
+	i.to.Store(&target{m})
+	i.vector = v
+	return nil
 }
 
 // silent is an eventfd for back ends that must have one.

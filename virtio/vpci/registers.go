@@ -187,14 +187,14 @@ func (t *Transport) write(off uint64, v uint32) {
 			t.in.Accept(t.in.Accepted()&^(0xFFFF_FFFF<<shift) | virtio.Feature(v)<<shift)
 		}
 	case regConfigVector:
-		t.config.assign(uint16(v))
+		_ = t.config.assign(uint16(v)) // the driver reads back what it got
 	case regStatus:
 		t.setStatus(uint8(v))
 	case regQueueSel:
 		t.queueSel = uint16(v)
 	case regQueueVector:
 		if sel < len(t.queues) {
-			t.queues[sel].assign(uint16(v))
+			_ = t.queues[sel].assign(uint16(v))
 		}
 	case regQueueSize:
 		t.in.SetQueue(sel, func(q *virtio.QueueState) { q.Size = uint16(v) })
@@ -231,11 +231,15 @@ func (t *Transport) setStatus(v uint8) {
 	if v != 0 {
 		return
 	}
-	// The device has stopped: nothing is signalled any more.
+	t.clear() // the device has stopped: nothing is signalled any more
+}
+
+// clear resets the transport's own registers; mu is held.
+func (t *Transport) clear() {
 	t.regs = regs{}
-	t.config.assign(NoVector)
+	_ = t.config.assign(NoVector)
 	for i := range t.queues {
-		t.queues[i].assign(NoVector)
+		_ = t.queues[i].assign(NoVector)
 	}
 	t.isr.Store(0)
 }

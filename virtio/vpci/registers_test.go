@@ -240,7 +240,7 @@ func TestSaveRestore(t *testing.T) {
 	d.Queue(1).Do([][]byte{{2}}, []int{1})
 	d.Queue(0).Do([][]byte{{2}}, []int{1})
 	l := d.Link().(*link)
-	for name, s := range map[string]vpci.State{"version": {}, "queues": {Version: 1}} {
+	for name, s := range map[string]*vpci.State{"version": {}, "queues": {Version: 1}} {
 		if err := l.tr.SetState(s); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
