@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -339,5 +338,3 @@ func (d *Device) PTY(port int) string {
 	}
 	return d.ports[port].ptyName
 }
-
-var errShort = fmt.Errorf("its Write returned an impossible count: %w", os.ErrInvalid)

@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -207,7 +208,7 @@ func (o *output) write() {
 		o.mu.Lock()
 		o.writing = time.Time{}
 		if n < 0 || n > len(p) || n < len(p) && err == nil {
-			n, err = 0, errShort
+			n, err = 0, fmt.Errorf("its Write returned an impossible count, %d of %d: %w", n, len(p), os.ErrInvalid)
 		}
 		o.ring.drop(n)
 		o.full, o.stalled = false, false
