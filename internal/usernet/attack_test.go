@@ -170,26 +170,8 @@ func TestAttackResets(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	var mu sync.Mutex
-	var kept []net.Conn
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			kept = append(kept, c)
-			mu.Unlock()
-		}
-	}()
+	port := hostServer(t, func(net.Conn) { <-t.Context().Done() })
 	p := startProgram(t, "-host")
-	port := uint16(l.Addr().(*net.TCPAddr).Port)
 	connected := 0
 	for range attackSize(2000, 12000) {
 		if p.connectReset(usernet.Host, port) == nil {
@@ -199,11 +181,6 @@ func TestAttackResets(t *testing.T) {
 	t.Logf("%d connections", connected)
 	p.check(800)
 	p.settle(20)
-	mu.Lock()
-	defer mu.Unlock()
-	for _, c := range kept {
-		c.Close()
-	}
 	if connected < attackSize(1000, 6000) {
 		t.Errorf("only %d connections were taken", connected)
 	}
@@ -215,21 +192,7 @@ func TestAttackKeepsConnections(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	l, err := net.Listen("tcp", "0.0.0.0:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			defer c.Close()
-		}
-	}()
-	port := uint16(l.Addr().(*net.TCPAddr).Port)
+	port := serverAt(t, "0.0.0.0:0", func(net.Conn) { <-t.Context().Done() })
 	p := startProgram(t, "-host")
 	open := 0
 	for range 1500 {
@@ -517,22 +480,10 @@ func TestAttackAllBuffers(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	l, err := net.Listen("tcp", "0.0.0.0:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			defer c.Close()
-			go c.Write(make([]byte, 1<<20))
-		}
-	}()
-	port := uint16(l.Addr().(*net.TCPAddr).Port)
+	port := serverAt(t, "0.0.0.0:0", func(c net.Conn) {
+		c.Write(make([]byte, 1<<20)) // more than the machine reads
+		<-t.Context().Done()
+	})
 	p := startProgram(t, "-host", "-forward", "8080:80")
 	small := tcpip.TCPReceiveBufferSizeRangeOption{Min: 4096, Default: 4096, Max: 4096}
 	if err := p.s.SetTransportProtocolOption(tcp.ProtocolNumber, &small); err != nil {

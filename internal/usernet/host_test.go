@@ -64,15 +64,7 @@ func hostEcho(t *testing.T) uint16 {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close(); u.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { io.Copy(c, c); c.Close() }()
-		}
-	}()
+	go serveEach(l, func(c net.Conn) { io.Copy(c, c) })
 	go func() {
 		b := make([]byte, 2000)
 		for {
@@ -199,12 +191,8 @@ func TestPingFragments(t *testing.T) {
 	got := make(chan byte, 100)
 	go func() {
 		for {
-			var size [4]byte
-			if _, err := io.ReadFull(near, size[:]); err != nil {
-				return
-			}
-			f := make([]byte, binary.BigEndian.Uint32(size[:]))
-			if _, err := io.ReadFull(near, f); err != nil {
+			f, err := readFrame(near)
+			if err != nil {
 				return
 			}
 			if len(f) > 34 && f[12] == 8 && f[13] == 0 {

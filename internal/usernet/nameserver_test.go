@@ -37,29 +37,20 @@ func startUpstream(t *testing.T, answer func(network string, query []byte) []byt
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close(); p.Close() })
-	go func() {
+	go serveEach(l, func(c net.Conn) {
+		var size [2]byte
 		for {
-			c, err := l.Accept()
-			if err != nil {
+			if _, err := io.ReadFull(c, size[:]); err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				var size [2]byte
-				for {
-					if _, err := io.ReadFull(c, size[:]); err != nil {
-						return
-					}
-					q := make([]byte, binary.BigEndian.Uint16(size[:]))
-					io.ReadFull(c, q)
-					u.asked.Add(1)
-					if a := answer("tcp", q); a != nil {
-						c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(a))), a...))
-					}
-				}
-			}()
+			q := make([]byte, binary.BigEndian.Uint16(size[:]))
+			io.ReadFull(c, q)
+			u.asked.Add(1)
+			if a := answer("tcp", q); a != nil {
+				c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(a))), a...))
+			}
 		}
-	}()
+	})
 	go func() {
 		b := make([]byte, 1<<16)
 		for {
@@ -339,12 +330,8 @@ func TestDHCP(t *testing.T) {
 		}
 		var offer *dhcpv4.DHCPv4
 		for offer == nil {
-			var size [4]byte
-			if _, err := io.ReadFull(near, size[:]); err != nil {
-				t.Fatal(err)
-			}
-			f := make([]byte, binary.BigEndian.Uint32(size[:]))
-			if _, err := io.ReadFull(near, f); err != nil {
+			f, err := readFrame(near)
+			if err != nil {
 				t.Fatal(err)
 			}
 			if len(f) > 42 && binary.BigEndian.Uint16(f[36:]) == 68 {

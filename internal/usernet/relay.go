@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -98,14 +99,26 @@ func (r *relay) fail() {
 	})
 }
 
-// toHost copies what the machine sends.
-func (r *relay) toHost() {
-	entry, ready := waiter.NewChannelEntry(waiter.ReadableEvents | waiter.EventHUp | waiter.EventErr)
+// prepare returns what one direction waits for: the host's socket, and a channel
+// that receives when the machine's endpoint has one of the events or has ended.
+// Without a socket both directions end. release is to be called in any case.
+func (r *relay) prepare(events waiter.EventMask) (raw syscall.RawConn, ready <-chan struct{}, release func()) {
+	entry, ready := waiter.NewChannelEntry(events | waiter.EventHUp | waiter.EventErr)
 	r.guest.queue.EventRegister(&entry)
-	defer r.guest.queue.EventUnregister(&entry)
+	release = func() { r.guest.queue.EventUnregister(&entry) }
 	raw, err := r.host.SyscallConn()
 	if err != nil {
 		r.fail()
+		return nil, ready, release
+	}
+	return raw, ready, release
+}
+
+// toHost copies what the machine sends.
+func (r *relay) toHost() {
+	raw, ready, release := r.prepare(waiter.ReadableEvents)
+	defer release()
+	if raw == nil {
 		return
 	}
 	for {
@@ -118,7 +131,8 @@ func (r *relay) toHost() {
 			continue
 		}
 		// No buffer is held for a host that does not read.
-		if err := awaitWritable(raw); err != nil {
+		err := awaitWritable(raw)
+		if err != nil {
 			r.fail()
 			return
 		}
@@ -146,12 +160,9 @@ func (r *relay) toHost() {
 
 // toGuest copies what the host's connection receives, at most size bytes at a time.
 func (r *relay) toGuest(size int) {
-	entry, ready := waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventHUp | waiter.EventErr)
-	r.guest.queue.EventRegister(&entry)
-	defer r.guest.queue.EventUnregister(&entry)
-	raw, err := r.host.SyscallConn()
-	if err != nil {
-		r.fail()
+	raw, ready, release := r.prepare(waiter.WritableEvents)
+	defer release()
+	if raw == nil {
 		return
 	}
 	for {

@@ -88,17 +88,24 @@ func newGuest(t testing.TB, send func([]byte)) *guest {
 func (g *guest) receive(conn net.Conn) {
 	go func() {
 		for {
-			var size [4]byte
-			if _, err := io.ReadFull(conn, size[:]); err != nil {
-				return
-			}
-			f := make([]byte, binary.BigEndian.Uint32(size[:]))
-			if _, err := io.ReadFull(conn, f); err != nil {
+			f, err := readFrame(conn)
+			if err != nil {
 				return
 			}
 			g.deliver(f)
 		}
 	}()
+}
+
+// readFrame reads one frame of a stream.
+func readFrame(r io.Reader) ([]byte, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return nil, err
+	}
+	f := make([]byte, binary.BigEndian.Uint32(size[:]))
+	_, err := io.ReadFull(r, f)
+	return f, err
 }
 
 func (g *guest) deliver(frame []byte) {
@@ -124,15 +131,7 @@ func (g *guest) echo(port uint16) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { io.Copy(c, c); c.Close() }()
-		}
-	}()
+	go serveEach(l, func(c net.Conn) { io.Copy(c, c) })
 }
 
 // echoUDP serves a UDP port of the guest.
@@ -313,24 +312,34 @@ func TestDNS(t *testing.T) {
 // hostServer serves each connection to a port of the host's 127.0.0.1, and closes it.
 func hostServer(t testing.TB, serve func(net.Conn)) uint16 {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return serverAt(t, "127.0.0.1:0", serve)
+}
+
+// serverAt is a server at an address of the host; it returns its port.
+func serverAt(t testing.TB, address string, serve func(net.Conn)) uint16 {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				serve(c)
-				c.Close()
-			}()
-		}
-	}()
+	go serveEach(l, serve)
 	return uint16(l.Addr().(*net.TCPAddr).Port)
+}
+
+// serveEach serves each connection in a goroutine of its own and closes it, until
+// the listener is closed.
+func serveEach(l net.Listener, serve func(net.Conn)) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			serve(c)
+		}()
+	}
 }
 
 func TestWayOut(t *testing.T) {
