@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/mayfly-vm/mayfly/internal/bus"
+	"github.com/mayfly-vm/mayfly/internal/pci"
 	"github.com/mayfly-vm/mayfly/internal/sys/eventfd"
 )
 
@@ -17,15 +18,19 @@ const (
 // interrupt is what the driver assigns a vector to. It may do so at any time, but
 // who has taken FD keeps what was right then.
 type interrupt struct {
-	t      *Transport
-	why    uint32
-	vector uint16 // under Transport.mu
+	msix   *pci.MSIX
+	isr    *atomic.Uint32 // the transport's ISR status
+	silent *silent        // likewise
+	why    uint32         // its bit in the ISR status
+	vector uint16         // under Transport.mu
 	to     atomic.Pointer[target]
 }
 
 type target struct{ bus.Message }
 
-func (i *interrupt) init(t *Transport, why uint32) { i.t, i.why, i.vector = t, why, NoVector }
+func (i *interrupt) init(t *Transport, why uint32) {
+	i.msix, i.isr, i.silent, i.why, i.vector = t.msix, &t.isr, &t.silent, why, NoVector
+}
 
 // Signal sends the vector's message; without one the ISR status alone tells.
 func (i *interrupt) Signal() {
@@ -33,7 +38,7 @@ func (i *interrupt) Signal() {
 		to.Signal()
 		return
 	}
-	i.t.isr.Or(i.why)
+	i.isr.Or(i.why)
 }
 
 // FD is the message's; without a vector one that nobody listens to.
@@ -41,7 +46,7 @@ func (i *interrupt) FD() int {
 	if to := i.to.Load(); to != nil {
 		return to.FD()
 	}
-	return i.t.silent.fd()
+	return i.silent.fd()
 }
 
 // assign takes vector v. One that can't be had reads back as NoVector (section
@@ -52,7 +57,7 @@ func (i *interrupt) assign(v uint16) error {
 	if v == NoVector {
 		return nil
 	}
-	m, err := i.t.msix.Use(int(v))
+	m, err := i.msix.Use(int(v))
 	if err != nil {
 		return err
 	}

@@ -73,13 +73,13 @@ func New(in *virtio.Instance, f bus.Fabric) (*Transport, error) {
 		return nil, fmt.Errorf("virtio/vpci: a device with %d queues; at most %d", n, MaxQueues)
 	}
 	t := &Transport{fabric: f, in: in, queues: make([]interrupt, n), bells: make([]*eventfd.FD, n)}
-	t.config.init(t, isrConfig)
-	for i := range t.queues {
-		t.queues[i].init(t, isrQueue)
-	}
 	var err error
 	if t.msix, err = pci.NewMSIX(f, n+1); err != nil {
 		return nil, err
+	}
+	t.config.init(t, isrConfig)
+	for i := range t.queues {
+		t.queues[i].init(t, isrQueue)
 	}
 	if err := t.describe(); err != nil {
 		return nil, err
