@@ -14,15 +14,20 @@ import (
 	"testing"
 )
 
+// Device is what can be saved and restored.
+type Device interface {
+	State() any
+	SetState(any) error
+}
+
 // Rig is a device under test, with fakes for all that it drives.
 type Rig interface {
+	Device
 	// Step does one random thing to the device: an access by the guest, input from
 	// the host, time that passes. It returns what was observed meanwhile: values that
 	// were read, changes of lines, messages, calls. What it does must depend on r
 	// and on nothing else.
 	Step(r *rand.Rand) string
-	State() any
-	SetState(any) error
 }
 
 // Accesses before and after the state is saved, in one comparison.

@@ -14,60 +14,31 @@ import (
 // rig is an I/O APIC with lines at pins 0-5 and messages at pins 6 and 7.
 type rig struct {
 	*ioapic.Device
+	statetest.Fabric
 	lines [6]bus.Line
-	msgs  [2]*recorded
-	log   string
+	msgs  [2]bus.Message
 }
 
-// recorded is a bus.Message as a kernel implements it: a signal while it is masked
-// is kept.
-type recorded struct {
-	bus.Message
-	d         *rig
-	open, has bool
-	msi       bus.MSI
-}
-
-func (m *recorded) Signal() {
-	if m.has = true; m.open {
-		_ = m.Route(m.msi)
-	}
-}
-
-func (m *recorded) Route(msi bus.MSI) error {
-	m.open, m.msi = true, msi
-	if m.has {
-		m.has = false
-		m.d.log += fmt.Sprintf(" eventfd:%x", msi)
-	}
-	return nil
-}
-
-func (m *recorded) Mask() error   { m.open = false; return nil }
-func (m *recorded) Pending() bool { return m.has && !m.open }
-
-func (d *rig) SendMSI(m bus.MSI) error {
-	d.log += fmt.Sprintf(" msi:%x", m)
-	return nil
-}
-
-func newRig(testing.TB) statetest.Rig {
+func newRig(t testing.TB) statetest.Rig {
 	d := &rig{}
-	d.Device = ioapic.New(8, d)
-	d.OnRoutes(func(list []ioapic.Route) { d.log += fmt.Sprintf(" routes:%+v", list) })
+	d.Device = ioapic.New(8, &d.Fabric)
+	d.OnRoutes(func(list []ioapic.Route) { d.Logf("routes:%+v", list) })
 	for i := range d.lines {
 		d.lines[i] = d.Line(i)
 	}
 	for i := range d.msgs {
-		d.msgs[i] = &recorded{d: d}
-		d.Attach(6+i, d.msgs[i], func(err error) { d.log += err.Error() })
+		var err error
+		if d.msgs[i], err = d.NewMessage(); err != nil {
+			t.Fatal(err)
+		}
+		d.Attach(6+i, d.msgs[i], func(err error) { d.Logf("%v", err) })
 	}
 	return d
 }
 
 // Vectors are few, so that pins share them and an end of interrupt meets one.
 func (d *rig) Step(r *rand.Rand) string {
-	d.log = ""
+	d.Log = ""
 	p := make([]byte, 1+r.IntN(8))
 	switch r.IntN(8) {
 	case 0, 1:
@@ -77,19 +48,19 @@ func (d *rig) Step(r *rand.Rand) string {
 	case 3:
 		d.EOI(0x40 + byte(r.IntN(4)))
 	case 4:
-		d.Write(0, []byte{byte(r.IntN(0x22))})
+		d.Device.Write(0, []byte{byte(r.IntN(0x22))})
 	case 5, 6: // a low half: vector, mode, trigger, mask
-		d.Write(0, []byte{0x10 + byte(2*r.IntN(8))})
+		d.Device.Write(0, []byte{0x10 + byte(2*r.IntN(8))})
 		v := 0x40 + r.Uint32N(4) | r.Uint32N(2)<<15 | r.Uint32N(2)<<16
 		if r.IntN(4) == 0 {
 			v = r.Uint32()
 		}
-		d.Write(0x10, binary.LittleEndian.AppendUint32(nil, v))
+		d.Device.Write(0x10, binary.LittleEndian.AppendUint32(nil, v))
 	case 7:
-		d.Write(0x10, binary.LittleEndian.AppendUint32(nil, r.Uint32()))
+		d.Device.Write(0x10, binary.LittleEndian.AppendUint32(nil, r.Uint32()))
 	}
 	d.Read(0x10, p)
-	return fmt.Sprintf("%x%s, routes %+v", p, d.log, d.Routes())
+	return fmt.Sprintf("%x%s, routes %+v", p, d.Log, d.Routes())
 }
 
 func TestState(t *testing.T) {
@@ -110,17 +81,17 @@ func restore(t *testing.T, from *rig) *rig {
 // line that is still high again, and the processors' side knows its vector.
 func TestRemoteIRRIsRestored(t *testing.T) {
 	a := newRig(t).(*rig)
-	a.Write(0, []byte{0x12})
-	a.Write(0x10, binary.LittleEndian.AppendUint32(nil, level|0x41))
+	a.Device.Write(0, []byte{0x12})
+	a.Device.Write(0x10, binary.LittleEndian.AppendUint32(nil, level|0x41))
 	a.lines[1].Set(true)
 	b := restore(t, a)
-	if want := fmt.Sprintf(" routes:%+v", a.Routes()); b.log != want {
-		t.Errorf("the restore did%s, want%s", b.log, want)
+	if want := fmt.Sprintf(" routes:%+v", a.Routes()); b.Log != want {
+		t.Errorf("the restore did%s, want%s", b.Log, want)
 	}
-	b.log = ""
+	b.Log = ""
 	b.EOI(0x41)
-	if b.log != fmt.Sprintf(" msi:%x", bus.MSI{Addr: 0xFEE0_0000, Data: 0xC041}) {
-		t.Errorf("the end of interrupt did%s", b.log)
+	if b.Log != " msi:fee00000:c041" {
+		t.Errorf("the end of interrupt did%s", b.Log)
 	}
 }
 
@@ -130,15 +101,12 @@ func TestHeldEdgesAreRestored(t *testing.T) {
 	a.lines[2].Set(true)
 	a.msgs[1].Signal()
 	b := restore(t, a)
-	for _, c := range []struct {
-		pin  byte
-		want string
-	}{{2, " msi:"}, {7, " eventfd:"}} {
-		b.log = ""
-		b.Write(0, []byte{0x10 + 2*c.pin})
-		b.Write(0x10, binary.LittleEndian.AppendUint32(nil, 0x52))
-		if want := c.want + fmt.Sprintf("%x", bus.MSI{Addr: 0xFEE0_0000, Data: 0x52}); b.log != want {
-			t.Errorf("pin %d unmasked:%s, want%s", c.pin, b.log, want)
+	for _, pin := range []byte{2, 7} {
+		b.Log = ""
+		b.Device.Write(0, []byte{0x10 + 2*pin})
+		b.Device.Write(0x10, binary.LittleEndian.AppendUint32(nil, 0x52))
+		if want := " msi:fee00000:52"; b.Log != want {
+			t.Errorf("pin %d unmasked:%s, want%s", pin, b.Log, want)
 		}
 	}
 }
