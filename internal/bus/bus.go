@@ -1,6 +1,6 @@
-// Package bus decides who answers an access: a Bus maps port numbers or
-// guest-physical addresses to the devices behind them. It also holds what a
-// device is handed to reach the processors: an interrupt Line and an MSISink.
+// Package bus routes accesses to devices: a Bus maps port numbers or guest-physical
+// addresses to the Handlers of their registers. It also defines what a device is
+// given to reach the processors: an interrupt Line, an MSISink and a Fabric.
 package bus
 
 import (
@@ -17,10 +17,10 @@ const MaxAccess = 8
 
 // Handler is a device's block of registers. off counts from the block's first
 // address, and off+len(p) never exceeds the block's size; len(p) is 1 to
-// MaxAccess. p is little-endian and belongs to the caller: it must not be kept.
+// MaxAccess. p is little-endian and must not be kept after the call.
 //
-// Several vCPUs call at the same time. What a guest accesses, and how wide, is
-// the guest's choice: a Handler has an answer for everything.
+// Several vCPUs call at the same time. The guest chooses offset and width: a
+// Handler defines a result for each.
 type Handler interface {
 	Read(off uint64, p []byte)
 	Write(off uint64, p []byte)
@@ -77,8 +77,8 @@ func (b *Bus) Add(name string, base, size uint64, h Handler) error {
 	return nil
 }
 
-// Remove takes away the block that begins at base, and tells whether there was
-// one. An access that has found its Handler before may still be under way in it.
+// Remove removes the block that begins at base, and reports whether there was one.
+// An access that has found its Handler before may still be under way in it.
 func (b *Bus) Remove(base uint64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -96,8 +96,8 @@ func (b *Bus) Remove(base uint64) bool {
 	return false
 }
 
-// Read lets the device at addr fill p. It returns false when nobody answers
-// for all of addr to addr+len(p)-1; p is then all ones, as on an idle bus.
+// Read lets the device at addr fill p. It returns false when no block contains all
+// of addr to addr+len(p)-1; p is then all ones, as on an idle bus.
 func (b *Bus) Read(addr uint64, p []byte) bool {
 	r := b.find(addr, len(p))
 	if r == nil {
@@ -110,8 +110,8 @@ func (b *Bus) Read(addr uint64, p []byte) bool {
 	return true
 }
 
-// Write hands p to the device at addr. It returns false when nobody answers for
-// all of addr to addr+len(p)-1; the write is then lost, as on an idle bus.
+// Write passes p to the device at addr. It returns false when no block contains all
+// of addr to addr+len(p)-1; the write is then lost, as on an idle bus.
 func (b *Bus) Write(addr uint64, p []byte) bool {
 	r := b.find(addr, len(p))
 	if r == nil {
@@ -121,7 +121,7 @@ func (b *Bus) Write(addr uint64, p []byte) bool {
 	return true
 }
 
-// find returns the region that holds the n bytes at addr, or nil.
+// find returns the region that contains the n bytes at addr, or nil.
 func (b *Bus) find(addr uint64, n int) *region {
 	p := b.regions.Load()
 	if p == nil || n < 1 || n > MaxAccess {

@@ -1,8 +1,7 @@
 package bus
 
-// Line is an interrupt line as a device sees it: a level that it drives. What
-// stands behind it (a pin of the I/O APIC, an eventfd, a fake in a test) is
-// none of its business.
+// Line is an interrupt line as a device sees it: a level that it drives. It may end
+// at a pin of the I/O APIC, an eventfd or a fake in a test.
 //
 // Set is safe for use by several goroutines. An edge-triggered device calls
 // Set(true), then Set(false).

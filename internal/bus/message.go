@@ -2,22 +2,21 @@ package bus
 
 import "errors"
 
-// Message is a message-signalled interrupt behind an eventfd: who writes to the
-// eventfd raises it, be it this process or a back end in the kernel. It starts
-// masked. What is signalled while it is masked is kept, and delivered once when
-// the mask goes.
+// Message is a message-signalled interrupt with an eventfd: a write to the eventfd,
+// by this process or by a back end in the kernel, raises it. It starts masked. A
+// signal while it is masked is kept, and delivered once when the mask is cleared.
 //
-// Signal is safe for use by several goroutines, and so are the others.
+// All methods are safe for use by several goroutines.
 type Message interface {
 	// Signal raises the interrupt. It never blocks and allocates nothing.
 	Signal()
-	// FD is the eventfd, for a back end in the kernel. It stays the Message's own.
+	// FD is the eventfd, for a back end in the kernel. The Message closes it.
 	FD() int
-	// Route says where the message goes and takes the mask away.
+	// Route sets address and data of the message and clears the mask.
 	Route(MSI) error
 	// Mask holds signals back.
 	Mask() error
-	// Pending tells whether a signal is held back.
+	// Pending reports whether a signal is held back.
 	Pending() bool
 	Close() error
 }
@@ -41,8 +40,8 @@ type Doorbell struct {
 // processors' way. The write then reaches the bus, and the device's Handler rings.
 var ErrNoDoorbell = errors.New("bus: this host has no doorbells")
 
-// Fabric is what a device that works beside the processors is handed to reach
-// them.
+// Fabric is what a device that works concurrently with the processors is given to
+// reach them.
 type Fabric interface {
 	MSISink
 	// NewMessage makes a masked Message.

@@ -31,7 +31,7 @@ func (e ecam) Write(off uint64, p []byte) {
 //
 //	31 enable, 23:16 bus, 15:11 slot, 10:8 function, 7:2 register
 //
-// and the 4 bytes behind it from 0xCFC on.
+// and the 4 bytes that it selects from 0xCFC on.
 func (h *Host) IO() bus.Handler { return ports{h} }
 
 type ports struct{ h *Host }
@@ -63,7 +63,8 @@ func (io ports) Write(off uint64, p []byte) {
 	}
 }
 
-// find is where an access to the data ports goes.
+// find returns the configuration space and the offset that an access to the data
+// ports reaches; nil: none.
 func (io ports) find(off uint64, p []byte) (*Space, uint64) {
 	a := io.h.addr.Load()
 	if off < dataPort || off+uint64(len(p)) > PortsSize || a>>31 == 0 || a>>16&0xFF != 0 {

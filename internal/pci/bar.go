@@ -7,14 +7,14 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/bus"
 )
 
-// BAR is a block of a function's registers that stands at an address that the
-// guest can choose (PCI 3.0, section 6.2.5.1).
+// BAR is a block of a function's registers, at an address that the guest can choose
+// (PCI 3.0, section 6.2.5.1).
 type BAR struct {
 	Name string // for errors
 	// Size in bytes is a power of two.
 	Size uint64
-	// Wide is for 64 bits: it takes the next register too and stands in the high
-	// window if there is room. Others stand in the low one.
+	// Wide is for an address of 64 bits: it takes the next register too, and its first
+	// address is in the high window if there is room. That of others is in the low one.
 	Wide, Prefetch bool
 	Handler        bus.Handler
 

@@ -2,7 +2,7 @@
 // bridge with one bus of 32 slots, configuration space by ECAM and by ports
 // 0xCF8 to 0xCFF, and base addresses that are assigned before the guest starts
 // and that the guest may move. Interrupts are MSI-X only: no function has a pin,
-// so nothing of their routing has to be described.
+// so no interrupt routing has to be described.
 //
 // A device is a Function: a configuration space (Space) with base address
 // registers (BAR) and capabilities, and perhaps an MSIX.

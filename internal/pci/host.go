@@ -19,7 +19,7 @@ const ECAMSize = Slots * 8 * ecamStride
 
 const ecamStride = 4096
 
-// Ports is where the older way to configuration space is, PortsSize their number.
+// Ports is the first of the PortsSize ports of configuration mechanism #1.
 const (
 	Ports     = 0xCF8
 	PortsSize = 8
@@ -29,20 +29,20 @@ const (
 type Function interface {
 	// Space is its configuration space, always the same one.
 	Space() *Space
-	// Moved tells that base address register i answers at addr from now on or, when
-	// not mapped, nowhere. It is called with the Space locked.
+	// Moved notifies the function that base address register i answers at addr from now
+	// on or, when not mapped, nowhere. It is called with the Space locked.
 	Moved(i int, addr uint64, mapped bool)
 }
 
 // Config of a Host.
 type Config struct {
-	// MMIO is where base addresses are answered.
+	// MMIO is where the blocks of base address registers are added.
 	MMIO *bus.Bus
 	// ECAM is the guest-physical address of configuration space, a multiple of
 	// ECAMSize below 4 GiB.
 	ECAM uint64
-	// Low, below 4 GiB, and High are the windows of base addresses. A guest may move
-	// them there and nowhere else.
+	// Low, below 4 GiB, and High are the windows of base addresses. A block that the
+	// guest moves to another address does not answer.
 	Low, High memory.Range
 }
 
@@ -81,9 +81,9 @@ func NewHost(c Config) (*Host, error) {
 	return h, err
 }
 
-// bridge is the host bridge itself. Linux looks for one of its class before it
-// trusts port 0xCF8. Its id is that of a PCI Express host bridge of no maker's
-// peculiarities.
+// bridge is the host bridge itself. Linux requires a function of its class before it
+// uses port 0xCF8. The id is that of QEMU's generic PCI Express host bridge, for which
+// no guest has workarounds.
 type bridge struct{ space *Space }
 
 func newBridge() bridge {
@@ -93,9 +93,9 @@ func newBridge() bridge {
 func (b bridge) Space() *Space         { return b.space }
 func (bridge) Moved(int, uint64, bool) {}
 
-// Add puts f into a slot, the first free one if slot is negative, and gives its
-// base addresses their places. They answer when the guest says so in the command
-// register.
+// Add puts f into a slot, the first free one if number is negative, assigns its base
+// addresses and returns the slot. They answer once the guest enables memory space in
+// the command register.
 func (h *Host) Add(number int, f Function) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -136,7 +136,7 @@ func (h *Host) assign(s *Space) error {
 			at, err = h.low.take(b.Size)
 		}
 		if err != nil {
-			for j := range i { // what was taken
+			for j := range i { // give back what was taken
 				h.low.give(s.address(j))
 				h.high.give(s.address(j))
 			}
@@ -147,8 +147,9 @@ func (h *Host) assign(s *Space) error {
 	return nil
 }
 
-// update maps and unmaps base addresses as the registers say. The space is
-// locked. A place that is another's, or outside the windows, is not answered.
+// update maps and unmaps base addresses according to the registers. The space is
+// locked. A block at an address that another one has, or outside the windows, is not
+// mapped.
 func (s *slot) update() {
 	on := s.space.Uint16(offCommand)&cmdMemory != 0
 	for i := range s.space.bars {
@@ -168,7 +169,7 @@ func (s *slot) update() {
 	}
 }
 
-// mappable tells whether a block of size bytes may be at addr.
+// mappable reports whether a block of size bytes may be at addr.
 func (s *slot) mappable(addr, size uint64) bool {
 	at := memory.Addr(addr)
 	return addr != 0 && (s.low.Contains(at, size) || s.high.Contains(at, size))

@@ -18,7 +18,7 @@ const MaxVectors = 2048
 //	table  16 bytes a vector: address u64, data u32, control u32 (bit 0: masked)
 //	PBA    a bit a vector: a signal is held back
 //
-// A vector that nobody has taken costs nothing on the host.
+// A vector that no device has taken with Use has no eventfd on the host.
 type MSIX struct {
 	fabric bus.Fabric
 
@@ -81,7 +81,7 @@ func (m *MSIX) setControl(v uint16) {
 	m.updateAll()
 }
 
-// setMaster: a function that may not write to memory can't send messages.
+// setMaster sets the bus master bit: without it the function sends no messages.
 func (m *MSIX) setMaster(on bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -101,9 +101,9 @@ func (m *MSIX) open(v *vector) bool {
 	return m.enabled && !m.masked && m.master && v.control&msixVectorMask == 0
 }
 
-// update opens or masks a vector's message as the registers say. A route that the
-// host refuses leaves it masked: the guest misses interrupts, which is what wrong
-// addresses do on hardware too.
+// update routes or masks a vector's message according to the registers. A route that
+// the host refuses leaves it masked: the guest misses interrupts, as it does with a
+// wrong address on hardware.
 func (m *MSIX) update(v *vector) {
 	if v.message == nil {
 		return
@@ -117,7 +117,8 @@ func (m *MSIX) update(v *vector) {
 	}
 }
 
-// Use is the message of vector i, which from now on exists. It stays the MSIX's.
+// Use returns the message of vector i, and makes it at the first call. The MSIX
+// closes it.
 func (m *MSIX) Use(i int) (bus.Message, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -218,7 +219,7 @@ func (v *vector) pending() bool {
 	return v.message != nil && !v.routed && v.message.Pending()
 }
 
-// Close gives the messages back. Nobody signals them any more.
+// Close closes the messages. They are not signalled any more.
 func (m *MSIX) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -8,9 +8,9 @@ import (
 )
 
 // SpaceSize is the size of a function's configuration space in bytes: that of
-// conventional PCI. Behind it ECAM reads as ones, by which Linux knows that there
-// is no extended space; else it would search that of the host bridge for each
-// capability that it has heard of.
+// conventional PCI. The rest of ECAM reads as ones, from which Linux concludes that
+// there is no extended space; else it would search that of the host bridge for each
+// extended capability that it supports.
 const SpaceSize = 256
 
 // Offsets in the header of type 0 (PCI 3.0, section 6.1).
@@ -25,7 +25,7 @@ const (
 	offSubVendor   = 0x2C
 	offSubDevice   = 0x2E
 	offCapPointer  = 0x34
-	offLine        = 0x3C // for the guest's notes only
+	offLine        = 0x3C // interrupt line: the guest may store what it likes
 	firstCap       = 0x40
 	statusCapList  = 1 << 4
 	cmdMemory      = 1 << 1
@@ -43,7 +43,7 @@ const (
 	msixVectorMask = 1
 )
 
-// ID is what a function is.
+// ID identifies a function.
 type ID struct {
 	Vendor, Device       uint16
 	Class                uint32 // class, subclass and interface: 0xCCSSII
@@ -60,15 +60,14 @@ type Space struct {
 	bars  [numBARs]BAR
 	hooks []hook
 	msix  *MSIX
-	// msixAt is where its capability stands.
+	// msixAt is the offset of its capability.
 	msixAt int
-	// nextCap is where the next capability may stand, lastCap where the place is
-	// that points to it.
+	// nextCap is the offset of the next capability, lastCap that of the pointer to it.
 	nextCap, lastCap int
 	changed          func() // command or base addresses were written; the Host's
 }
 
-// hook is code behind n bytes from off on.
+// hook is code that an access to n bytes from off on runs.
 type hook struct {
 	off, n      int
 	read, write func()
@@ -88,13 +87,13 @@ func NewSpace(id ID) *Space {
 	return s
 }
 
-// AddCapability appends a capability to the list: body is what stands behind its
-// id and its pointer to the next, writable has a bit for each of body's bits that
-// the guest can write and may be shorter. It returns the capability's offset.
+// AddCapability appends a capability to the list: body is what follows its id and its
+// pointer to the next; writable has a bit for each of body's bits that the guest can
+// write and may be shorter. It returns the capability's offset.
 func (s *Space) AddCapability(id byte, body, writable []byte) (int, error) {
 	off, n := s.nextCap, 2+len(body)
 	if off+n > SpaceSize {
-		return 0, fmt.Errorf("pci: a capability of %d bytes finds no room at %#x", n, off)
+		return 0, fmt.Errorf("pci: a capability of %d bytes has no room at %#x", n, off)
 	}
 	s.bytes[off] = id
 	copy(s.bytes[off+2:], body)
@@ -158,7 +157,7 @@ func (s *Space) Write(off uint64, p []byte) {
 	}
 }
 
-// update tells of the command register and the base addresses.
+// update applies the command register and the base addresses.
 func (s *Space) update() {
 	if s.msix != nil {
 		s.msix.setMaster(s.Uint16(offCommand)&cmdMaster != 0)
@@ -178,4 +177,4 @@ func ones(p []byte) {
 	}
 }
 
-var errBAR = errors.New("pci: a base address register with a size of no power of two from 16 on, without a handler, or in a place that is taken")
+var errBAR = errors.New("pci: a base address register has a size that is no power of two or is below 16, has no handler, or has a number that is taken")

@@ -236,8 +236,8 @@ func (s *slot) restore(st *SlotState) error {
 	return nil
 }
 
-// restore sets table, message control and bus mastering at once: no message
-// goes out between.
+// restore sets table, message control and bus mastering at once: no message is sent
+// in between.
 func (m *MSIX) restore(vectors []VectorState, control uint16, master bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

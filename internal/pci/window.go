@@ -7,7 +7,7 @@ import (
 	"github.com/mayfly-vm/mayfly/memory"
 )
 
-// allocator gives a window's space out, lowest first.
+// allocator assigns a window's space, lowest addresses first.
 type allocator struct {
 	memory.Range
 	used []memory.Range // sorted
