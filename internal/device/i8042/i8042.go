@@ -1,12 +1,12 @@
-// Package i8042 is the one line of a PC's keyboard controller that machines
-// still use: the pulse on the processors' reset line (IBM PC AT Technical
-// Reference, "Keyboard Controller", commands 0xF0-0xFF). Linux takes it for
-// reboot=k. Otherwise the controller looks absent.
+// Package i8042 is the one function of a PC's keyboard controller that guests still
+// use: the pulse on the processors' reset line (IBM PC AT Technical Reference,
+// "Keyboard Controller", commands 0xF0-0xFF), which Linux does for reboot=k. To a
+// probe the controller appears absent.
 package i8042
 
 import "sync/atomic"
 
-// Port is the command and status port; the data port 0x60 isn't there.
+// Port is the command and status port; there is no data port, 0x60.
 const Port = 0x64
 
 // Size is the number of ports.
@@ -18,10 +18,11 @@ const (
 	statusReady   = 0x00 // nothing to read, commands are taken
 )
 
-// patience is after how many reads of the status in a row the controller shows
-// itself. Before it sends the command, Linux waits up to 65,536 reads for the
-// absent controller to be ready; a probe, which must find nothing, reads fewer.
-const patience = 64
+// absentReads is how many reads of the status in a row return that of an absent
+// controller; later ones return that of a ready one. Before it sends the command, Linux
+// waits up to 65,536 reads for the absent controller to be ready; a probe, which must
+// find nothing, reads fewer.
+const absentReads = 64
 
 // Device implements bus.Handler for one port.
 type Device struct {
@@ -30,13 +31,13 @@ type Device struct {
 }
 
 // New makes a controller that calls reset, which may be nil, on the goroutine of
-// the vCPU that asks for it.
+// the vCPU that writes the command.
 func New(reset func()) *Device { return &Device{reset: reset} }
 
 // Read implements bus.Handler: the status.
 func (d *Device) Read(_ uint64, p []byte) {
 	status := byte(statusAbsent)
-	if d.polls.Load() > patience || d.polls.Add(1) > patience { // it stops counting, and so never overflows
+	if d.polls.Load() > absentReads || d.polls.Add(1) > absentReads { // it stops counting, and so never overflows
 		status = statusReady
 	}
 	for i := range p {

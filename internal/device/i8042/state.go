@@ -15,7 +15,7 @@ type State struct {
 
 // State returns a *State.
 func (d *Device) State() any {
-	return &State{StateVersion, min(d.polls.Load(), patience+1)}
+	return &State{StateVersion, min(d.polls.Load(), absentReads+1)}
 }
 
 // SetState takes a *State, checks it and leaves the device as it is when it
@@ -27,8 +27,8 @@ func (d *Device) SetState(v any) error {
 		return fmt.Errorf("i8042: the saved state is a %T, not a keyboard controller's", v)
 	case s.Version != StateVersion:
 		return fmt.Errorf("i8042: a saved state of version %d; this program reads version %d", s.Version, StateVersion)
-	case s.Polls > patience+1:
-		return fmt.Errorf("i8042: the saved Polls is %d; at most %d are counted", s.Polls, patience+1)
+	case s.Polls > absentReads+1:
+		return fmt.Errorf("i8042: the saved Polls is %d; at most %d are counted", s.Polls, absentReads+1)
 	}
 	d.polls.Store(s.Polls)
 	return nil

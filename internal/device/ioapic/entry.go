@@ -9,7 +9,7 @@ import "github.com/mayfly-vm/mayfly/internal/bus"
 //	     11     destination mode: 1 logical
 //	     12     delivery status, read only; never pending here
 //	     13     polarity
-//	     14     remote IRR, read only: a level-triggered message isn't answered yet
+//	     14     remote IRR, read only: a level-triggered interrupt hasn't ended yet
 //	     15     trigger mode: 1 level
 //	     16     mask
 //	     56-63  destination
@@ -24,7 +24,8 @@ const (
 	writable entry = 0xFF00_0000_0001_AFFF
 )
 
-// Delivery modes for which the trigger mode doesn't count: they are edges.
+// Delivery modes that can be level-triggered; the others are edges whatever the
+// trigger mode.
 const (
 	modeFixed  = 0
 	modeLowest = 1
@@ -44,8 +45,8 @@ func (e entry) write(v uint32, high bool) entry {
 	w := writable & (0xFFFF_FFFF << shift)
 	e = e&^w | entry(v)<<shift&w
 	if !e.level() {
-		// An edge awaits no answer. Software that has no EOI register clears a
-		// stuck remote IRR by switching the entry to edge and back.
+		// An edge has no remote IRR. Software without an EOI register clears a
+		// stuck one by switching the entry to edge-triggered and back.
 		e &^= entryRemoteIRR
 	}
 	return e

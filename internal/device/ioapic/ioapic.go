@@ -1,8 +1,8 @@
 // Package ioapic is an I/O APIC in user space: it turns the devices' interrupt
 // lines into messages to the local APICs. KVM keeps those in the kernel
-// (KVM_CAP_SPLIT_IRQCHIP). The one that KVM has itself shows 24 pins, and a guest
-// reads, masks and restores the redirection entry of each at its start, which
-// costs exits; here the machine decides how many there are.
+// (KVM_CAP_SPLIT_IRQCHIP). KVM's own I/O APIC has 24 pins, and a guest reads, masks
+// and restores the redirection entry of each at its start, which costs exits; here
+// the machine chooses the number of pins.
 //
 // Reference: Intel 82093AA data sheet, section 3.2, and for the EOI register and
 // version 0x20 the I/O APIC section of Intel's 500 series chipset data sheets.
@@ -19,7 +19,7 @@ import (
 // Size is the length in bytes of the window of registers.
 const Size = 0x1000
 
-// MaxPins is the most that the version register can tell.
+// MaxPins is the greatest number of pins that the version register can give.
 const MaxPins = 240
 
 // Offsets in the window. Only aligned accesses of 32 bits are defined.
@@ -29,7 +29,7 @@ const (
 	offEOI    = 0x40 // write only: a vector
 )
 
-// Registers behind offSelect; two for each redirection entry from regEntry on.
+// Registers that offSelect selects; two for each redirection entry from regEntry on.
 const (
 	regID          = 0x00 // bits 24-27
 	regVersion     = 0x01 // bits 0-7 version, 16-23 highest pin
@@ -39,7 +39,7 @@ const (
 
 const version = 0x20 // the first that has an EOI register
 
-// Device is one I/O APIC. It implements bus.Handler for Size bytes. Everything
+// Device is one I/O APIC. It implements bus.Handler for Size bytes. All methods
 // may be called by several goroutines. It delivers messages and calls OnRoutes'
 // function with its lock held: neither may call back.
 type Device struct {
@@ -94,7 +94,7 @@ func (d *Device) reset() {
 // Line returns the input of a pin, which counts from 0. High is asserted,
 // whatever the entry says of polarity: the guest's tables and the device agree.
 func (d *Device) Line(pin int) bus.Line {
-	_ = &d.pins[pin] // a pin that isn't there is a mistake in the machine: fail now
+	_ = &d.pins[pin] // a pin that doesn't exist is a defect of the machine: panic now
 	return line{d, pin}
 }
 
@@ -118,16 +118,16 @@ func (l line) Set(high bool) {
 	case p.entry.level():
 		d.deliverLevel(p)
 	case p.entry.masked():
-		// The data sheet loses this edge. A device that keeps its line high
-		// still has something to say, so it is heard when the mask goes.
+		// By the data sheet this edge is lost. A device that keeps its line high
+		// still needs service, so the edge is delivered when the mask is cleared.
 		p.held = true
 	default:
 		_ = d.sink.SendMSI(p.entry.msi())
 	}
 }
 
-// deliverLevel sends a level-triggered pin's message, if the line asks for one
-// and the last one was answered.
+// deliverLevel sends a level-triggered pin's message, if the line is high and the
+// last message's interrupt has ended.
 func (d *Device) deliverLevel(p *pin) {
 	if !p.high || p.entry.masked() || p.entry&entryRemoteIRR != 0 {
 		return
@@ -137,8 +137,8 @@ func (d *Device) deliverLevel(p *pin) {
 	}
 }
 
-// EOI says that a processor has finished the interrupt with this vector: a
-// level-triggered line that is still high asserts it again.
+// EOI is the end of the interrupt with this vector on a processor: a level-triggered
+// line that is still high asserts it again.
 func (d *Device) EOI(vector uint8) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -172,8 +172,8 @@ func (d *Device) Read(off uint64, p []byte) {
 	}
 }
 
-// Write implements bus.Handler. A write that doesn't hold a whole register is
-// ignored, but for the index, of which one byte means something.
+// Write implements bus.Handler. A write that is shorter than a register is ignored,
+// except of IOREGSEL, of which only the low byte has a meaning.
 func (d *Device) Write(off uint64, p []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -2,10 +2,10 @@ package ioapic
 
 import "github.com/mayfly-vm/mayfly/internal/bus"
 
-// Attach puts a Message behind a pin: who signals its eventfd raises the pin's
-// interrupt, with nothing of this device on the way, and the entry's mask is the
-// Message's. Such a pin knows edges only: what software says of levels is not
-// heard. failed is told when this pin's Message can't be routed.
+// Attach connects a pin to a Message: a signal of its eventfd raises the pin's
+// interrupt without this device, and the entry's mask is the Message's. Such a pin is
+// edge-triggered whatever its entry's trigger mode. failed is called when the Message
+// can't be routed.
 func (d *Device) Attach(pin int, m bus.Message, failed func(error)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -14,7 +14,7 @@ func (d *Device) Attach(pin int, m bus.Message, failed func(error)) {
 	d.routeMessage(p)
 }
 
-// routeMessage makes a pin's Message do as its entry says.
+// routeMessage routes or masks a pin's Message according to its entry.
 func (d *Device) routeMessage(p *pin) {
 	if p.msg == nil {
 		return

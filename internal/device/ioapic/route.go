@@ -2,7 +2,7 @@ package ioapic
 
 import "github.com/mayfly-vm/mayfly/internal/bus"
 
-// Route says where a pin's interrupts go.
+// Route is the message of a pin's interrupts.
 type Route struct {
 	Pin    int
 	MSI    bus.MSI
@@ -28,9 +28,9 @@ func (d *Device) routes() []Route {
 // OnRoutes makes f be called with all routes, before the write that changed them
 // takes effect, when a level-triggered pin's message changed, or a pin became
 // level-triggered or ceased to be. KVM reports the end of an interrupt only for
-// the vectors of routes that it knows, and setting those is slow; so edges, which
-// need no report, cause no call. A masked pin counts too: its last interrupt may
-// still have to end.
+// the vectors of routes that were set, and setting them is slow; so edges, which
+// need no report, cause no call. Masked pins are included: their last interrupt may
+// not have ended yet.
 func (d *Device) OnRoutes(f func([]Route)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -43,7 +43,7 @@ func (d *Device) routesChanged() {
 	}
 }
 
-// routeMatters says whether the change of an entry concerns OnRoutes.
+// routeMatters reports whether the change of an entry is one that OnRoutes reports.
 func routeMatters(old, now entry) bool {
 	if !old.level() && !now.level() {
 		return false

@@ -1,17 +1,17 @@
-// Package power is the machine's switch: what ACPI calls the sleep and reset
-// registers of a hardware-reduced machine, the button, and a port by which a
-// guest marks the time.
+// Package power is the machine's power device: the sleep and reset registers of
+// ACPI's hardware-reduced profile, the power button, and a port by which a guest
+// marks points of time.
 //
 // It takes eight ports of one byte each:
 //
 //	+0  sleep control (ACPI 6.5, section 4.8.3.7): bits 2-4 SLP_TYP, bit 5 SLP_EN
-//	+1  sleep status: reads as 0, for no sleep ends here
+//	+1  sleep status: reads as 0, since no sleep state is left
 //	+2  reset: writing 1 restarts the machine (FADT's RESET_REG and RESET_VALUE)
 //	+3  events: reading returns and clears bit 0, "the button was pressed", and bit 1,
-//	    "the generation id has changed"; this is what _EVT of the Generic Event Device
-//	    (ACPI 6.5, section 5.6.9) looks at
-//	+4  mark: any byte written is a mark on the timeline
-//	+5… nothing
+//	    "the generation id has changed"; _EVT of the Generic Event Device (ACPI 6.5,
+//	    section 5.6.9) reads it
+//	+4  mark: any byte written is passed to Config.Mark
+//	+5  and on: not implemented
 package power
 
 import (
@@ -39,8 +39,8 @@ const (
 	allEvents   = eventButton | eventRenew
 )
 
-// Config says what the switch works on. The functions run on the goroutine of
-// the vCPU that asked, with nothing locked; any may be nil.
+// Config of a Device. The functions run on the goroutine of the vCPU that wrote the
+// register, with nothing locked; any may be nil.
 type Config struct {
 	Line     bus.Line // the event device's interrupt: high while an event is unread
 	PowerOff func()
@@ -57,7 +57,7 @@ type Device struct {
 	events byte
 }
 
-// New makes a switch.
+// New makes a power device.
 func New(c Config) *Device {
 	if c.Line == nil {
 		c.Line = bus.LineFunc(func(bool) {})
@@ -65,14 +65,13 @@ func New(c Config) *Device {
 	return &Device{cfg: c}
 }
 
-// PressButton asks the guest to power off. What comes of it is the guest's
-// affair.
+// PressButton asks the guest to power off. The guest may ignore it.
 func (d *Device) PressButton() { d.raise(eventButton) }
 
-// Renewed tells the guest that its generation id has changed (internal/device/vmgenid).
+// Renewed notifies the guest that its generation id has changed (package vmgenid).
 func (d *Device) Renewed() { d.raise(eventRenew) }
 
-// raise makes each event an edge of the line, even if the last one is unread, so
+// raise makes an edge of the line for each event, even if the last one is unread, so
 // that a second press reaches a guest that wasn't ready for the first.
 func (d *Device) raise(event byte) {
 	d.mu.Lock()
@@ -84,7 +83,7 @@ func (d *Device) raise(event byte) {
 	d.cfg.Line.Set(true)
 }
 
-// Reset forgets an unread event, as the machine's reset does.
+// Reset clears unread events, as the machine's reset does.
 func (d *Device) Reset() { d.takeEvents() }
 
 func (d *Device) takeEvents() byte {
@@ -117,7 +116,7 @@ func (d *Device) Write(off uint64, p []byte) {
 	for i, b := range p {
 		switch off + uint64(i) {
 		case regSleepControl:
-			// The tables name one sleep state, S5, so SLP_TYP says nothing new.
+			// The tables define one sleep state, S5, so SLP_TYP is not needed.
 			if b&sleepEnable != 0 && d.cfg.PowerOff != nil {
 				d.cfg.PowerOff()
 			}

@@ -1,9 +1,9 @@
-// Package pvpanic is the device by which a guest says that it is in trouble: one
-// port, found by its ACPI id QEMU0001. Linux writes to it in its panic handler, so
-// that the host need not read a console to know.
+// Package pvpanic is the device by which a guest reports a panic: one port, which the
+// guest finds by its ACPI id QEMU0001. Linux writes to it in its panic handler, so
+// that the host need not search a console's output.
 //
-// Reading the port gives the events that the device knows, writing it tells of
-// some. Bits are those of include/uapi/misc/pvpanic.h in Linux.
+// A read of the port returns the events that the device supports, a write reports
+// events. The bits are those of Linux' include/uapi/misc/pvpanic.h.
 package pvpanic
 
 import (

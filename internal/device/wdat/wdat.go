@@ -1,15 +1,15 @@
-// Package wdat is a watchdog: a guest that has started it must tell that it is
-// alive again and again, or the machine does what Config.OnExpire says.
+// Package wdat is a watchdog: a guest that has started it must restart its countdown
+// before it ends, or Config.OnExpire is called.
 //
-// The guest finds it by the ACPI table WDAT (acpi.Watchdog), which says by which
-// register each action is done, so that Linux needs no driver but wdat_wdt.
+// The guest finds it by the ACPI table WDAT (acpi.Watchdog), which gives the register
+// of each action, so that Linux needs no driver but wdat_wdt.
 // Registers are four ports of 32 bits:
 //
 //	+0   control: bit 0, the countdown runs
 //	+4   periods of the countdown, 1 to MaxCount
-//	+8   periods left; any write begins again
-//	+12  status: bit 0, the machine's last start was the watchdog's doing; writing 1
-//	     clears it
+//	+8   periods left; any write restarts the countdown
+//	+12  status: bit 0, the watchdog has expired, before the machine's last start or
+//	     since; writing 1 clears it
 //
 // Reference: Microsoft, "Hardware Watchdog Timers Design Specification", 2006;
 // Linux drivers/watchdog/wdat_wdt.c.
@@ -24,7 +24,7 @@ import (
 // Size is the number of ports.
 const Size = 16
 
-// The countdown, as acpi.Watchdog tells the guest.
+// The countdown, as acpi.Watchdog describes it to the guest.
 const (
 	Period   = 100 * time.Millisecond
 	MinCount = 1
@@ -40,19 +40,18 @@ const (
 	defaultCount = 600
 )
 
-// Config says what happens.
+// Config of a Device.
 type Config struct {
-	// OnExpire is called once, in a goroutine of its own, when the guest was silent for
-	// too long; the countdown has stopped then. It resets the machine, powers it off
-	// or tells somebody.
+	// OnExpire is called in a goroutine of its own when the countdown has ended. It
+	// runs again only once the guest starts it. nil: nothing happens.
 	OnExpire func()
-	// Expired is what the status says at first: this start is the watchdog's doing.
+	// Expired is the first value of the status: the watchdog caused this start.
 	Expired bool
 	// Clock is for tests; the zero value is the host's.
 	Clock Clock
 }
 
-// Clock is what time is measured by.
+// Clock measures time.
 type Clock struct {
 	Now       func() time.Time
 	AfterFunc func(time.Duration, func()) (stop func())
@@ -75,7 +74,7 @@ type Device struct {
 	stop     func()
 }
 
-// New makes a watchdog that doesn't run.
+// New makes a watchdog whose countdown doesn't run.
 func New(c Config) *Device {
 	if c.Clock.Now == nil {
 		c.Clock = Clock{time.Now, func(d time.Duration, f func()) func() {
@@ -121,7 +120,7 @@ func (d *Device) expire(round int) {
 	}
 }
 
-// Pause holds the countdown, as the machine is held; Resume lets it go on.
+// Pause stops the countdown while the machine is paused; Resume continues it.
 func (d *Device) Pause() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -146,7 +145,7 @@ func (d *Device) Resume() {
 	}
 }
 
-// Close ends it; nothing is called any more.
+// Close stops the countdown for good. OnExpire is not called any more.
 func (d *Device) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -154,7 +153,7 @@ func (d *Device) Close() {
 	d.end()
 }
 
-// Fired tells whether it has expired since the guest cleared the status.
+// Fired reports whether it has expired since the guest cleared the status.
 func (d *Device) Fired() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -171,8 +170,7 @@ func (d *Device) remaining() time.Duration {
 	return max(0, d.deadline.Sub(d.cfg.Clock.Now()))
 }
 
-// Read implements bus.Handler. Registers are read whole; other accesses find
-// nothing.
+// Read implements bus.Handler. Registers are read whole; other accesses read as ones.
 func (d *Device) Read(off uint64, p []byte) {
 	for i := range p {
 		p[i] = 0xFF
