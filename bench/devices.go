@@ -74,71 +74,101 @@ func (b *bench) collectOn(f *figures, m monitor.Monitor, devices monitor.Devices
 		}
 		defer p.Close()
 	}
+	c := collection{f: f, monitor: m.Name, net: &network{devices.Network}, flood: flood, counts: devices.Tap != ""}
+	defer c.stopFlood()
 	vm := monitor.Machine{Kernel: kernel, Cmdline: strings.Join(words, " "), MiB: 256, CPUs: 1, Devices: devices}
-	var stop atomic.Bool
-	var flooders sync.WaitGroup
-	defer flooders.Wait()
-	defer stop.Store(true)
-	n := 0
-	var bad error
-	var before uint64
-	w := &network{devices.Network}
-	err := monitor.Run(m, vm, b.dir, limit, func(line string) bool {
-		switch {
-		case line == "begin=netrx":
-			stop.Store(false)
-			flooders.Go(func() {
-				if err := w.flood(flood, &stop); err != nil {
-					fmt.Fprintln(os.Stderr, err)
-				}
-			})
-			return false
-		case strings.HasPrefix(line, "error="):
-			bad = fmt.Errorf("the guest said %q", line)
-			return true
-		case strings.HasPrefix(line, guest.Done):
-			return true
-		}
-		r, ok := guest.ParseLine(line)
-		if !ok || n == len(f.rows) {
-			return false
-		}
-		stop.Store(true)
-		flooders.Wait()
-		row := f.rows[n]
-		n++
-		if r.Number("bad") != 0 || r.Number("closed") != 0 {
-			bad = fmt.Errorf("wrong data: %s", line)
-			return true
-		}
-		share := 1.0 // of what was sent that came through: only that counts
-		if devices.Tap != "" {
-			now, err := w.arrived()
-			if err != nil {
-				bad = err
-				return true
-			}
-			if r.Order == "nettx" && r.Number("ops") > 0 {
-				share = min(1, float64(now-before)/float64(r.Number("ops")))
-			}
-			before = now
-		}
-		if r.Text("skipped") == "" {
-			k := [2]string{row.name, m.Name}
-			f.speed[k] = append(f.speed[k], r.PerSecond(row.unit)*share)
-			f.kicks[k] = append(f.kicks[k], float64(r.Number("kicks"))/float64(max(1, r.Number("ops"))))
-		}
-		return false
-	})
+	err := monitor.Run(m, vm, b.dir, limit, c.line)
 	switch {
 	case err != nil:
 		return err
-	case bad != nil:
-		return bad
-	case n != len(f.rows):
-		return fmt.Errorf("%d results of %d", n, len(f.rows))
+	case c.bad != nil:
+		return c.bad
+	case c.n != len(f.rows):
+		return fmt.Errorf("%d results of %d", c.n, len(f.rows))
 	}
 	return nil
+}
+
+// collection takes what the guest of one monitor writes.
+type collection struct {
+	f       *figures
+	monitor string
+	net     *network
+	flood   int    // bytes of the packets that are sent to the guest
+	counts  bool   // what the guest has sent is counted where it arrives
+	arrived uint64 // packets before the row that runs
+	n       int    // rows that have ended
+	bad     error
+
+	stop     atomic.Bool
+	flooders sync.WaitGroup
+}
+
+func (c *collection) startFlood() {
+	c.stop.Store(false)
+	c.flooders.Go(func() {
+		if err := c.net.flood(c.flood, &c.stop); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	})
+}
+
+func (c *collection) stopFlood() {
+	c.stop.Store(true)
+	c.flooders.Wait()
+}
+
+// line takes a line of the guest and reports whether it is the last of interest.
+func (c *collection) line(line string) (last bool) {
+	switch {
+	case line == "begin=netrx":
+		c.startFlood()
+		return false
+	case strings.HasPrefix(line, "error="):
+		c.bad = fmt.Errorf("the guest wrote %q", line)
+		return true
+	case strings.HasPrefix(line, guest.Done):
+		return true
+	}
+	r, ok := guest.ParseLine(line)
+	if !ok || c.n == len(c.f.rows) {
+		return false
+	}
+	c.stopFlood()
+	row := c.f.rows[c.n]
+	c.n++
+	if r.Number("bad") != 0 || r.Number("closed") != 0 {
+		c.bad = fmt.Errorf("wrong data: %s", line)
+		return true
+	}
+	share, err := c.share(r)
+	if err != nil {
+		c.bad = err
+		return true
+	}
+	if r.Text("skipped") == "" {
+		k := [2]string{row.name, c.monitor}
+		c.f.speed[k] = append(c.f.speed[k], r.PerSecond(row.unit)*share)
+		c.f.kicks[k] = append(c.f.kicks[k], float64(r.Number("kicks"))/float64(max(1, r.Number("ops"))))
+	}
+	return false
+}
+
+// share is how much of what the guest sent has arrived, 0 to 1: only that counts.
+func (c *collection) share(r guest.Result) (float64, error) {
+	if !c.counts {
+		return 1, nil
+	}
+	now, err := c.net.arrived()
+	if err != nil {
+		return 0, err
+	}
+	before := c.arrived
+	c.arrived = now
+	if r.Order == "nettx" && r.Number("ops") > 0 {
+		return min(1, float64(now-before)/float64(r.Number("ops"))), nil
+	}
+	return 1, nil
 }
 
 // print shows the speeds, Mayfly's next to the best of the others, and the exits

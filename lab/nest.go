@@ -80,8 +80,8 @@ func runNest(ctx context.Context, j Job, p Place) (Result, error) {
 	}()
 
 	out := newOutput(j.Stdout, j.Stderr)
-	// What the processor was at belongs to a message about its silence.
-	// Asking for it ends the emulator, which must not look like the cause.
+	// An error about a nest that gives no sign of life has the processor's registers.
+	// Reading them ends the emulator, which must not count as the cause.
 	var gaveUp atomic.Pointer[error]
 	var asking sync.WaitGroup
 	giveUp := func(err error) {
@@ -100,33 +100,46 @@ func runNest(ctx context.Context, j Job, p Place) (Result, error) {
 		asking.Wait()
 		cause = *e
 	}
-	if err == nil || cause != nil {
-		cmd.Process.Kill()
-	} else {
-		// The line broke first; the emulator is ending by itself.
-		select {
-		case <-dead:
-		case <-time.After(5 * time.Second):
-			cmd.Process.Kill()
-		}
+	grace := time.Duration(0)
+	if err != nil && cause == nil {
+		grace = 5 * time.Second // the connection broke first: the emulator is ending by itself
+	}
+	endProcess(cmd.Process, dead, grace)
+	r.Output, r.Console = out.bytes(), console.bytes()
+	if cause == nil && err != nil {
+		cause = failure{fmt.Sprintf("the emulator ended (%v) before the program had: %v", cmd.ProcessState, err)}
+	}
+	err = r.finish(j, end, cause)
+	return r, err
+}
+
+// endProcess kills a process that has not ended after the grace, and returns when
+// dead is closed.
+func endProcess(p *os.Process, dead <-chan struct{}, grace time.Duration) {
+	select {
+	case <-dead:
+	case <-time.After(grace):
+		p.Kill()
 	}
 	<-dead
-	r.Output, r.Console = out.bytes(), console.bytes()
+}
+
+// finish fills in how the program ended. cause is why there is no such end: of type
+// failure where the nest has failed.
+func (r *Result) finish(j Job, end link.Ending, cause error) error {
 	switch {
-	case cause != nil && !errors.As(cause, new(silence)):
-		return r, cause
+	case cause != nil && !errors.As(cause, new(failure)):
+		return cause
 	case cause != nil:
-		return r, &NestError{What: cause.Error(), Console: r.Console}
-	case err != nil:
-		return r, &NestError{What: fmt.Sprintf("the emulator ended (%v) before the program had: %v", cmd.ProcessState, err), Console: r.Console}
+		return &NestError{What: cause.Error(), Console: r.Console}
 	case end.Fault != "":
-		return r, &NestError{What: end.Fault, Console: r.Console}
+		return &NestError{What: end.Fault, Console: r.Console}
 	}
 	r.ExitCode, r.Elapsed = end.Code, end.Elapsed
 	if end.TimedOut {
-		return r, fmt.Errorf("lab: %s %s was killed after %v: %w%s", filepath.Base(j.Program), strings.Join(j.Args, " "), j.Timeout, ErrTimeout, consoleTail(r.Console))
+		return fmt.Errorf("lab: %s %s was killed after %v: %w%s", filepath.Base(j.Program), strings.Join(j.Args, " "), j.Timeout, ErrTimeout, consoleTail(r.Console))
 	}
-	return r, nil
+	return nil
 }
 
 // qemu is the emulator's command. One processor only: with two, this emulated
@@ -188,10 +201,10 @@ func registers(monitor string) []byte {
 	return keep
 }
 
-// A silence is the cause when the lab gives the nest up.
-type silence struct{ what string }
+// failure is the cause when the nest, not the program or the context, ends a job.
+type failure struct{ what string }
 
-func (s silence) Error() string { return s.what }
+func (f failure) Error() string { return f.what }
 
 // session is the lab's end of the line to one nest.
 type session struct {
@@ -208,7 +221,7 @@ type session struct {
 func (s *session) watch(d time.Duration, otherwise string) {
 	s.stop()
 	s.timer = time.AfterFunc(d, func() {
-		s.giveUp(silence{fmt.Sprintf("%s within %v; it was killed", otherwise, d)})
+		s.giveUp(failure{fmt.Sprintf("%s within %v; it was killed", otherwise, d)})
 	})
 }
 
@@ -297,7 +310,7 @@ func (s *session) hello(p []byte) error {
 	s.result.Boot = time.Since(s.start)
 	limit := s.job.Timeout + endLimit
 	s.total = time.AfterFunc(limit, func() {
-		s.giveUp(silence{fmt.Sprintf("still there %v after its program began, which had %v; it was killed", limit, s.job.Timeout)})
+		s.giveUp(failure{fmt.Sprintf("still there %v after its program began, which had %v; it was killed", limit, s.job.Timeout)})
 	})
 	s.watch(s.job.SilentLimit, "gave no sign of life")
 	return nil

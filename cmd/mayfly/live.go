@@ -62,13 +62,7 @@ func (r *running) live() int {
 	k := &signals.Handler{Machine: vm, Message: messages.Message, Resumed: con.Terminal().Reapply, Started: make(chan struct{}), Over: make(chan struct{}), Code: make(chan int, 1)}
 	k.Abort = func(code int) {
 		cancel()
-		time.AfterFunc(startGrace, func() {
-			if !k.Running() {
-				con.Restore()
-				report.Message("the machine was killed while it started")
-				os.Exit(code)
-			}
-		})
+		time.AfterFunc(startGrace, func() { exitIfStarting(k, con, code) })
 	}
 	if r.Quiet {
 		k.Message = func(string) {}
@@ -84,19 +78,10 @@ func (r *running) live() int {
 		killed := <-k.Code
 		messages.Flush(time.Second)
 		con.Restore()
-		if ctx.Err() != nil {
-			report.Message("the machine was killed while it started")
-			return killed
-		}
-		return fail(err, "run")
+		return startFailed(err, ctx.Err() != nil, killed)
 	}
-	if len(vm.Plan().Devices) > 0 && (runtime.NumCPU() > 1 || r.Config.CPUs > 1) {
-		// Each processor in the guest holds one of Go's; with no other left, a device
-		// that has work would wait for the scheduler's watchman, up to 10 ms.
-		// No more than one: Go would wake threads to look for work that others have done.
-		// And none where one processor is alone on one CPU: there the watchman takes at once what is held,
-		// and with another at hand would look every 20 us for 10 ms behind each exit.
-		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), max(r.Config.CPUs, 1)+1))
+	if len(vm.Plan().Devices) > 0 {
+		spareProcessor(r.Config.CPUs)
 	}
 	if port := r.TerminalPort(); port >= 0 && tty {
 		stop := terminal.FollowSize(func(columns, rows uint16) {
@@ -118,6 +103,37 @@ func (r *running) live() int {
 	vm.Close() // a disk may report only now that something was not written
 	messages.Flush(time.Second)
 	return code
+}
+
+// exitIfStarting ends the program where the machine's start has not ended.
+func exitIfStarting(k *signals.Handler, con *terminal.Console, code int) {
+	if !k.Running() {
+		con.Restore()
+		report.Message("the machine was killed while it started")
+		os.Exit(code)
+	}
+}
+
+// startFailed reports why there is no machine and returns the exit code; code is
+// the one of a machine that was killed.
+func startFailed(err error, killed bool, code int) int {
+	if killed {
+		report.Message("the machine was killed while it started")
+		return code
+	}
+	return fail(err, "run")
+}
+
+// spareProcessor gives the devices of a machine with so many vCPUs a processor of
+// Go's (a P of its scheduler). Each vCPU in the guest holds one; with no other left,
+// a device that has work would wait for the runtime's sysmon, up to 10 ms. There is
+// no more than one: Go would wake threads that find no work. And there is none where
+// one vCPU is alone on one CPU: there sysmon takes at once what is held, and with
+// another P it would poll every 20 us for 10 ms after each exit.
+func spareProcessor(vcpus int) {
+	if runtime.NumCPU() > 1 || vcpus > 1 {
+		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), max(vcpus, 1)+1))
+	}
 }
 
 // tell writes how the machine ended and returns the exit code; killed is the killer's.

@@ -84,14 +84,8 @@ func disk(words []string) (t tally, err error) {
 			r.offset = next % places * int64(size)
 			next++
 		}
-		for rest := list; len(rest) > 0; {
-			m, _, e := unix.RawSyscall(unix.SYS_IO_SUBMIT, uintptr(ctx), uintptr(len(rest)), uintptr(unsafe.Pointer(&rest[0])))
-			if e != 0 && e != unix.EINTR && e != unix.EAGAIN {
-				return t, fmt.Errorf("io_submit: %w", e)
-			}
-			if e == 0 {
-				rest = rest[m:]
-			}
+		if err := submit(ctx, list); err != nil {
+			return t, err
 		}
 		list = list[:0]
 		m, _, e := unix.RawSyscall6(unix.SYS_IO_GETEVENTS, uintptr(ctx), 1, uintptr(depth), uintptr(unsafe.Pointer(&events[0])), 0, 0)
@@ -104,7 +98,7 @@ func disk(words []string) (t tally, err error) {
 		more := time.Since(begin) < limit
 		for _, ev := range events[:m] {
 			if ev.res != int64(size) {
-				return t, fmt.Errorf("a request came back with %d", ev.res)
+				return t, fmt.Errorf("the result of a request is %d", ev.res)
 			}
 			t.ops++
 			t.bytes += ev.res
@@ -117,4 +111,18 @@ func disk(words []string) (t tally, err error) {
 	}
 	t.took = time.Since(begin)
 	return t, nil
+}
+
+// submit hands requests to the kernel (io_submit).
+func submit(ctx uint64, list []*iocb) error {
+	for len(list) > 0 {
+		m, _, e := unix.RawSyscall(unix.SYS_IO_SUBMIT, uintptr(ctx), uintptr(len(list)), uintptr(unsafe.Pointer(&list[0])))
+		if e != 0 && e != unix.EINTR && e != unix.EAGAIN {
+			return fmt.Errorf("io_submit: %w", e)
+		}
+		if e == 0 {
+			list = list[m:]
+		}
+	}
+	return nil
 }
