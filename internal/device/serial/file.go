@@ -13,13 +13,13 @@ import (
 var errWouldBlock = errors.New("would block")
 
 // file writes to an open file without blocking and without changing it for
-// those who share it: standard output's O_NONBLOCK would be the shell's as well.
+// the processes that share it: O_NONBLOCK of standard output would be the shell's too.
 // It also bypasses os.File's rule that EPIPE on standard output ends the
 // program: a machine must outlive the reader of its console.
 type file struct {
 	fd   int
 	kind fileKind
-	poll [1]unix.PollFd // here, not on the stack: it would escape at each call
+	poll [1]unix.PollFd // a field, since a local variable would escape at each call
 }
 
 type fileKind int
@@ -27,10 +27,10 @@ type fileKind int
 const (
 	plain  fileKind = iota // write returns at once, or EAGAIN
 	socket                 // MSG_DONTWAIT
-	polled                 // only poll tells
+	polled                 // write may block, and poll reports whether it would
 )
 
-// polledMax is the most that is written after poll said that something may be.
+// polledMax is how many bytes are written at most after poll reported POLLOUT.
 const polledMax = 256
 
 // openFile returns a descriptor of our own for f's file, or nil if that fails.

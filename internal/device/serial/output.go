@@ -10,25 +10,24 @@ import (
 	"time"
 )
 
-// How output flows. The guest's first byte after a silence is written at once,
-// by the vCPU's own goroutine: a write of one byte takes about a microsecond,
-// less than waking anybody else. It opens a window in which bytes gather, until
-// a line ends, a chunk is full or the window is over; so a log costs one write a
+// How output is written. The guest's first byte after an idle window is written at
+// once, by the vCPU's own goroutine: a write of one byte takes about a microsecond,
+// less than waking another thread. It opens a window in which bytes are buffered,
+// until a line ends, a chunk is full or the window ends; so a log costs one write a
 // line, and a prompt appears within the window.
 //
-// Nothing here waits for the reader, though: a write that would block is left to
-// a goroutine, which waits with it. When the ring behind that is nearly full,
-// ready is false and the guest, which polls LSR or waits for an interrupt, stops
-// by itself. Only a guest that writes on all the same is stopped in waitRoom.
-// A reader that takes nothing at all for stallLimit is given up: from then on
-// what doesn't fit is lost, until it takes something again.
+// The vCPU does not wait for the reader: a write that would block is left to another
+// goroutine, the writer. When the ring buffer is nearly full, ready is false and the
+// guest, which polls LSR or waits for an interrupt, stops by itself. Only a guest that
+// writes all the same is stopped, in waitRoom. Once a reader has taken nothing for
+// stallLimit, what doesn't fit is lost, until the reader takes something again.
 const (
 	ringSize   = 64 << 10
-	highMark   = ringSize - 4*fifoSize // from here on the transmitter is not empty
-	lowMark    = ringSize - 4<<10      // and here it is again
+	highMark   = ringSize - 4*fifoSize // with this many bytes the transmitter is not empty
+	lowMark    = ringSize - 4<<10      // when they have fallen to this, it is empty again
 	chunkSize  = 4 << 10               // most bytes in one write; what a pipe takes whole
 	window     = 4 * time.Millisecond
-	roomWait   = time.Millisecond // longest stop of a vCPU in one access that looks
+	roomWait   = time.Millisecond // longest stop of a vCPU in one access
 	stallLimit = 2 * time.Second
 	closeLimit = 3 * time.Second // how long close waits for a reader that takes nothing
 	pollPeriod = 50 * time.Millisecond
@@ -46,7 +45,7 @@ type output struct {
 	stallLimit, closeLimit time.Duration // the constants, but for tests
 
 	full    atomic.Bool // above highMark, not yet below lowMark
-	abandon atomic.Bool // the writer shall give up
+	abandon atomic.Bool // the writer is to discard what is left
 
 	mu       sync.Mutex
 	ring     []byte
@@ -55,8 +54,8 @@ type output struct {
 	open     bool // the window is
 	busy     bool // the writer has work, and alone may write
 	started  bool // the writer is there
-	stalled  bool // the reader was given up
-	released bool // drained is owed
+	stalled  bool // the reader has taken nothing for stallLimit
+	released bool // drained is to be called
 	closed   bool
 	progress time.Time // when the ring filled, or the reader last took some
 	taken    uint64    // bytes that went out
@@ -84,7 +83,7 @@ func newOutput(w io.Writer, drained func()) *output {
 	return o
 }
 
-// ready says whether the transmitter is empty.
+// ready reports whether the transmitter is empty.
 func (o *output) ready() bool { return !o.full.Load() }
 
 // put takes one byte. It returns false when there is no room and the caller
@@ -140,7 +139,7 @@ func (o *output) tick() {
 		o.open = true
 		o.timer.Reset(window)
 	}
-	o.unlockAndTell()
+	o.unlockAndNotify()
 }
 
 // flush writes what is there, or has the writer do it. mu is held.
@@ -210,12 +209,12 @@ func (o *output) release() {
 	}
 }
 
-// unlockAndTell unlocks mu, and calls drained if it is owed.
-func (o *output) unlockAndTell() {
-	owed := o.released
+// unlockAndNotify unlocks mu, and calls drained if ready has become true.
+func (o *output) unlockAndNotify() {
+	released := o.released
 	o.released = false
 	o.mu.Unlock()
-	if owed {
+	if released {
 		o.drained()
 	}
 }
@@ -245,7 +244,7 @@ func (o *output) writer() {
 	for range o.kick {
 		o.mu.Lock()
 		for o.n > 0 && !o.abandon.Load() {
-			p := o.chunk() // put only writes behind it
+			p := o.chunk() // put writes after it only
 			o.mu.Unlock()
 			n, err := o.write(p)
 			o.mu.Lock()
@@ -253,7 +252,7 @@ func (o *output) writer() {
 			if err != nil && !o.abandon.Load() { // close has counted what is left
 				o.fail(err)
 			}
-			o.unlockAndTell()
+			o.unlockAndNotify()
 			o.mu.Lock()
 		}
 		o.busy = false
@@ -287,8 +286,8 @@ func (o *output) write(p []byte) (int, error) {
 	return 0, nil
 }
 
-// waitRoom waits shortly for the reader to take something, and gives it up when
-// it has taken nothing for stallLimit.
+// waitRoom waits up to roomWait for the reader to take something. When it has taken
+// nothing for stallLimit, what does not fit is discarded from then on.
 func (o *output) waitRoom() {
 	t := time.NewTimer(roomWait)
 	defer t.Stop()
@@ -301,7 +300,7 @@ func (o *output) waitRoom() {
 		o.stalled = true
 		o.release()
 	}
-	o.unlockAndTell()
+	o.unlockAndNotify()
 }
 
 func (o *output) failure() error {
@@ -316,7 +315,7 @@ func (o *output) lostBytes() uint64 {
 	return o.lost
 }
 
-// undelivered waits for nobody who holds mu in a call to the host.
+// undelivered does not wait long for mu, whose holder may be in a write that blocks.
 func (o *output) undelivered() (n uint64, known bool) {
 	for range 10 {
 		if !o.mu.TryLock() {
@@ -350,7 +349,7 @@ func (o *output) close(limit time.Duration, patient bool) error {
 		o.mu.Unlock()
 		timer := time.NewTimer(time.Until(deadline))
 		select {
-		case <-o.idle: // perhaps an old one: busy tells
+		case <-o.idle: // perhaps an old one: busy decides
 		case <-timer.C:
 		}
 		timer.Stop()
@@ -375,7 +374,7 @@ func (o *output) close(limit time.Duration, patient bool) error {
 		}
 	}
 	if o.file != nil {
-		// Some file systems tell of a failed write only now.
+		// Some file systems report a failed write only now.
 		if err := o.file.close(); err != nil {
 			o.end(fmt.Errorf("the guest's output may not have been written: %w", err))
 		}

@@ -9,12 +9,13 @@ const queueSize = 4096
 // or twice while it sets up a port, and drops what it then finds.
 const pollsToListen = 8
 
-// breakMark in a FIFO entry says that it is a break, not a zero byte.
+// breakMark in a FIFO entry marks a break, as opposed to a zero byte.
 const breakMark = 0x100
 
-// receiver holds the input: a queue filled by the host, and behind it the FIFO
-// that the guest sees. They are apart because a guest empties its FIFO when it
-// opens the port, and `echo poweroff | mayfly run` should work all the same.
+// receiver holds the input: a queue that the host fills, and the FIFO that the guest
+// reads, which is filled from the queue. They are separate because a guest discards
+// its FIFO's contents when it opens the port, and `echo poweroff | mayfly run` should
+// work all the same.
 type receiver struct {
 	fifo    [fifoSize]uint16
 	head, n int
@@ -95,8 +96,8 @@ func (r *receiver) signal() {
 	}
 }
 
-// Receive gives the guest input, and returns how many bytes of p were taken:
-// fewer than len(p) when the queue is full, and Space then says when to go on. A
+// Receive queues input for the guest, and returns how many bytes of p were taken:
+// fewer than len(p) when the queue is full, and Space then reports when to go on. A
 // closed device takes and discards everything.
 func (d *Device) Receive(p []byte) int {
 	d.mu.Lock()
@@ -113,7 +114,7 @@ func (d *Device) Receive(p []byte) int {
 	return n
 }
 
-// Break gives the guest a break condition, after the input already received. It
+// Break queues a break condition for the guest, after the input already received. It
 // returns false when the queue is full. Linux takes a break and a letter on its
 // console for a SysRq request.
 func (d *Device) Break() bool {

@@ -29,7 +29,7 @@ const (
 const (
 	iirRLS     = 0x06
 	iirRDA     = 0x04
-	iirTimeout = 0x0C // data below the trigger level, and nobody sends more
+	iirTimeout = 0x0C // data below the trigger level, and no more for four characters' time
 	iirTHRE    = 0x02
 	iirMSI     = 0x00
 	iirNone    = 0x01
@@ -70,7 +70,7 @@ const (
 	msrDSR   = 0x20
 	msrRI    = 0x40
 	msrDCD   = 0x80
-	msrPlug  = msrCTS | msrDSR | msrDCD // what a willing peer's cable shows
+	msrPlug  = msrCTS | msrDSR | msrDCD // a connected peer that is ready
 )
 
 const fifoSize = 16

@@ -8,11 +8,11 @@ const maxPatterns = 64
 // maxPattern is the length of the longest pattern, in bytes.
 const maxPattern = 0xFFFF
 
-// Scanner finds fixed strings in a stream of bytes, such as the lines by which a
-// kernel says that it starts init or that it panicked. It keeps no data, and
+// Scanner finds fixed strings in a stream of bytes, such as the lines that a kernel
+// prints when it starts init or panics. It keeps no data, and
 // each byte costs a few nanoseconds and no allocation.
 //
-// What it finds is a hint: a program in the guest can print the same words.
+// What it finds is a hint: a program in the guest can print the same text.
 type Scanner struct {
 	found    func(pattern int)
 	patterns []pattern

@@ -3,7 +3,7 @@
 //
 // Time is the one thing it doesn't model. A byte that the guest writes is on
 // its way at once, so the transmitter is always empty, until the host reads so
-// slowly that the buffer of 64 KiB behind it fills (see output.go).
+// slowly that the output buffer of 64 KiB fills (see output.go).
 //
 // Reference: National Semiconductor PC16550D data sheet, section 8.
 package serial
@@ -16,7 +16,7 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/bus"
 )
 
-// Config says what a UART is connected to.
+// Config is what a UART is connected to.
 type Config struct {
 	// Out takes what the guest writes; nil discards it. For an *os.File the
 	// device opens a descriptor of its own at New, so that it can write without
@@ -24,8 +24,8 @@ type Config struct {
 	Out io.Writer
 	// Limit is the most bytes that Out gets; what comes after is lost. 0: no limit.
 	Limit uint64
-	// Report is told, once, why output is lost from then on. nil: nobody is. It is
-	// called with the device locked: it must not block or call back.
+	// Report, if not nil, is called once with the reason when output is lost from then
+	// on. It is called with the device locked: it must not block or call back.
 	Report func(error)
 
 	// Line is driven high while an enabled interrupt condition holds; it suits
@@ -51,7 +51,7 @@ type Device struct {
 	dll, dlm                byte
 	overrun                 bool
 	delta                   byte // MSR bits 0-3: what changed since MSR was read
-	thrPending              bool // the transmitter ran empty, and IIR hasn't said so yet
+	thrPending              bool // the transmitter ran empty, and IIR hasn't reported it yet
 	high                    bool // what Line was last driven to
 
 	rx receiver
@@ -71,8 +71,8 @@ func New(c Config) *Device {
 }
 
 // Reset puts the registers into their state after power-on, as a reset of the
-// machine does. Output on its way still goes out, and input that the guest
-// hasn't been shown yet waits for the next one.
+// machine does. Buffered output is still written, and input that is still queued
+// waits for the next guest.
 func (d *Device) Reset() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -92,8 +92,8 @@ func (d *Device) reset() {
 }
 
 // Close writes out what is left and releases the device's descriptors and
-// goroutine. What the guest writes afterwards is discarded. If nobody reads the
-// output any more, it gives up after a few seconds and says how much was lost.
+// goroutine. What the guest writes afterwards is discarded. If the output's reader
+// takes nothing for a few seconds, the error says how much was lost.
 func (d *Device) Close() error { return d.close(d.out.closeLimit, true) }
 
 // CloseWithin is Close that gives up after limit, whether or not the reader takes
@@ -150,8 +150,8 @@ func (d *Device) Write(off uint64, p []byte) {
 
 func (d *Device) readByte(reg uint64) byte {
 	if reg == regLSR && !d.out.ready() {
-		// The guest polls for room in the transmitter. Sleeping here for it
-		// leaves the processor to the one who has to make that room.
+		// The guest polls for room in the transmitter. Waiting here leaves the
+		// host's processor to the reader, which makes that room.
 		d.out.waitRoom()
 	}
 	d.mu.Lock()
@@ -259,7 +259,7 @@ func (d *Device) writeData(b byte) {
 		return
 	}
 	for !d.out.put(b) {
-		// A guest that writes without looking at LSR, or that gave up waiting.
+		// A guest that writes without reading LSR, or that has stopped waiting.
 		// Unlocked, so that other processors and the input go on.
 		d.mu.Unlock()
 		d.out.waitRoom()
