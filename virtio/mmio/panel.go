@@ -7,25 +7,25 @@ import (
 	"unsafe"
 )
 
-// panel is what a driver reads of the device, kept in memory that the guest sees
-// read-only: its reads leave the guest no more. Reads have no side effects in
-// this transport, so that all that they find can be laid out before.
+// panel holds the values of all registers in memory that the guest reads directly, so
+// that reads cause no exit. Reads have no side effects in this transport, so their
+// values can be stored in advance.
 //
-// The registers that others select change with the driver's own writes alone,
-// which leave the guest as ever. Status, configuration space and its generation
-// change beside the processors too.
+// The registers that others select change with the driver's own writes alone, which
+// exit. Status, configuration space and its generation change concurrently with the
+// processors too.
 type panel struct {
 	mem []byte // Size bytes; nil: there is none
 
-	mu sync.Mutex // of showShared, which takes none behind it but ReadConfig's
+	mu sync.Mutex // of the configuration space; only ReadConfig's locks are taken under it
 }
 
-// word is a register.
+// word returns the register at off.
 func (p *panel) word(off uint64) *uint32 { return (*uint32)(unsafe.Pointer(&p.mem[off])) }
 
 func (p *panel) set(off uint64, v uint32) { atomic.StoreUint32(p.word(off), v) }
 
-// initPanel lays out the registers of a new device.
+// initPanel stores the registers of a new device.
 func (t *Transport) initPanel() {
 	for off := uint64(0); off < config; off += 4 {
 		t.panel.set(off, t.read(off))
@@ -33,8 +33,8 @@ func (t *Transport) initPanel() {
 	t.showShared()
 }
 
-// show lays out anew what a driver's write can change, and what showShared does.
-// mu of the Transport is held.
+// show stores what a driver's write can change, and what showShared does. mu of the
+// Transport is held.
 func (t *Transport) show() (configChanged bool) {
 	if t.panel.mem == nil {
 		return false
@@ -45,8 +45,8 @@ func (t *Transport) show() (configChanged bool) {
 	return t.showShared()
 }
 
-// showShared lays out what changes beside the processors, and tells whether the
-// configuration space has.
+// showShared stores what changes concurrently with the processors, and reports whether
+// the configuration space has.
 func (t *Transport) showShared() (configChanged bool) {
 	p := &t.panel
 	if p.mem == nil {
@@ -63,13 +63,13 @@ func (t *Transport) showShared() (configChanged bool) {
 			configChanged = true
 		}
 	}
-	p.set(regGeneration, t.in.Generation()) // after the fields: who has read old ones sees it change
+	p.set(regGeneration, t.in.Generation()) // after the fields: a driver that has read old ones sees it change
 	p.set(regStatus, uint32(t.in.Status()))
 	return configChanged
 }
 
-// Refresh lays all out anew after a restore or a pause, in which nobody could be
-// told of a change.
+// Refresh stores all registers after a restore or a pause, during which the driver
+// could not be notified of a change.
 func (t *Transport) Refresh() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

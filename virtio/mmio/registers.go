@@ -18,7 +18,7 @@ const (
 	regDeviceSel      = 0x014 // W
 	regDriverFeatures = 0x020 // W
 	regDriverSel      = 0x024 // W
-	regQueueSel       = 0x030 // W: which queue the next ones are about
+	regQueueSel       = 0x030 // W: the queue of the following registers
 	regQueueSizeMax   = 0x034 // R: 0: no such queue
 	regQueueSize      = 0x038 // W
 	regQueueReady     = 0x044 // RW
@@ -47,16 +47,16 @@ const (
 	vendor  = 0x4C46_594D // "MYFL"
 )
 
-// regs are the transport's own registers: what selects others.
+// regs are the transport's own registers: those that select others.
 type regs struct {
 	deviceSel, driverSel, queueSel uint32
-	// unheard: the configuration space has changed, perhaps since the driver has read
-	// it, and it could not be told yet.
-	unheard bool
+	// unreported: the configuration space has changed, perhaps since the driver has read
+	// it, and the driver could not be notified yet.
+	unreported bool
 }
 
-// Read is a processor's read. A register that is read otherwise than as aligned
-// 32 bits, isn't there or can't be read is 0.
+// Read is a processor's read. A register reads as 0 if the access is not one of
+// aligned 32 bits, or if there is no such register or none that can be read.
 func (t *Transport) Read(off uint64, p []byte) {
 	if off >= config {
 		t.in.ReadConfig(off-config, p)
@@ -112,13 +112,13 @@ func (t *Transport) selected(off uint64) uint32 {
 // queue is the selected one, or a number that no queue has.
 func (t *Transport) queue() int { return int(min(t.queueSel, math.MaxUint16)) }
 
-// Write is a processor's write. What can't be written is left.
+// Write is a processor's write. Writes to what can't be written are ignored.
 func (t *Transport) Write(off uint64, p []byte) {
 	switch {
 	case off >= config:
-		// What has changed before is the device's word, what changes now the driver's own.
+		// What has changed before was the device's change, what changes now is the driver's own.
 		t.mu.Lock()
-		t.unheard = t.showShared() || t.unheard
+		t.unreported = t.showShared() || t.unreported
 		t.mu.Unlock()
 		t.in.WriteConfig(off-config, p)
 		t.showShared()
@@ -141,21 +141,21 @@ func (t *Transport) write(off uint64, v uint32) {
 	t.set(off, v)
 	changed := t.show()
 	if off != regStatus {
-		t.unheard = t.unheard || changed
+		t.unreported = t.unreported || changed
 		return
 	}
 	t.changed(changed)
 }
 
-// changed tells the driver that the configuration space has changed, perhaps since
-// it was read, as soon as it can be told; mu is held. (A disk whose driver knows
-// no flush changes by the driver's being ready: one interrupt for nothing.)
+// changed notifies the driver that the configuration space has changed, perhaps since
+// it was read, as soon as it can be notified; mu is held. (The configuration of a disk
+// whose driver knows no flush changes when the driver is ready: one interrupt in vain.)
 func (t *Transport) changed(now bool) {
-	t.unheard = t.unheard || now
+	t.unreported = t.unreported || now
 	if status := t.in.Status(); status == 0 {
-		t.unheard = false // a driver that begins reads all anew
-	} else if t.unheard && status&virtio.StatusDriverOK != 0 {
-		t.unheard = false
+		t.unreported = false // a driver that begins reads everything
+	} else if t.unreported && status&virtio.StatusDriverOK != 0 {
+		t.unreported = false
 		t.in.ConfigChanged()
 	}
 }

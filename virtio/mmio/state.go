@@ -27,7 +27,7 @@ type State struct {
 func (t *Transport) State() any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := &State{StateVersion, t.deviceSel, t.driverSel, t.queueSel, t.irq.status.Load(), t.unheard, make([]byte, Size-config)}
+	s := &State{StateVersion, t.deviceSel, t.driverSel, t.queueSel, t.irq.status.Load(), t.unreported, make([]byte, Size-config)}
 	if !t.panel.readConfig(s.Config) {
 		t.in.ReadConfig(0, s.Config)
 	}
@@ -52,7 +52,7 @@ func (t *Transport) SetState(v any) error {
 		return fmt.Errorf("virtio/mmio: the saved Config has %d bytes, expected %d", len(s.Config), Size-config)
 	}
 	t.mu.Lock()
-	t.regs = regs{deviceSel: s.DeviceSel, driverSel: s.DriverSel, queueSel: s.QueueSel, unheard: s.ConfigUnreported}
+	t.regs = regs{deviceSel: s.DeviceSel, driverSel: s.DriverSel, queueSel: s.QueueSel, unreported: s.ConfigUnreported}
 	t.show()
 	t.panel.setConfig(s.Config) // what differs from it is a change: see Refresh
 	t.mu.Unlock()

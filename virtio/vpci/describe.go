@@ -24,7 +24,7 @@ const (
 	capAccess = 5
 )
 
-// classOf is the class code: what a guest files the device under.
+// classOf is the class code.
 func classOf(t virtio.Type) uint32 {
 	switch t {
 	case virtio.TypeNet:
@@ -38,7 +38,7 @@ func classOf(t virtio.Type) uint32 {
 }
 
 // describe makes the configuration space. Guests read the list of capabilities
-// again and again, so those that are asked for most stand first.
+// again and again, so those that they search for most often are first.
 func (t *Transport) describe() error {
 	kind := t.in.Device().Type()
 	t.space = pci.NewSpace(pci.ID{

@@ -15,8 +15,8 @@ const (
 	isrConfig = 2
 )
 
-// interrupt is what the driver assigns a vector to. It may do so at any time, but
-// who has taken FD keeps what was right then.
+// interrupt is what the driver assigns a vector to. It may do so at any time; a back
+// end that was given FD before keeps the earlier vector's.
 type interrupt struct {
 	msix   *pci.MSIX
 	isr    *atomic.Uint32 // the transport's ISR status
@@ -32,7 +32,7 @@ func (i *interrupt) init(t *Transport, why uint32) {
 	i.msix, i.isr, i.silent, i.why, i.vector = t.msix, &t.isr, &t.silent, why, NoVector
 }
 
-// Signal sends the vector's message; without one the ISR status alone tells.
+// Signal sends the vector's message; without a vector it sets its bit of the ISR status.
 func (i *interrupt) Signal() {
 	if to := i.to.Load(); to != nil {
 		to.Signal()
@@ -41,7 +41,7 @@ func (i *interrupt) Signal() {
 	i.isr.Or(i.why)
 }
 
-// FD is the message's; without a vector one that nobody listens to.
+// FD is the message's; without a vector an eventfd that nothing reads.
 func (i *interrupt) FD() int {
 	if to := i.to.Load(); to != nil {
 		return to.FD()
@@ -66,7 +66,7 @@ func (i *interrupt) assign(v uint16) error {
 	return nil
 }
 
-// silent is an eventfd for back ends that must have one.
+// silent is an eventfd that nothing reads, for back ends that must have one.
 type silent struct {
 	mu sync.Mutex
 	e  *eventfd.FD

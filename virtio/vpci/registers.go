@@ -17,10 +17,10 @@ const (
 	regNumQueues     = 0x12 // u16 R
 	regStatus        = 0x14 // u8 RW
 	regGeneration    = 0x15 // u8 R
-	regQueueSel      = 0x16 // u16 RW: which queue the next ones are about
+	regQueueSel      = 0x16 // u16 RW: the queue of the following registers
 	regQueueSize     = 0x18 // u16 RW
 	regQueueVector   = 0x1A // u16 RW
-	regQueueEnable   = 0x1C // u16 RW: only the reset takes it back
+	regQueueEnable   = 0x1C // u16 RW: only the reset clears it
 	regNotifyOff     = 0x1E // u16 R
 	regQueueDesc     = 0x20 // u64 RW, also as two u32
 	regQueueDriver   = 0x28
@@ -47,8 +47,8 @@ func widthOf(off uint64) int {
 	return 0
 }
 
-// Read is a processor's read from the BAR. What isn't there, or is read in
-// another width than its own, is 0.
+// Read is a processor's read from the BAR. What doesn't exist, or is read in another
+// width than its own, is 0.
 func (t *Transport) Read(off uint64, p []byte) {
 	n := uint64(len(p))
 	switch {
@@ -65,7 +65,7 @@ func (t *Transport) Read(off uint64, p []byte) {
 	clear(p)
 	switch {
 	case off == isrAt:
-		p[0] = byte(t.isr.Swap(0)) // reading takes it back
+		p[0] = byte(t.isr.Swap(0)) // a read clears it
 	case within(off, n, commonAt, commonSize):
 		t.readCommon(off, p)
 	}
