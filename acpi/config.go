@@ -108,8 +108,8 @@ func (c *Config) devices() []device {
 // comIRQ is the ISA interrupt that PCs have wired to their first serial port.
 const comIRQ = 4
 
-// override tells whether COM1 has another pin than the one of its ISA interrupt,
-// which guests assume unless they are told.
+// override reports whether COM1 has another pin than the one of its ISA interrupt,
+// which guests assume without an override.
 func (c *Config) override() (irq int, gsi uint32, moved bool) {
 	return comIRQ, c.COM1.GSI, c.COM1.Port != 0 && c.COM1.GSI != comIRQ
 }

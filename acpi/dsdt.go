@@ -39,8 +39,8 @@ func (p Power) ports() (uint16, int) { return p.Port, powerPorts }
 func (p Power) gsi() uint32          { return p.GSI }
 
 // describe describes the power button (section 4.8.2.2.1.2) and the generic event
-// device (section 5.6.9) whose interrupt tells of it. _EVT reads the event status, which
-// clears it, once; more is what it does for other events, in Local0.
+// device (section 5.6.9) whose interrupt reports it. _EVT reads the event status into
+// Local0 once, which clears it; more is the AML for the other events.
 func (p Power) describe(more ...[]byte) []byte {
 	button := dev("PWRB",
 		name("_HID", eisaID("PNP0C0C")),

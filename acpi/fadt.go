@@ -42,8 +42,8 @@ const (
 func fadt(c *Config, dsdt uint64) []byte {
 	le := binary.LittleEndian
 	b := append(newTable("FACP", 6), make([]byte, fadtSize-headerSize)...)
-	// Both fields name the DSDT, for readers that know the older one only; they
-	// may not differ.
+	// Both fields have the DSDT's address, for guests that read the older one only;
+	// they may not differ.
 	le.PutUint32(b[fadtDSDT:], uint32(dsdt))
 	le.PutUint64(b[fadtXDSDT:], dsdt)
 	b[fadtProfile] = profileServer

@@ -36,14 +36,14 @@ const (
 )
 
 // MPTable returns the floating pointer of the MP specification 1.4 for address
-// base, a multiple of 16, with the configuration table behind it. It describes
+// base, a multiple of 16, followed by the configuration table. It describes
 // processors, one ISA bus, and on the I/O APIC's pins those of the ISA interrupts 0
 // to 15 whose GSI of the same number has one, and those of virtio devices. (Linux
-// without legacy PIC goes by the pins' numbers alone: it wants GSIs from 0 on.)
+// without a legacy PIC uses the pins' numbers alone and needs GSIs from 0 on.)
 //
-// Guests look for the pointer in the last KiB below 640 KiB and from 0xF0000 to
+// Guests search for the pointer in the last KiB below 640 KiB and from 0xF0000 to
 // 0xFFFFF. A table that begins below 640 KiB must end there, which leaves room
-// for about 40 processors behind 0x9FC00. APIC ids above 254 can't be
+// for about 40 processors from 0x9FC00 on. APIC ids above 254 can't be
 // written; such processors are left out.
 //
 // Errors match ErrConfig or ErrPlace.
@@ -114,7 +114,7 @@ func mpConfig(c *Config) []byte {
 	for i := range irqs {
 		irqs[i] = i
 	}
-	for _, v := range c.Virtio { // no ISA bus had more, and Linux knows no such bound
+	for _, v := range c.Virtio { // no ISA bus had more, and Linux has no such bound
 		if v.GSI >= isaIRQs {
 			irqs = append(irqs, int(v.GSI))
 		}

@@ -12,7 +12,7 @@ type PCI struct {
 	// ECAM is where the bus's configuration space is, ecamSize bytes at a multiple of
 	// that below 4 GiB.
 	ECAM uint32
-	// Ports says that configuration space is also behind ports 0xCF8 to 0xCFF.
+	// Ports: configuration space can also be reached by ports 0xCF8 to 0xCFF.
 	Ports bool
 	// Low and High are the windows of base addresses: Low ends at or below 4 GiB, and
 	// High may be empty.
@@ -48,8 +48,8 @@ func (p *PCI) configSpace() memory.Range {
 }
 
 // aml describes the bridge (PNP0A08) with all that it passes on, and, as a
-// motherboard's resource (PNP0C02), the place of configuration space: Linux uses
-// MCFG only if somebody has reserved it.
+// motherboard's resource (PNP0C02), the addresses of configuration space: Linux uses
+// MCFG only if a device has reserved them.
 func (p *PCI) aml() []byte {
 	rs := [][]byte{busNumbers(0, 0)}
 	if p.Ports {
@@ -76,7 +76,7 @@ func (p *PCI) aml() []byte {
 	return append(bridge, board...)
 }
 
-// mcfg says where configuration space is (PCI Firmware 3.2, section 4.1.2): 8
+// mcfg returns the table of configuration space's address (PCI Firmware 3.2, section 4.1.2): 8
 // reserved bytes, then for each segment base u64, segment u16, first and last bus
 // u8, reserved u32.
 func mcfg(p *PCI) []byte {

@@ -2,8 +2,8 @@ package acpi
 
 import "encoding/binary"
 
-// resources encodes resource descriptors as the buffer that _CRS is, with the
-// end tag behind them (section 6.4). A checksum of 0 in the tag counts as right.
+// resources encodes resource descriptors as the buffer that _CRS is, followed by the
+// end tag (section 6.4). A checksum of 0 in the tag is always valid.
 func resources(descriptors ...[]byte) []byte {
 	body := concat(concat(descriptors...), []byte{0x79, 0})
 	return packaged([]byte{opBuffer}, concat(integer(uint64(len(body))), body))
@@ -20,7 +20,7 @@ func ioPorts(port uint16, n byte) []byte {
 
 // edgeInterrupt encodes an extended interrupt descriptor (section 6.4.3.6): consumer
 // (bit 0), edge (bit 1), active high, exclusive; one GSI. The short descriptor
-// would let Linux look for an override of an ISA interrupt.
+// would make Linux search for an override of an ISA interrupt.
 func edgeInterrupt(gsi uint32) []byte {
 	b := []byte{0x89, 6, 0, 1<<0 | 1<<1, 1}
 	return binary.LittleEndian.AppendUint32(b, gsi)

@@ -14,8 +14,8 @@ type Tables struct {
 const (
 	tableAlign = 16
 	rsdpSize   = 36
-	// lowEnd ends the memory below 1 MiB, where a guest that isn't told of the
-	// RSDP looks for it; kernels are loaded from there on.
+	// lowEnd ends the memory below 1 MiB, where a guest that isn't given the RSDP's
+	// address searches for it; kernels are loaded from there on.
 	lowEnd = 0x10_0000
 )
 

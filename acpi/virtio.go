@@ -3,7 +3,7 @@ package acpi
 import "fmt"
 
 // VirtioMMIO is a virtio-mmio device (virtio 1.3, section 4.2) with an
-// edge-triggered interrupt. Guests know it as LNRO0005.
+// edge-triggered interrupt. Its _HID is LNRO0005.
 type VirtioMMIO struct {
 	Addr, Size uint32 // bytes, guest-physical
 	GSI        uint32

@@ -2,7 +2,7 @@ package acpi
 
 // vmGenID describes the generation id at addr (Microsoft, "Virtual Machine
 // Generation ID"): ADDR is its address, low and high half. Guests find it by
-// _CID; Linux knows that in capitals, into which ACPICA turns ids.
+// _CID; Linux compares it in capitals, to which ACPICA converts ids.
 func vmGenID(addr uint64) []byte {
 	return dev("VGEN",
 		name("_HID", str("MFLY0001")),
@@ -14,7 +14,8 @@ func vmGenID(addr uint64) []byte {
 
 const vmGenIDAlign = 8
 
-// powerDevice is Power, whose events say more where there is a generation id.
+// powerDevice is Power, whose events include that of the generation id where there is
+// one.
 type powerDevice struct {
 	Power
 	renews bool

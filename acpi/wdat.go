@@ -86,7 +86,7 @@ func wdat(w Watchdog) []byte {
 	}
 	b = le.AppendUint32(b, uint32(len(entries)))
 	for _, e := range entries {
-		// 32 bits wide, accessed as 32 bits: with less, older Linux asks for ports that
+		// 32 bits wide, accessed as 32 bits: with less, older Linux accesses ports that
 		// it has not reserved.
 		b = append(b, e.action, e.instruction, 0, 0, spaceIO, 32, 0, 3)
 		b = le.AppendUint64(b, uint64(w.Port+e.register))

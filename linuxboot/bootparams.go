@@ -37,7 +37,7 @@ const (
 const (
 	bootFlag       = 0xAA55
 	headerMagic    = 0x53726448 // "HdrS"
-	protocol       = 0x020c     // 2.12, as Linux's PVH entry says
+	protocol       = 0x020c     // 2.12, as in Linux's PVH entry
 	loaderUnknown  = 0xFF       // type_of_loader of a loader without a number
 	loadedHigh     = 1 << 0     // loadflags: the kernel lies at 1 MiB or above
 	loadFlagsOurs  = 1<<1 | 1<<7
@@ -56,9 +56,9 @@ var (
 // BootParams returns the zero page for the machine that si describes.
 //
 // hdr is the setup header of the bzImage that the kernel came in, from file
-// offset 0x1f1 on, or nil; bytes behind its end, which it states itself, are
-// ignored. The first module is the initrd, the others are ignored, as behind
-// Linux's PVH entry. The zero page has room for every map that
+// offset 0x1f1 on, or nil; bytes after its end, which it states itself, are
+// ignored. The first module is the initrd, the others are ignored, as by Linux's PVH
+// entry. The zero page has room for every map that
 // [pvh.CheckMap] passes.
 //
 // Errors match ErrNoMemoryMap, ErrBadHeader or pvh.ErrOutOfRange, or are those

@@ -1,7 +1,7 @@
 // Package linuxboot starts x86-64 Linux kernels that have no PVH entry by
 // Linux's own 64-bit boot protocol. It makes the protocol's zero page (struct
-// boot_params) out of a [pvh.StartInfo], the step that a kernel with a PVH
-// entry takes behind it, so that a machine describes itself once for both.
+// boot_params) from a [pvh.StartInfo], as a kernel's own PVH entry does, so that one
+// description of a machine serves both.
 //
 // The kernel that is entered is the unpacked vmlinux; RIP is its e_entry as a
 // guest-physical address. (The protocol's offset of 0x200 is that of a bzImage,

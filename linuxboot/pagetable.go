@@ -15,7 +15,7 @@ const (
 
 // PageTables returns page tables for guest-physical address base, a multiple of
 // 4096, that map the first 4 GiB to themselves, writable and executable. They
-// have 2 MiB pages, which every 64-bit processor knows; 1 GiB pages are
+// have 2 MiB pages, which every 64-bit processor has; 1 GiB pages are
 // optional. The first table, at base, is the one for CR3.
 func PageTables(base uint64) []byte {
 	b := make([]byte, PageTablesSize)

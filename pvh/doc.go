@@ -1,9 +1,9 @@
 // Package pvh is the PVH boot ABI for x86, byte for byte: the start info that a
-// monitor hands to a guest, the memory map in it, the state of the first
-// processor at entry, and the ELF notes by which a kernel says that it can be
+// monitor passes to a guest, the memory map in it, the state of the first
+// processor at entry, and the ELF notes by which a kernel declares that it can be
 // entered this way.
 //
-// The package reads and writes bytes and knows nothing of files, KVM or guest
+// The package reads and writes bytes and does not depend on files, KVM or guest
 // memory; it imports only the standard library. All addresses are
 // guest-physical, all sizes are bytes, and all structures are little-endian.
 //

@@ -29,7 +29,7 @@ type EntryState struct {
 type Segment struct {
 	Selector uint16
 	Base     uint64
-	Limit    uint32 // bytes, whatever G says
+	Limit    uint32 // bytes, whatever G is
 	Type     uint8
 	DPL      uint8
 	S        bool // code or data, not system
@@ -40,7 +40,7 @@ type Segment struct {
 	AVL      bool
 }
 
-// NewEntryState returns the state for a kernel whose entry note says entry,
+// NewEntryState returns the state for a kernel whose entry note has entry,
 // with start info at info.
 func NewEntryState(entry, info uint64) EntryState {
 	s := EntryState{

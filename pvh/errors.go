@@ -18,12 +18,12 @@ var (
 	ErrBadNote        = errors.New("malformed ELF note")
 )
 
-// RangeError says that a range of guest-physical memory doesn't end where the
+// RangeError reports that a range of guest-physical memory doesn't end where the
 // ABI, or Linux's reading of it, needs it to end. It matches ErrOutOfRange.
 type RangeError struct {
 	What       string // the structure, such as "memory map"
 	Addr, Size uint64
-	Limit      uint64 // the first address behind the range allowed
+	Limit      uint64 // the first address after the range allowed
 }
 
 func (e *RangeError) Error() string {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Magic stands at the start of start info: "xEn3" with bit 7 of the 'E' set.
+// Magic is the first field of start info: "xEn3" with bit 7 of the 'E' set.
 const Magic = 0x336EC578
 
 // Sizes of the structures in bytes.
@@ -16,7 +16,7 @@ const (
 	EntrySize    = 24 // hvm_memmap_table_entry
 )
 
-// Header is struct hvm_start_info as it lies in memory
+// Header is struct hvm_start_info as it is in memory
 // (xen/include/public/arch-x86/hvm/start_info.h). An address of 0 means absent.
 //
 //	 0 u32 magic            24 u64 command line
@@ -57,7 +57,7 @@ func (h Header) AppendTo(b []byte) []byte {
 // ParseHeader reads a header. Versions above 1 are read as version 1, which
 // they extend. It needs HeaderSizeV0 bytes for version 0 and HeaderSize bytes
 // for the others. Errors match ErrBadMagic or ErrVersion (the header is shorter
-// than its version says).
+// than that of its version).
 func ParseHeader(b []byte) (Header, error) {
 	le := binary.LittleEndian
 	if len(b) < HeaderSizeV0 {

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// MapBuilder makes a memory map out of ranges given in any order. RAM gives way
-// to every other type, so a caller adds the machine's whole RAM and then what
-// is taken out of it. The zero value is ready for use.
+// MapBuilder makes a memory map out of ranges given in any order. Where
+// ranges overlap, every other type replaces RAM, so a caller adds the machine's whole
+// RAM and then what is taken out of it. The zero value is ready for use.
 type MapBuilder struct {
 	ram, other []MemMapEntry
 	err        error // the first bad range, for Build

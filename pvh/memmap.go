@@ -40,7 +40,7 @@ func (t MemType) String() string {
 	return fmt.Sprintf("type %d", uint32(t))
 }
 
-// known says whether the ABI defines t.
+// known reports whether the ABI defines t.
 func (t MemType) known() bool { return t >= RAM && t <= PMEM }
 
 // AddrLimit bounds guest-physical addresses: x86 has at most 52 bits of them.
@@ -53,7 +53,7 @@ type MemMapEntry struct {
 	Type MemType
 }
 
-// End is the first address behind the range.
+// End is the first address after the range.
 func (e MemMapEntry) End() uint64 { return e.Addr + e.Size }
 
 func (e MemMapEntry) String() string {
@@ -82,7 +82,7 @@ func CheckMap(m []MemMapEntry) error {
 			continue
 		}
 		if p := m[i-1]; e.Addr < p.Addr {
-			return fmt.Errorf("pvh: %w: %v comes behind %v", ErrUnsorted, e, p)
+			return fmt.Errorf("pvh: %w: %v comes after %v", ErrUnsorted, e, p)
 		} else if e.Addr < p.End() {
 			return &OverlapError{A: p, B: e}
 		}
@@ -103,8 +103,8 @@ func AppendMap(b []byte, m []MemMapEntry) []byte {
 	return b
 }
 
-// ParseMap reads an array of struct hvm_memmap_table_entry without judging what
-// it says. b must be a whole number of entries, at most MaxEntries.
+// ParseMap reads an array of struct hvm_memmap_table_entry without checking its
+// values. b must be a whole number of entries, at most MaxEntries.
 func ParseMap(b []byte) ([]MemMapEntry, error) {
 	if len(b)%EntrySize != 0 {
 		return nil, fmt.Errorf("pvh: memory map: %w: %d bytes are no whole number of entries of %d", ErrOutOfRange, len(b), EntrySize)

@@ -25,8 +25,8 @@ type Note struct {
 // are padded to 8 bytes where it is 8, else to 4, as linkers do. Notes that are all
 // zeros are padding and skipped.
 //
-// No length in data is believed: a note that reaches behind the end of data is
-// an error (ErrBadNote). The notes before it are returned with the error.
+// Lengths in data are checked: a note that extends beyond the end of data is an
+// error (ErrBadNote). The notes before it are returned with the error.
 func ParseNotes(data []byte, align uint64) ([]Note, error) {
 	pad := uint64(4)
 	if align == 8 {
@@ -56,7 +56,7 @@ func ParseNotes(data []byte, align uint64) ([]Note, error) {
 		}
 		end := desc + descSize
 		if name+nameSize > size || end > size {
-			return notes, fmt.Errorf("pvh: %w at offset %d: name of %d and descriptor of %d bytes reach behind the end at %d",
+			return notes, fmt.Errorf("pvh: %w at offset %d: name of %d and descriptor of %d bytes extend beyond the end at %d",
 				ErrBadNote, off, nameSize, descSize, size)
 		}
 		if len(notes) == MaxNotes {

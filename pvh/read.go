@@ -67,7 +67,7 @@ func readAt(mem io.ReaderAt, what string, p []byte, addr uint64) error {
 	}
 	n, err := mem.ReadAt(p, int64(addr))
 	if n == len(p) {
-		return nil // ReadAt may say io.EOF with the last byte
+		return nil // ReadAt may return io.EOF with the last byte
 	}
 	if err == nil {
 		err = io.ErrUnexpectedEOF

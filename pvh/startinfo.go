@@ -5,13 +5,13 @@ import (
 	"io"
 )
 
-// Limits of what a start info can say.
+// Limits of a start info.
 const (
 	// MaxEntries bounds the memory map. Linux copies the map into a table of
 	// 128 without checking the bound and then adds an entry of its own
 	// (arch/x86/platform/pvh/enlighten.c).
 	MaxEntries = 126
-	// MaxModules is what fits in one page behind the header.
+	// MaxModules is what fits in one page after the header.
 	MaxModules = (4096 - modListOffset) / ModuleSize
 	// TableLimit bounds start info, module list and memory map: the page tables
 	// that Linux reads them through map the first GiB.
@@ -24,7 +24,7 @@ const (
 // modListOffset is where Encode puts the module list, counted from the header.
 const modListOffset = 64
 
-// Module is an initrd or another file handed to the guest. Linux takes the
+// Module is an initrd or another file passed to the guest. Linux takes the
 // first as its initrd and ignores the others; FreeBSD takes the first as loader
 // metadata.
 type Module struct {
@@ -33,8 +33,8 @@ type Module struct {
 	Cmdline uint64 // guest-physical address of a string; 0: none
 }
 
-// StartInfo is what a PVH guest is told. Addresses are guest-physical, 0 means
-// absent.
+// StartInfo is what a PVH guest is given at its start. Addresses are guest-physical,
+// 0 means absent.
 type StartInfo struct {
 	Version uint32 // 0 or 1; 0 has no memory map, and Linux outside Xen needs one
 	Flags   uint32 // SIF_xxx of Xen; 0 everywhere else
@@ -44,13 +44,13 @@ type StartInfo struct {
 	MemMap  []MemMapEntry
 }
 
-// Layout says where the structures lie in guest memory.
+// Layout is the guest-physical addresses of the structures.
 type Layout struct {
-	Info   uint64 // start info, with the module list behind it
+	Info   uint64 // start info, followed by the module list
 	MemMap uint64 // memory map; unused if there is none
 }
 
-// Check reports what of si, placed as at says, a guest can't or wouldn't take.
+// Check reports what of si, placed at those addresses, a guest can't or doesn't use.
 // Errors match ErrVersion, ErrTooManyModules or ErrOutOfRange, or are those of
 // [CheckMap].
 func (si *StartInfo) Check(at Layout) error {
@@ -142,9 +142,9 @@ func (si *StartInfo) infoSize() uint64 {
 // module list and memory map. mem is guest memory: its offsets are
 // guest-physical addresses.
 //
-// It believes no count: more than MaxModules or MaxEntries is an error
-// (ErrTooManyModules, ErrTooManyEntries), and so is a list that mem can't read.
-// What the entries say isn't judged; [StartInfo.Check] and [CheckMap] do that.
+// Counts are checked: more than MaxModules or MaxEntries is an error
+// (ErrTooManyModules, ErrTooManyEntries), and so is a list that mem can't read. The
+// entries' values aren't checked; [StartInfo.Check] and [CheckMap] do that.
 func ParseStartInfo(mem io.ReaderAt, addr uint64) (*StartInfo, error) {
 	h, err := readHeader(mem, addr)
 	if err != nil {

@@ -17,8 +17,8 @@ type EntryNote struct {
 	DescSize int    // bytes of the descriptor: 1, 2, 4 or 8
 }
 
-// RelocNote is note 19: the kernel may be loaded elsewhere than its program
-// headers say, within these limits. Each of the three may be left out, the last
+// RelocNote is note 19: the kernel may be loaded at other addresses than those of its
+// program headers, within these limits. Each of the three may be left out, the last
 // ones first.
 type RelocNote struct {
 	Align, Min, Max          uint32 // Max is the last byte that the image may take
@@ -82,7 +82,7 @@ func parseEntry(desc []byte) (*EntryNote, error) {
 		return nil, fmt.Errorf("pvh: %w: entry note (18) with a descriptor of %d bytes, expected 4 or 8", ErrBadNote, len(desc))
 	}
 	if e.Addr >= 1<<32 {
-		return nil, fmt.Errorf("pvh: %w: entry note (18) says %#x: the entry is 32-bit, so it lies below 4 GiB", ErrBadNote, e.Addr)
+		return nil, fmt.Errorf("pvh: %w: entry note (18) has %#x: the entry is 32-bit, expected an address below 4 GiB", ErrBadNote, e.Addr)
 	}
 	return e, nil
 }

@@ -1,9 +1,9 @@
-// Package smbios writes the tables by which a machine says what it is: maker,
-// serial number, UUID, and strings of its owner's (SMBIOS 3.7, DMTF DSP0134). What
-// systemd reads of the latter are credentials: Credential makes such a string.
+// Package smbios builds the tables that identify a machine: manufacturer, serial
+// number, UUID, and strings of its owner (SMBIOS 3.7, DMTF DSP0134). systemd reads
+// credentials from the latter: Credential makes such a string.
 //
-// A guest without EFI looks for the entry point at each multiple of 16 from
-// 0xF0000 to 0xFFFFF. Only standard library.
+// A guest without EFI searches for the entry point at each multiple of 16 from
+// 0xF0000 to 0xFFFFF. The package imports the standard library alone.
 package smbios
 
 import (
@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Where a guest looks for the entry point.
+// Where a guest searches for the entry point.
 const (
 	ScanBase = 0xF0000
 	ScanEnd  = 0x100000
@@ -22,7 +22,7 @@ const (
 
 // Causes, for errors.Is.
 var (
-	ErrConfig = errors.New("not to be written down")
+	ErrConfig = errors.New("invalid configuration")
 	ErrPlace  = errors.New("tables don't fit")
 )
 
@@ -32,8 +32,7 @@ const (
 	MaxStrings = 255 // OEM strings: their count is a byte
 )
 
-// Config is what the machine says of itself. The zero value of each field is its
-// default.
+// Config is the contents of the tables. The zero value of each field is its default.
 type Config struct {
 	Manufacturer string // "": Mayfly
 	Product      string // "": microVM
@@ -71,7 +70,7 @@ func printable(s string) bool {
 	return true
 }
 
-// check tells what can't be written. Strings end with a NUL, and an empty one would
+// check reports what can't be encoded. Strings end with a NUL, and an empty one would
 // end the structure.
 func (c *Config) check() error {
 	if len(c.OEM) > MaxStrings {
@@ -107,7 +106,7 @@ func (c *Config) check() error {
 }
 
 // Build returns the entry point for address base, a multiple of 16 from ScanBase
-// on, with the tables behind it; all of it ends at or below ScanEnd.
+// on, followed by the tables; all of it ends at or below ScanEnd.
 func Build(base uint64, c Config) ([]byte, error) {
 	if base < ScanBase || base >= ScanEnd || base%Align != 0 {
 		return nil, fmt.Errorf("smbios: %w at %#x: expected a multiple of %d from %#x to %#x", ErrPlace, base, Align, ScanBase, ScanEnd)
@@ -125,7 +124,7 @@ func Build(base uint64, c Config) ([]byte, error) {
 	return b, nil
 }
 
-// Split returns the entry point, for any multiple of 16 where guests look, and the
+// Split returns the entry point, for any multiple of 16 from ScanBase on, and the
 // tables for address table, anywhere in reserved memory: for more OEM strings than
 // Build has room for.
 func Split(table uint64, c Config) (entry, tables []byte, err error) {

@@ -39,7 +39,7 @@ func (c *Config) tables() (b []byte) {
 }
 
 // bios is type 0 (section 7.1). It exists for its bit "this is a virtual machine",
-// by which some guests know that they are.
+// by which some guests detect that they run in one.
 func (c *Config) bios() *structure {
 	const (
 		unsupported    = 1 << 3 // characteristics: are not described
@@ -79,8 +79,8 @@ func (c *Config) processor(maker string) *structure {
 	few := byte(min(c.CPUs, 255)) // 255: see the 16-bit fields
 	n := uint16(c.CPUs)
 	return begin(4, handleProcessor).str("CPU 0").u8(central, unknown).str(maker).
-		u64(0). // CPUID tells
-		u8(0).  // no version string: neither
+		u64(0). // processor id: see CPUID
+		u8(0).  // no version string: likewise
 		u8(0).u16(0).u16(0).u16(0).u8(populated, unknown).
 		u16(handleNone).u16(handleNone).u16(handleNone).
 		u8(0, 0, 0).u8(few, few, few).u16(wide).u16(unknown).
