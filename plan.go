@@ -6,10 +6,10 @@ import (
 	"github.com/mayfly-vm/mayfly/acpi"
 	"github.com/mayfly-vm/mayfly/internal/loader"
 	"github.com/mayfly-vm/mayfly/internal/pci"
+	"github.com/mayfly-vm/mayfly/internal/transport/mmio"
 	"github.com/mayfly-vm/mayfly/kernel"
 	"github.com/mayfly-vm/mayfly/memory"
 	"github.com/mayfly-vm/mayfly/pvh"
-	"github.com/mayfly-vm/mayfly/virtio/mmio"
 )
 
 // Guest-physical addresses of what the monitor lays in low memory. 0x1000 to

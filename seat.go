@@ -6,9 +6,9 @@ import (
 
 	"github.com/mayfly-vm/mayfly/internal/bus"
 	"github.com/mayfly-vm/mayfly/internal/pci"
+	"github.com/mayfly-vm/mayfly/internal/transport/mmio"
+	"github.com/mayfly-vm/mayfly/internal/transport/vpci"
 	"github.com/mayfly-vm/mayfly/virtio"
-	"github.com/mayfly-vm/mayfly/virtio/mmio"
-	"github.com/mayfly-vm/mayfly/virtio/vpci"
 )
 
 // seat is a virtio device on a board: what goes when the board does, while the

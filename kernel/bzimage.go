@@ -4,7 +4,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/mayfly-vm/mayfly/kernel/packing"
+	"github.com/mayfly-vm/mayfly/internal/compression"
 )
 
 // The setup header of a bzImage, by file offset (Linux,
@@ -33,13 +33,13 @@ const maxUnpacked = 1 << 30
 type bzImage struct {
 	header  []byte // from 0x1f1
 	version string
-	kind    packing.Kind
+	kind    compression.Kind
 	payload packed
 }
 
 // packed is a compressed run of a file.
 type packed struct {
-	kind      packing.Kind
+	kind      compression.Kind
 	off, size uint64 // in the file
 	exact     uint64 // unpacked size that the file names; 0: unknown
 	limit     uint64
@@ -79,15 +79,15 @@ func parseBzImage(f *os.File, head []byte, fileSize uint64) (*bzImage, error) {
 	if _, err := readAt(f, tail[:4], int64(p.off+p.size-4)); err != nil {
 		return nil, err
 	}
-	p.kind = packing.Detect(magic[:])
+	p.kind = compression.Detect(magic[:])
 	if p.kind == "" {
 		return nil, bad(ErrBadBzImage, doCopyAgain, "is a bzImage whose payload begins with % x, which is no known compression", magic[:8])
 	}
 	// The build appends the unpacked size; gzip ends in it by itself.
 	p.exact = uint64(le.Uint32(tail[:]))
 	switch p.kind {
-	case packing.Gzip:
-	case packing.None:
+	case compression.Gzip:
+	case compression.None:
 		p.exact = p.size
 	default:
 		p.size -= 4

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/mayfly-vm/mayfly/kernel/packing"
+	"github.com/mayfly-vm/mayfly/internal/compression"
 	"github.com/mayfly-vm/mayfly/kernel/unpack"
 )
 
@@ -40,7 +40,7 @@ func packedSamples(t testing.TB) map[string][]byte {
 func plain(t testing.TB) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if _, err := unpack.To(&b, bytes.NewReader(packedSamples(t)["sample.gz"]), packing.Gzip, 1<<20); err != nil {
+	if _, err := unpack.To(&b, bytes.NewReader(packedSamples(t)["sample.gz"]), compression.Gzip, 1<<20); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()

@@ -11,18 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/internal/companion"
-	"github.com/mayfly-vm/mayfly/kernel/packing"
+	"github.com/mayfly-vm/mayfly/internal/compression"
 )
 
-// unpackByProgram is an Unpacker that runs packing.Program. A hostile stream so
+// unpackByProgram is an Unpacker that runs compression.Program. A hostile stream so
 // meets its decoder in a process that holds nothing but a pipe to read from and
 // the file to write to, and takes no machine of this process down with it.
 //
 // The stream goes through a pipe although the child could read the file itself:
 // this way src sees every byte that the decoder sees, whatever happens to the
 // file meanwhile, and the child ends with this process, when the pipe does.
-func unpackByProgram(dst *os.File, src io.Reader, kind packing.Kind, limit int64) (int64, error) {
-	path := companion.Find(packing.Program)
+func unpackByProgram(dst *os.File, src io.Reader, kind compression.Kind, limit int64) (int64, error) {
+	path := companion.Find(compression.Program)
 	if path == "" {
 		return 0, errNoUnpacker(kind)
 	}
@@ -30,7 +30,7 @@ func unpackByProgram(dst *os.File, src io.Reader, kind packing.Kind, limit int64
 	if err != nil {
 		return 0, &FileError{
 			Cause: ErrNoUnpacker, Found: fmt.Sprintf("is packed with %s, and %s, which would unpack it, cannot be run", kind, path), Err: err,
-			Do: "install " + packing.Program + " again, or give an unpacked vmlinux",
+			Do: "install " + compression.Program + " again, or give an unpacked vmlinux",
 		}
 	}
 	fed := make(chan error, 1)
@@ -54,7 +54,7 @@ type child struct {
 	says    *os.File
 }
 
-func startChild(path string, dst *os.File, kind packing.Kind, limit int64) (*child, error) {
+func startChild(path string, dst *os.File, kind compression.Kind, limit int64) (*child, error) {
 	inR, inW, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func startChild(path string, dst *os.File, kind packing.Kind, limit int64) (*chi
 		return nil, err
 	}
 	defer saysW.Close()
-	p, err := os.StartProcess(path, []string{packing.Program, string(kind), fmt.Sprint(limit)}, &os.ProcAttr{
+	p, err := os.StartProcess(path, []string{compression.Program, string(kind), fmt.Sprint(limit)}, &os.ProcAttr{
 		Dir:   "/",
 		Env:   []string{}, // nil would be this process's
 		Files: []*os.File{inR, dst, saysW},
@@ -114,31 +114,31 @@ func (c *child) listen() string {
 	_, _ = io.CopyN(&b, c.says, lineMax) // what can't be read isn't told
 	_, _ = io.Copy(io.Discard, c.says)
 	line, _, _ := strings.Cut(b.String(), "\n")
-	return printable(strings.TrimPrefix(line, packing.Program+": "))
+	return printable(strings.TrimPrefix(line, compression.Program+": "))
 }
 
 // outcome checks what the child did. It may be in the hands of whoever made the
 // stream, so neither its exit code nor the file is believed: the file's length is
 // bounded here as well.
-func (c *child) outcome(state *os.ProcessState, line string, dst *os.File, kind packing.Kind, limit int64) (int64, error) {
+func (c *child) outcome(state *os.ProcessState, line string, dst *os.File, kind compression.Kind, limit int64) (int64, error) {
 	st, err := dst.Stat()
 	if err != nil {
-		return 0, &packing.WriteError{Err: err}
+		return 0, &compression.WriteError{Err: err}
 	}
 	head, err := headOf(dst)
 	if err != nil {
-		return 0, &packing.WriteError{Err: err}
+		return 0, &compression.WriteError{Err: err}
 	}
 	code := state.ExitCode()
 	switch {
 	case st.Size() > limit:
-		return 0, fmt.Errorf("%s: %w: over %d", kind, packing.ErrLimit, limit)
-	case code == packing.ExitForeign || code == packing.ExitDone && identify(head) != FormatELF:
-		return 0, &packing.ForeignError{Head: head}
-	case code == packing.ExitDone:
+		return 0, fmt.Errorf("%s: %w: over %d", kind, compression.ErrLimit, limit)
+	case code == compression.ExitForeign || code == compression.ExitDone && identify(head) != FormatELF:
+		return 0, &compression.ForeignError{Head: head}
+	case code == compression.ExitDone:
 		return st.Size(), nil
 	}
-	if err := packing.ExitError(code, line); err != nil {
+	if err := compression.ExitError(code, line); err != nil {
 		return 0, err
 	}
 	// Killed (by a limit of its own, or for want of memory), or Go's runtime gave up.
@@ -149,8 +149,8 @@ func (c *child) outcome(state *os.ProcessState, line string, dst *os.File, kind 
 	return 0, errors.New(msg)
 }
 
-func errNoUnpacker(kind packing.Kind) error {
+func errNoUnpacker(kind compression.Kind) error {
 	return bad(ErrNoUnpacker,
-		"put "+packing.Program+" there, or give an unpacked vmlinux (Linux's scripts/extract-vmlinux makes one); in a Go program, import _ \"github.com/mayfly-vm/mayfly/kernel/unpack\"",
-		"is packed with %s, and the program that unpacks it, %s, is neither beside this program nor in PATH", kind, packing.Program)
+		"put "+compression.Program+" there, or give an unpacked vmlinux (Linux's scripts/extract-vmlinux makes one); in a Go program, import _ \"github.com/mayfly-vm/mayfly/kernel/unpack\"",
+		"is packed with %s, and the program that unpacks it, %s, is neither beside this program nor in PATH", kind, compression.Program)
 }

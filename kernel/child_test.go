@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mayfly-vm/mayfly/kernel/packing"
+	"github.com/mayfly-vm/mayfly/internal/compression"
 )
 
 // testApart makes a test's child process unpack apart.
@@ -18,7 +18,7 @@ const testApart = "MAYFLY_TEST_APART"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(testApart) != "" {
-		packing.Register(nil)
+		compression.Register(nil)
 	}
 	code := m.Run()
 	if unpackerDir != "" {
@@ -40,7 +40,7 @@ func apart(t *testing.T, dir string) {
 				t.Fatal(err)
 			}
 			if out, err := exec.Command("go", "build", "-o", made+"/", "../cmd/mayfly-unpack").CombinedOutput(); err != nil {
-				t.Fatalf("building %s: %v\n%s", packing.Program, err, out)
+				t.Fatalf("building %s: %v\n%s", compression.Program, err, out)
 			}
 			unpackerDir = made
 		}
@@ -48,8 +48,8 @@ func apart(t *testing.T, dir string) {
 	}
 	t.Setenv("PATH", dir)
 	t.Setenv(testApart, "1")
-	linked := packing.Register(nil)
-	t.Cleanup(func() { packing.Register(linked) })
+	linked := compression.Register(nil)
+	t.Cleanup(func() { compression.Register(linked) })
 }
 
 // What is true of unpacking in process is true of the program: the same bytes,
@@ -157,7 +157,7 @@ func TestBadUnpacker(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, cache := t.TempDir(), t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, packing.Program), []byte("#!"+sh+"\n"+c.script+"\n"), 0o755); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, compression.Program), []byte("#!"+sh+"\n"+c.script+"\n"), 0o755); err != nil {
 				t.Fatal(err)
 			}
 			t.Setenv("SECRET", "x")
@@ -190,7 +190,7 @@ func TestBadUnpacker(t *testing.T) {
 // An unpacker that can't be executed is no end of the world, but no kernel.
 func TestUnpackerOfAnotherMachine(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, packing.Program), []byte("\x7fELF no program"), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, compression.Program), []byte("\x7fELF no program"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	apart(t, dir)
@@ -209,7 +209,7 @@ func TestReadErrorKills(t *testing.T) {
 	}
 	defer f.Close()
 	broken := errors.New("the disk is gone")
-	_, err = unpackByProgram(f, &brokenReader{data: packedSamples(t)["sample.xz"][:1000], err: broken}, packing.XZ, 1<<20)
+	_, err = unpackByProgram(f, &brokenReader{data: packedSamples(t)["sample.xz"][:1000], err: broken}, compression.XZ, 1<<20)
 	if !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}
@@ -237,8 +237,8 @@ func TestApartWriteError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	var w *packing.WriteError
-	if _, err := unpackByProgram(f, bytes.NewReader(packedSamples(t)["sample.gz"]), packing.Gzip, 1<<20); !errors.As(err, &w) {
+	var w *compression.WriteError
+	if _, err := unpackByProgram(f, bytes.NewReader(packedSamples(t)["sample.gz"]), compression.Gzip, 1<<20); !errors.As(err, &w) {
 		t.Errorf("%v is no error of the file", err)
 	}
 }

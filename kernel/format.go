@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/mayfly-vm/mayfly/kernel/packing"
+	"github.com/mayfly-vm/mayfly/internal/compression"
 )
 
 // Format is what the user's file is.
@@ -36,9 +36,9 @@ func identify(head []byte) Format {
 
 // compressionOf leaves out the lzma alone format unless it is sure: its header
 // has no magic, and its first byte 0x5d is a plain "]".
-func compressionOf(head []byte) packing.Kind {
-	k := packing.Detect(head)
-	if k == packing.None {
+func compressionOf(head []byte) compression.Kind {
+	k := compression.Detect(head)
+	if k == compression.None {
 		return ""
 	}
 	return k

@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mayfly-vm/mayfly/internal/compression"
 	"github.com/mayfly-vm/mayfly/internal/sha256"
-	"github.com/mayfly-vm/mayfly/kernel/packing"
 )
 
 // unpack puts the unpacked payload in the place of im.File: from the cache if it
@@ -41,7 +41,7 @@ func (im *Image) unpack(p packed, st *unix.Stat_t, o Options) ([]byte, error) {
 			if err == nil {
 				head, err = headOrClose(f)
 			}
-			var full *packing.WriteError
+			var full *compression.WriteError
 			if err != nil && !errors.As(err, &full) {
 				return nil, err
 			}
@@ -96,7 +96,7 @@ func headOrClose(f *os.File) ([]byte, error) {
 func (im *Image) fill(c *cache, k key, p packed) (*os.File, uint64, error) {
 	tmp, err := c.temp()
 	if err != nil {
-		return nil, 0, &packing.WriteError{Err: err}
+		return nil, 0, &compression.WriteError{Err: err}
 	}
 	defer func() {
 		if tmp != nil {
@@ -110,7 +110,7 @@ func (im *Image) fill(c *cache, k key, p packed) (*os.File, uint64, error) {
 	}
 	f, err := c.commit(tmp, k)
 	if err != nil {
-		return nil, 0, &packing.WriteError{Err: err}
+		return nil, 0, &compression.WriteError{Err: err}
 	}
 	tmp.Close()
 	tmp = nil
@@ -162,22 +162,22 @@ func (im *Image) write(f *os.File, k key, p packed) (uint64, error) {
 
 // unpacker is what unpacks the kind: what this process links, else another
 // process.
-func unpacker(kind packing.Kind) packing.Unpacker {
-	if kind == packing.None {
+func unpacker(kind compression.Kind) compression.Unpacker {
+	if kind == compression.None {
 		return asItIs
 	}
-	if u := packing.Registered(); u != nil {
+	if u := compression.Registered(); u != nil {
 		return u
 	}
 	return unpackByProgram
 }
 
 // asItIs is the unpacker of what isn't packed.
-func asItIs(dst *os.File, src io.Reader, _ packing.Kind, limit int64) (int64, error) {
-	sink := packing.NewSink(dst)
+func asItIs(dst *os.File, src io.Reader, _ compression.Kind, limit int64) (int64, error) {
+	sink := compression.NewSink(dst)
 	n, err := io.Copy(sink, io.LimitReader(src, limit+1))
 	if err == nil && n > limit {
-		err = packing.ErrLimit
+		err = compression.ErrLimit
 	}
 	if err != nil {
 		return 0, err
@@ -186,10 +186,10 @@ func asItIs(dst *os.File, src io.Reader, _ packing.Kind, limit int64) (int64, er
 }
 
 // unpackError says what an unpacker's error means for the user. Those of the file
-// that is written come through as *packing.WriteError.
-func unpackError(err error, kind packing.Kind, limit uint64) error {
-	var full *packing.WriteError
-	var foreign *packing.ForeignError
+// that is written come through as *compression.WriteError.
+func unpackError(err error, kind compression.Kind, limit uint64) error {
+	var full *compression.WriteError
+	var foreign *compression.ForeignError
 	var fe *FileError
 	switch {
 	case errors.As(err, &full):
@@ -198,7 +198,7 @@ func unpackError(err error, kind packing.Kind, limit uint64) error {
 		return notInside(foreign.Head)
 	case errors.As(err, &fe):
 		return fe // the packed data is not to blame
-	case errors.Is(err, packing.ErrLimit):
+	case errors.Is(err, compression.ErrLimit):
 		return bad(ErrTooLarge, doCopyAgain, "has a %s payload that unpacks to more than the %d bytes allowed for it", kind, limit)
 	}
 	return &FileError{Cause: ErrPayload, Found: "has a payload that cannot be unpacked", Err: err, Do: doCopyAgain}

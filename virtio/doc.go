@@ -1,7 +1,7 @@
 // Package virtio is the part of virtio 1.3 that all devices share: the state
 // machine between driver and device (Instance), the virtqueues, split and packed
 // (Queue), and the goroutine that serves one (Session.Serve). Transports stand
-// above it (virtio/mmio, virtio/vpci), devices below their own folders.
+// above it (internal/transport), devices below their own folders.
 //
 // # The way of a request
 //

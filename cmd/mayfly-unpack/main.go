@@ -9,7 +9,7 @@
 //	mayfly-unpack KIND LIMIT <packed >vmlinux
 //
 // KIND is gzip, bzip2, lzma, xz, lzo, lz4 or zstd, LIMIT the most bytes that may
-// come out, and standard output an empty regular file. Package packing
+// come out, and standard output an empty regular file. Package compression
 // documents what package kernel expects of it.
 package main
 
@@ -18,47 +18,47 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/mayfly-vm/mayfly/internal/compression"
 	"github.com/mayfly-vm/mayfly/internal/confine"
 	"github.com/mayfly-vm/mayfly/internal/safetext"
-	"github.com/mayfly-vm/mayfly/kernel/packing"
 	"github.com/mayfly-vm/mayfly/kernel/unpack"
 )
 
-const use = "expected: " + packing.Program + " KIND LIMIT <packed >vmlinux, with gzip, bzip2, lzma, xz, lzo, lz4 or zstd for KIND, and LIMIT in bytes"
+const use = "expected: " + compression.Program + " KIND LIMIT <packed >vmlinux, with gzip, bzip2, lzma, xz, lzo, lz4 or zstd for KIND, and LIMIT in bytes"
 
 func main() {
 	code, err := run(os.Args[1:])
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", packing.Program, safetext.Line(err.Error()))
+		fmt.Fprintf(os.Stderr, "%s: %s\n", compression.Program, safetext.Line(err.Error()))
 	}
 	os.Exit(code)
 }
 
 func run(args []string) (int, error) {
 	if len(args) != 2 {
-		return packing.ExitUsage, fmt.Errorf("%d arguments; %s", len(args), use)
+		return compression.ExitUsage, fmt.Errorf("%d arguments; %s", len(args), use)
 	}
 	limit, err := strconv.ParseInt(args[1], 10, 64)
 	if err != nil || limit < 1 || limit > maxLimit {
-		return packing.ExitUsage, fmt.Errorf("limit %q is not one of 1 to %d; %s", args[1], int64(maxLimit), use)
+		return compression.ExitUsage, fmt.Errorf("limit %q is not one of 1 to %d; %s", args[1], int64(maxLimit), use)
 	}
 	st, err := os.Stdout.Stat()
 	if err != nil || !st.Mode().IsRegular() || st.Size() != 0 {
-		return packing.ExitUsage, fmt.Errorf("standard output is not an empty regular file; %s", use)
+		return compression.ExitUsage, fmt.Errorf("standard output is not an empty regular file; %s", use)
 	}
 	if err := confine.Companion(limits(limit)); err != nil {
-		return packing.ExitUsage, err
+		return compression.ExitUsage, err
 	}
-	err = unpackTo(os.Stdout, packing.Kind(args[0]), limit)
-	return packing.ExitCode(err), err
+	err = unpackTo(os.Stdout, compression.Kind(args[0]), limit)
+	return compression.ExitCode(err), err
 }
 
-func unpackTo(dst *os.File, kind packing.Kind, limit int64) error {
+func unpackTo(dst *os.File, kind compression.Kind, limit int64) error {
 	_, err := unpack.File(dst, os.Stdin, kind, limit)
-	if f, ok := err.(*packing.ForeignError); ok {
+	if f, ok := err.(*compression.ForeignError); ok {
 		// So that the caller can name what it is instead.
 		if _, err := dst.WriteAt(f.Head, 0); err != nil {
-			return &packing.WriteError{Err: err}
+			return &compression.WriteError{Err: err}
 		}
 	}
 	return err

@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mayfly-vm/mayfly/internal/compression"
 	"github.com/mayfly-vm/mayfly/internal/confine"
-	"github.com/mayfly-vm/mayfly/kernel/packing"
 )
 
 // beProgram makes this test the program, or what exceeds the program's limits.
@@ -94,32 +94,32 @@ func TestExitCodes(t *testing.T) {
 		code int
 		want string
 	}{
-		{"whole", gz, "gzip 604577", packing.ExitDone, ""},
-		{"checksum", flipped, "gzip 604577", packing.ExitCorrupt, "gzip: "},
-		{"header", future, "xz 604577", packing.ExitCorrupt, "xz: corrupt data: stream header"},
-		{"cut", gz[:1000], "gzip 604577", packing.ExitTruncated, "gzip: unexpected EOF"},
-		{"nothing", nil, "gzip 604577", packing.ExitTruncated, "unexpected EOF"},
-		{"too long", gz, "gzip 604576", packing.ExitLimit, "over 604576"},
-		{"another kind", gz, "rar 604577", packing.ExitFeature, "rar: uses a feature"},
-		{"foreign", []byte("some text"), "none 100", packing.ExitForeign, "holds no ELF file"},
-		{"no arguments", gz, "", packing.ExitUsage, "expected: mayfly-unpack KIND LIMIT"},
-		{"no limit", gz, "gzip", packing.ExitUsage, "expected: "},
-		{"limit of 0", gz, "gzip 0", packing.ExitUsage, `limit "0"`},
-		{"limit is no number", gz, "gzip all", packing.ExitUsage, `limit "all"`},
-		{"limit above all", gz, "gzip 9223372036854775807", packing.ExitUsage, "limit"},
+		{"whole", gz, "gzip 604577", compression.ExitDone, ""},
+		{"checksum", flipped, "gzip 604577", compression.ExitCorrupt, "gzip: "},
+		{"header", future, "xz 604577", compression.ExitCorrupt, "xz: corrupt data: stream header"},
+		{"cut", gz[:1000], "gzip 604577", compression.ExitTruncated, "gzip: unexpected EOF"},
+		{"nothing", nil, "gzip 604577", compression.ExitTruncated, "unexpected EOF"},
+		{"too long", gz, "gzip 604576", compression.ExitLimit, "over 604576"},
+		{"another kind", gz, "rar 604577", compression.ExitFeature, "rar: uses a feature"},
+		{"foreign", []byte("some text"), "none 100", compression.ExitForeign, "holds no ELF file"},
+		{"no arguments", gz, "", compression.ExitUsage, "expected: mayfly-unpack KIND LIMIT"},
+		{"no limit", gz, "gzip", compression.ExitUsage, "expected: "},
+		{"limit of 0", gz, "gzip 0", compression.ExitUsage, `limit "0"`},
+		{"limit is no number", gz, "gzip all", compression.ExitUsage, `limit "all"`},
+		{"limit above all", gz, "gzip 9223372036854775807", compression.ExitUsage, "limit"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := start(t, "program", c.in, strings.Fields(c.args)...)
 			if r.code != c.code || !strings.Contains(r.stderr, c.want) || strings.Count(r.stderr, "\n") > 1 {
 				t.Errorf("code %d, want %d; message %q, want %q", r.code, c.code, r.stderr, c.want)
 			}
-			if c.code == packing.ExitDone && (len(r.out) != 604577 || r.stderr != "") {
+			if c.code == compression.ExitDone && (len(r.out) != 604577 || r.stderr != "") {
 				t.Errorf("%d bytes, message %q", len(r.out), r.stderr)
 			}
-			if c.code == packing.ExitForeign && string(r.out) != "some text" {
+			if c.code == compression.ExitForeign && string(r.out) != "some text" {
 				t.Errorf("left %q to judge", r.out)
 			}
-			if c.code == packing.ExitLimit && len(r.out) > 604577 {
+			if c.code == compression.ExitLimit && len(r.out) > 604577 {
 				t.Errorf("wrote %d bytes", len(r.out))
 			}
 		})
@@ -131,7 +131,7 @@ func TestRefusesOtherOutput(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "gzip", "604577")
 	cmd.Env = []string{beProgram + "=program"}
 	cmd.Stdin = bytes.NewReader(sample(t, "sample.gz"))
-	if out, err := cmd.Output(); err == nil || cmd.ProcessState.ExitCode() != packing.ExitUsage || len(out) != 0 {
+	if out, err := cmd.Output(); err == nil || cmd.ProcessState.ExitCode() != compression.ExitUsage || len(out) != 0 {
 		t.Errorf("to a pipe: %v, %d bytes", err, len(out))
 	}
 }
@@ -140,7 +140,7 @@ func TestConfined(t *testing.T) {
 	if r := start(t, "writer", nil); r.code != 0 {
 		t.Errorf("writing above the limit: code %d, %s", r.code, r.out)
 	}
-	if r := start(t, "allocator", nil); r.code != packing.ExitUsage || !strings.Contains(r.stderr, "out of memory") {
+	if r := start(t, "allocator", nil); r.code != compression.ExitUsage || !strings.Contains(r.stderr, "out of memory") {
 		t.Errorf("taking more memory than allowed: code %d, %.200s", r.code, r.stderr)
 	}
 }

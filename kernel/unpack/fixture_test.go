@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mayfly-vm/mayfly/kernel/packing"
+	"github.com/mayfly-vm/mayfly/internal/compression"
 )
 
 var update = flag.Bool("update", false, "pack testdata/sample.* afresh with the tools that kernels are packed with")
@@ -67,21 +67,21 @@ func sample() []byte {
 // (scripts/Makefile.lib) or with other levels.
 var fixtures = []struct {
 	file string
-	kind packing.Kind
+	kind compression.Kind
 	tool string
 }{
-	{"sample.gz", packing.Gzip, "gzip -n -9"},
-	{"sample.bz2", packing.Bzip2, "bzip2 -9"},
-	{"sample.lzma", packing.LZMA, "xz --format=lzma -9"},
-	{"sample.xz", packing.XZ, "xz --check=crc32 --lzma2=dict=1MiB"},
-	{"sample.x86.xz", packing.XZ, "xz --check=crc32 --x86 --lzma2=dict=128MiB"},
-	{"sample.blocks.xz", packing.XZ, "xz --check=sha256 --x86 --block-size=300000 -T2 -9"},
-	{"sample.crc64.xz", packing.XZ, "xz --check=crc64 -9"},
-	{"sample.lzo", packing.LZO, "lzop -9"},
-	{"sample.1.lzo", packing.LZO, "lzop -1"},
-	{"sample.crc.lzo", packing.LZO, "lzop --crc32 -9"},
-	{"sample.lz4", packing.LZ4, "lz4 -l -9"},
-	{"sample.zst", packing.Zstd, "zstd -22 --ultra"},
+	{"sample.gz", compression.Gzip, "gzip -n -9"},
+	{"sample.bz2", compression.Bzip2, "bzip2 -9"},
+	{"sample.lzma", compression.LZMA, "xz --format=lzma -9"},
+	{"sample.xz", compression.XZ, "xz --check=crc32 --lzma2=dict=1MiB"},
+	{"sample.x86.xz", compression.XZ, "xz --check=crc32 --x86 --lzma2=dict=128MiB"},
+	{"sample.blocks.xz", compression.XZ, "xz --check=sha256 --x86 --block-size=300000 -T2 -9"},
+	{"sample.crc64.xz", compression.XZ, "xz --check=crc64 -9"},
+	{"sample.lzo", compression.LZO, "lzop -9"},
+	{"sample.1.lzo", compression.LZO, "lzop -1"},
+	{"sample.crc.lzo", compression.LZO, "lzop --crc32 -9"},
+	{"sample.lz4", compression.LZ4, "lz4 -l -9"},
+	{"sample.zst", compression.Zstd, "zstd -22 --ultra"},
 }
 
 func fixture(t testing.TB, name string) []byte {

@@ -7,11 +7,11 @@ import (
 
 	"github.com/pierrec/lz4/v4"
 
-	"github.com/mayfly-vm/mayfly/kernel/packing"
+	"github.com/mayfly-vm/mayfly/internal/compression"
 )
 
 // fuzz feeds a kind's decoder anything that begins as its fixtures do.
-func fuzz(f *testing.F, kind packing.Kind) {
+func fuzz(f *testing.F, kind compression.Kind) {
 	for _, x := range fixtures {
 		if x.kind == kind {
 			f.Add(fixture(f, x.file))
@@ -26,11 +26,11 @@ func fuzz(f *testing.F, kind packing.Kind) {
 	})
 }
 
-func FuzzGzip(f *testing.F)  { fuzz(f, packing.Gzip) }
-func FuzzBzip2(f *testing.F) { fuzz(f, packing.Bzip2) }
-func FuzzLZMA(f *testing.F)  { fuzz(f, packing.LZMA) }
-func FuzzXZ(f *testing.F)    { fuzz(f, packing.XZ) }
-func FuzzLZO(f *testing.F)   { fuzz(f, packing.LZO) }
+func FuzzGzip(f *testing.F)  { fuzz(f, compression.Gzip) }
+func FuzzBzip2(f *testing.F) { fuzz(f, compression.Bzip2) }
+func FuzzLZMA(f *testing.F)  { fuzz(f, compression.LZMA) }
+func FuzzXZ(f *testing.F)    { fuzz(f, compression.XZ) }
+func FuzzLZO(f *testing.F)   { fuzz(f, compression.LZO) }
 
 func FuzzLZ4(f *testing.F) {
 	for _, o := range [][]lz4.Option{{lz4.ChecksumOption(false)}, {lz4.BlockChecksumOption(true), lz4.BlockSizeOption(lz4.Block64Kb)}} {
@@ -43,10 +43,10 @@ func FuzzLZ4(f *testing.F) {
 		w.Close()
 		f.Add(packed.Bytes())
 	}
-	fuzz(f, packing.LZ4)
+	fuzz(f, compression.LZ4)
 }
 
-func FuzzZstd(f *testing.F) { fuzz(f, packing.Zstd) }
+func FuzzZstd(f *testing.F) { fuzz(f, compression.Zstd) }
 
 // The block decoders behind the frames' checksums.
 func FuzzLZOBlock(f *testing.F) {

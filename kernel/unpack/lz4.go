@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/mayfly-vm/mayfly/kernel/packing"
+	"github.com/mayfly-vm/mayfly/internal/compression"
 )
 
 // LZ4's legacy frame (lz4_Frame_format.md, "Legacy frame"), in which kernels are
@@ -31,11 +31,11 @@ func newLZ4(src io.Reader) (io.Reader, error) {
 	if _, err := io.ReadFull(src, m[:]); err != nil {
 		return nil, err
 	}
-	if string(m[:]) == packing.MagicLZ4Frame {
+	if string(m[:]) == compression.MagicLZ4Frame {
 		return newLZ4Frame(src)
 	}
-	if string(m[:]) != packing.MagicLZ4 {
-		return nil, fmt.Errorf("%w: frame magic", packing.ErrCorrupt)
+	if string(m[:]) != compression.MagicLZ4 {
+		return nil, fmt.Errorf("%w: frame magic", compression.ErrCorrupt)
 	}
 	return &lz4Reader{src: src}, nil
 }
@@ -58,12 +58,12 @@ func (z *lz4Reader) next() error {
 	} else if err != nil {
 		return err
 	}
-	if string(h[:]) == packing.MagicLZ4 { // frames may follow each other
+	if string(h[:]) == compression.MagicLZ4 { // frames may follow each other
 		return nil
 	}
 	n := binary.LittleEndian.Uint32(h[:])
 	if z.finished || n == 0 || n > lz4Bound {
-		return fmt.Errorf("%w: block of %d bytes", packing.ErrCorrupt, n)
+		return fmt.Errorf("%w: block of %d bytes", compression.ErrCorrupt, n)
 	}
 	var err error
 	if z.in, err = readSized(z.src, z.in, int(n)); err != nil {
@@ -95,11 +95,11 @@ func lz4DecodeAfter(dst []byte, d int, src []byte) (int, error) {
 		lit, ok := int(token>>4), true
 		if lit == 15 {
 			if lit, s, ok = lz4Length(src, s, lit); !ok {
-				return d, fmt.Errorf("%w: length at %d", packing.ErrCorrupt, s)
+				return d, fmt.Errorf("%w: length at %d", compression.ErrCorrupt, s)
 			}
 		}
 		if lit > len(src)-s || lit > len(dst)-d {
-			return d, fmt.Errorf("%w: %d literals at %d", packing.ErrCorrupt, lit, s)
+			return d, fmt.Errorf("%w: %d literals at %d", compression.ErrCorrupt, lit, s)
 		}
 		copy(dst[d:], src[s:s+lit])
 		d, s = d+lit, s+lit
@@ -107,24 +107,24 @@ func lz4DecodeAfter(dst []byte, d int, src []byte) (int, error) {
 			return d, nil // the last sequence is literals only
 		}
 		if len(src)-s < 2 {
-			return d, fmt.Errorf("%w: offset at %d", packing.ErrCorrupt, s)
+			return d, fmt.Errorf("%w: offset at %d", compression.ErrCorrupt, s)
 		}
 		dist := int(binary.LittleEndian.Uint16(src[s:]))
 		s += 2
 		n := int(token & 15)
 		if n == 15 {
 			if n, s, ok = lz4Length(src, s, n); !ok {
-				return d, fmt.Errorf("%w: length at %d", packing.ErrCorrupt, s)
+				return d, fmt.Errorf("%w: length at %d", compression.ErrCorrupt, s)
 			}
 		}
 		n += 4
 		if dist == 0 || dist > d || n > len(dst)-d {
-			return d, fmt.Errorf("%w: match of %d bytes at distance %d after %d", packing.ErrCorrupt, n, dist, d)
+			return d, fmt.Errorf("%w: match of %d bytes at distance %d after %d", compression.ErrCorrupt, n, dist, d)
 		}
 		copyMatch(dst, d, dist, n)
 		d += n
 	}
-	return d, fmt.Errorf("%w: block without its last literals", packing.ErrCorrupt)
+	return d, fmt.Errorf("%w: block without its last literals", compression.ErrCorrupt)
 }
 
 func lz4Length(src []byte, s, n int) (int, int, bool) {

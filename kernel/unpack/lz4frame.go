@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/mayfly-vm/mayfly/kernel/packing"
+	"github.com/mayfly-vm/mayfly/internal/compression"
 )
 
 // LZ4's frame (lz4_Frame_format.md, version 1), which the lz4 program writes by
@@ -62,14 +62,14 @@ func newLZ4Frame(src io.Reader) (io.Reader, error) {
 		return nil, noEOF(err)
 	}
 	if byte(xxh32Of(h[:n])>>8) != h[n] {
-		return nil, fmt.Errorf("%w: checksum of the frame's header", packing.ErrCorrupt)
+		return nil, fmt.Errorf("%w: checksum of the frame's header", compression.ErrCorrupt)
 	}
 	if z.flags&flgVersion != flgVersion1 || z.flags&(flgReserved|flgDictionary) != 0 {
-		return nil, fmt.Errorf("%w: frame flags %#02x", packing.ErrFeature, z.flags)
+		return nil, fmt.Errorf("%w: frame flags %#02x", compression.ErrFeature, z.flags)
 	}
 	kind := h[1] >> 4 & 7
 	if h[1]&0x8f != 0 || kind < 4 {
-		return nil, fmt.Errorf("%w: block sizes %#02x", packing.ErrFeature, h[1])
+		return nil, fmt.Errorf("%w: block sizes %#02x", compression.ErrFeature, h[1])
 	}
 	z.most = 1 << (8 + 2*kind)
 	if z.flags&flgContentSize != 0 {
@@ -111,7 +111,7 @@ func (z *lz4FrameReader) next() error {
 	}
 	n := int(head &^ lz4Stored)
 	if n == 0 || n > z.most {
-		return fmt.Errorf("%w: block of %d bytes", packing.ErrCorrupt, n)
+		return fmt.Errorf("%w: block of %d bytes", compression.ErrCorrupt, n)
 	}
 	if z.in, err = readSized(z.src, z.in, n); err != nil {
 		return err
@@ -122,7 +122,7 @@ func (z *lz4FrameReader) next() error {
 			return err
 		}
 		if sum != xxh32Of(z.in) {
-			return fmt.Errorf("%w: checksum of a block", packing.ErrCorrupt)
+			return fmt.Errorf("%w: checksum of a block", compression.ErrCorrupt)
 		}
 	}
 	if z.out == nil {
@@ -156,14 +156,14 @@ func (z *lz4FrameReader) slide() {
 
 func (z *lz4FrameReader) end() error {
 	if z.flags&flgContentSize != 0 && z.size != z.total {
-		return fmt.Errorf("%w: %d bytes, the header says %d", packing.ErrCorrupt, z.total, z.size)
+		return fmt.Errorf("%w: %d bytes, the header says %d", compression.ErrCorrupt, z.total, z.size)
 	}
 	if z.flags&flgContentChecksum == 0 {
 		return nil
 	}
 	sum, err := z.word()
 	if err == nil && sum != z.sum.value() {
-		err = fmt.Errorf("%w: checksum", packing.ErrCorrupt)
+		err = fmt.Errorf("%w: checksum", compression.ErrCorrupt)
 	}
 	return err
 }

@@ -8,11 +8,11 @@ import (
 
 	"github.com/ulikunitz/xz/lzma"
 
-	"github.com/mayfly-vm/mayfly/kernel/packing"
+	"github.com/mayfly-vm/mayfly/internal/compression"
 )
 
 func newLZMA(src io.Reader, limit int64) (io.Reader, error) {
-	var h [packing.LZMAHeader]byte
+	var h [compression.LZMAHeader]byte
 	if _, err := io.ReadFull(src, h[:]); err != nil {
 		return nil, err
 	}
@@ -22,7 +22,7 @@ func newLZMA(src io.Reader, limit int64) (io.Reader, error) {
 	binary.LittleEndian.PutUint32(h[1:], uint32(dict))
 	r, err := lzma.ReaderConfig{DictCap: int(max(dict, lzma.MinDictCap))}.NewReader(io.MultiReader(bytes.NewReader(h[:]), src))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", packing.ErrCorrupt, err)
+		return nil, fmt.Errorf("%w: %w", compression.ErrCorrupt, err)
 	}
 	return r, nil
 }

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/mayfly-vm/mayfly/kernel/packing"
+	"github.com/mayfly-vm/mayfly/internal/compression"
 )
 
 // lzoDecode unpacks one LZO1X stream (Linux, Documentation/staging/lzo.rst) into
@@ -67,7 +67,7 @@ type lzo struct {
 }
 
 func (z *lzo) fail(format string, args ...any) (int, error) {
-	return z.d, fmt.Errorf("%w: lzo at %d: %s", packing.ErrCorrupt, z.s, fmt.Sprintf(format, args...))
+	return z.d, fmt.Errorf("%w: lzo at %d: %s", compression.ErrCorrupt, z.s, fmt.Sprintf(format, args...))
 }
 
 func (z *lzo) byte() (byte, bool) {

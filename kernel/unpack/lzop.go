@@ -8,7 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 
-	"github.com/mayfly-vm/mayfly/kernel/packing"
+	"github.com/mayfly-vm/mayfly/internal/compression"
 )
 
 // The container of the lzop program, version 1.0x, big-endian: magic, header
@@ -43,12 +43,12 @@ func newLZOP(src *bufio.Reader) (io.Reader, error) {
 }
 
 func (z *lzopReader) header() error {
-	var magic [len(packing.MagicLZO)]byte
+	var magic [len(compression.MagicLZO)]byte
 	if _, err := io.ReadFull(z.src, magic[:]); err != nil {
 		return err
 	}
-	if string(magic[:]) != packing.MagicLZO {
-		return fmt.Errorf("%w: lzop magic", packing.ErrCorrupt)
+	if string(magic[:]) != compression.MagicLZO {
+		return fmt.Errorf("%w: lzop magic", compression.ErrCorrupt)
 	}
 	var h []byte // what the header's checksum covers
 	take := func(n int) ([]byte, error) {
@@ -72,16 +72,16 @@ func (z *lzopReader) header() error {
 	}
 	if version >= 0x940 {
 		if need := binary.BigEndian.Uint16(b); need > 0x1040 {
-			return fmt.Errorf("%w: needs lzop version %#x", packing.ErrFeature, need)
+			return fmt.Errorf("%w: needs lzop version %#x", compression.ErrFeature, need)
 		}
 		b = append([]byte{b[2]}, b[4:]...)
 	}
 	if b[0] < 1 || b[0] > 3 {
-		return fmt.Errorf("%w: lzop method %d", packing.ErrFeature, b[0])
+		return fmt.Errorf("%w: lzop method %d", compression.ErrFeature, b[0])
 	}
 	z.flags = binary.BigEndian.Uint32(b[1:])
 	if z.flags&(lzopFilter|lzopMultipart) != 0 {
-		return fmt.Errorf("%w: lzop flags %#x", packing.ErrFeature, z.flags)
+		return fmt.Errorf("%w: lzop flags %#x", compression.ErrFeature, z.flags)
 	}
 	name, err := take(1)
 	if err == nil {
@@ -97,7 +97,7 @@ func (z *lzopReader) header() error {
 	if want, err := z.uint32(); err != nil {
 		return err
 	} else if want != sum {
-		return fmt.Errorf("%w: lzop header checksum", packing.ErrCorrupt)
+		return fmt.Errorf("%w: lzop header checksum", compression.ErrCorrupt)
 	}
 	if z.flags&lzopExtra == 0 {
 		return nil
@@ -134,7 +134,7 @@ func (z *lzopReader) next() error {
 		return err
 	}
 	if unpacked > lzopMaxBlock || packed > unpacked || packed == 0 {
-		return fmt.Errorf("%w: lzop block of %d bytes in %d", packing.ErrCorrupt, unpacked, packed)
+		return fmt.Errorf("%w: lzop block of %d bytes in %d", compression.ErrCorrupt, unpacked, packed)
 	}
 	adlerOut, crcOut, err := z.sums(lzopAdlerOut, lzopCRCOut)
 	if err != nil {
@@ -158,7 +158,7 @@ func (z *lzopReader) next() error {
 		// A packed byte makes at most 255 bytes and a few more, so a block that claims
 		// more than its data can give costs no memory.
 		if int64(unpacked) > int64(packed)*300+300 {
-			return fmt.Errorf("%w: lzop block of %d bytes in %d", packing.ErrCorrupt, unpacked, packed)
+			return fmt.Errorf("%w: lzop block of %d bytes in %d", compression.ErrCorrupt, unpacked, packed)
 		}
 		if cap(z.out) < int(unpacked) {
 			z.out = make([]byte, unpacked)
@@ -168,7 +168,7 @@ func (z *lzopReader) next() error {
 			return err
 		}
 		if n != int(unpacked) {
-			return fmt.Errorf("%w: lzop block of %d bytes, expected %d", packing.ErrCorrupt, n, unpacked)
+			return fmt.Errorf("%w: lzop block of %d bytes, expected %d", compression.ErrCorrupt, n, unpacked)
 		}
 		z.rest = z.out[:n]
 	}
@@ -190,7 +190,7 @@ func (z *lzopReader) sums(adlerFlag, crcFlag uint32) (adler, crc uint32, err err
 
 func (z *lzopReader) verify(b []byte, adlerFlag, adler, crcFlag, crc uint32) error {
 	if z.flags&adlerFlag != 0 && adler32.Checksum(b) != adler || z.flags&crcFlag != 0 && crc32.ChecksumIEEE(b) != crc {
-		return fmt.Errorf("%w: lzop block checksum", packing.ErrCorrupt)
+		return fmt.Errorf("%w: lzop block checksum", compression.ErrCorrupt)
 	}
 	return nil
 }

@@ -20,14 +20,14 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/mayfly-vm/mayfly/kernel/packing"
+	"github.com/mayfly-vm/mayfly/internal/compression"
 )
 
-func init() { packing.Register(File) }
+func init() { compression.Register(File) }
 
-// File is the packing.Unpacker of this package.
-func File(dst *os.File, src io.Reader, kind packing.Kind, limit int64) (int64, error) {
-	sink := packing.NewSink(dst)
+// File is the compression.Unpacker of this package.
+func File(dst *os.File, src io.Reader, kind compression.Kind, limit int64) (int64, error) {
+	sink := compression.NewSink(dst)
 	if _, err := To(sink, src, kind, limit); err != nil {
 		return 0, err
 	}
@@ -35,9 +35,9 @@ func File(dst *os.File, src io.Reader, kind packing.Kind, limit int64) (int64, e
 }
 
 // To unpacks src into dst and returns how many bytes it wrote. More than limit
-// bytes are packing.ErrLimit. It holds at most about limit bytes of dictionary.
+// bytes are compression.ErrLimit. It holds at most about limit bytes of dictionary.
 // What follows the stream in src is ignored.
-func To(dst io.Writer, src io.Reader, kind packing.Kind, limit int64) (int64, error) {
+func To(dst io.Writer, src io.Reader, kind compression.Kind, limit int64) (int64, error) {
 	r, done, err := reader(bufio.NewReaderSize(src, 256<<10), kind, limit)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", kind, noEOF(err))
@@ -47,36 +47,36 @@ func To(dst io.Writer, src io.Reader, kind packing.Kind, limit int64) (int64, er
 	n, err := io.CopyBuffer(onlyWriter{dst}, &io.LimitedReader{R: r, N: limit + 1}, make([]byte, 256<<10))
 	switch {
 	case n > limit:
-		return n, fmt.Errorf("%s: %w: over %d", kind, packing.ErrLimit, limit)
+		return n, fmt.Errorf("%s: %w: over %d", kind, compression.ErrLimit, limit)
 	case err != nil:
 		return n, fmt.Errorf("%s: %w", kind, noEOF(err))
 	}
 	return n, nil
 }
 
-func reader(src *bufio.Reader, kind packing.Kind, limit int64) (r io.Reader, done func(), err error) {
+func reader(src *bufio.Reader, kind compression.Kind, limit int64) (r io.Reader, done func(), err error) {
 	done = func() {}
 	switch kind {
-	case packing.None:
+	case compression.None:
 		r = src
-	case packing.Gzip:
+	case compression.Gzip:
 		var z *gzip.Reader
 		if z, err = gzip.NewReader(src); err == nil {
 			// A bzImage's payload may be followed by padding; one member is all.
 			z.Multistream(false)
 			r = z
 		}
-	case packing.Bzip2:
+	case compression.Bzip2:
 		r = bzip2.NewReader(src)
-	case packing.LZMA:
+	case compression.LZMA:
 		r, err = newLZMA(src, limit)
-	case packing.XZ:
+	case compression.XZ:
 		r, err = newXZ(src, limit)
-	case packing.LZO:
+	case compression.LZO:
 		r, err = newLZOP(src)
-	case packing.LZ4:
+	case compression.LZ4:
 		r, err = newLZ4(src)
-	case packing.Zstd:
+	case compression.Zstd:
 		var z *zstd.Decoder
 		// Kernels are packed with windows of 128 MiB (zstd -22), also small ones, so
 		// the memory allowed must not be less than that. To counts what comes out.
@@ -86,7 +86,7 @@ func reader(src *bufio.Reader, kind packing.Kind, limit int64) (r io.Reader, don
 			r, done = z, z.Close
 		}
 	default:
-		err = fmt.Errorf("%w: no such compression", packing.ErrFeature)
+		err = fmt.Errorf("%w: no such compression", compression.ErrFeature)
 	}
 	return r, done, err
 }

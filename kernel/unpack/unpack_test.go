@@ -10,17 +10,17 @@ import (
 
 	"github.com/pierrec/lz4/v4"
 
-	"github.com/mayfly-vm/mayfly/kernel/packing"
+	"github.com/mayfly-vm/mayfly/internal/compression"
 )
 
 func TestFixtures(t *testing.T) {
 	want := sample()
 	for _, f := range fixtures {
 		packed := fixture(t, f.file)
-		if k := packing.Detect(packed); k != f.kind {
+		if k := compression.Detect(packed); k != f.kind {
 			t.Errorf("%s: detected as %q, want %q", f.file, k, f.kind)
 		}
-		if k := packing.Detect(packed[:13]); k != f.kind {
+		if k := compression.Detect(packed[:13]); k != f.kind {
 			t.Errorf("%s: 13 bytes detected as %q, want %q", f.file, k, f.kind)
 		}
 		for name, src := range map[string]io.Reader{
@@ -43,7 +43,7 @@ func TestLimit(t *testing.T) {
 		for _, limit := range []int64{size - 1, size / 2, 1} {
 			var got bytes.Buffer
 			_, err := To(&got, bytes.NewReader(fixture(t, f.file)), f.kind, limit)
-			if !errors.Is(err, packing.ErrLimit) {
+			if !errors.Is(err, compression.ErrLimit) {
 				t.Errorf("%s with limit %d: %v, want ErrLimit", f.file, limit, err)
 			}
 			if int64(got.Len()) > limit+1 {
@@ -61,7 +61,7 @@ func TestTruncated(t *testing.T) {
 		packed := fixture(t, f.file)
 		for _, cut := range []int{1, 4, 7, 12, 13, 20, 100, len(packed) / 2, len(packed) * 7 / 8} {
 			n, err := To(io.Discard, bytes.NewReader(packed[:cut]), f.kind, size)
-			if err == nil && (f.kind != packing.LZ4 || n == size) {
+			if err == nil && (f.kind != compression.LZ4 || n == size) {
 				t.Errorf("%s cut at %d of %d: %d bytes and no error", f.file, cut, len(packed), n)
 			}
 		}
@@ -78,7 +78,7 @@ func TestCorrupt(t *testing.T) {
 			b[at] ^= 0x55
 			var got bytes.Buffer
 			_, err := To(&got, bytes.NewReader(b), f.kind, int64(len(want)))
-			if err == nil && !bytes.Equal(got.Bytes(), want) && f.kind != packing.LZ4 && f.kind != packing.LZMA {
+			if err == nil && !bytes.Equal(got.Bytes(), want) && f.kind != compression.LZ4 && f.kind != compression.LZMA {
 				t.Errorf("%s with a changed byte %d of %d: wrong data and no error", f.file, at, len(packed))
 			}
 		}
@@ -98,7 +98,7 @@ func TestLZ4Blocks(t *testing.T) {
 	}
 	w.Write(want)
 	w.Close()
-	if _, err := To(&got, &packed, packing.LZ4, int64(len(want))); err != nil || !bytes.Equal(got.Bytes(), want) {
+	if _, err := To(&got, &packed, compression.LZ4, int64(len(want))); err != nil || !bytes.Equal(got.Bytes(), want) {
 		t.Errorf("%v, equal: %v", err, bytes.Equal(got.Bytes(), want))
 	}
 }
@@ -122,21 +122,21 @@ func TestLZ4Frames(t *testing.T) {
 		w.Write(want)
 		w.Close()
 		whole := packed.Bytes()
-		if k := packing.Detect(whole); k != packing.LZ4 {
+		if k := compression.Detect(whole); k != compression.LZ4 {
 			t.Errorf("%s: detected as %q", name, k)
 		}
 		for _, tail := range []string{"", "what follows"} {
 			var got bytes.Buffer
 			src := iotest.HalfReader(bytes.NewReader(append(bytes.Clone(whole), tail...)))
-			if _, err := To(&got, src, packing.LZ4, int64(len(want))); err != nil || !bytes.Equal(got.Bytes(), want) {
+			if _, err := To(&got, src, compression.LZ4, int64(len(want))); err != nil || !bytes.Equal(got.Bytes(), want) {
 				t.Errorf("%s: %v, equal: %v", name, err, bytes.Equal(got.Bytes(), want))
 			}
 		}
-		if _, err := To(io.Discard, bytes.NewReader(whole), packing.LZ4, int64(len(want)-1)); !errors.Is(err, packing.ErrLimit) {
+		if _, err := To(io.Discard, bytes.NewReader(whole), compression.LZ4, int64(len(want)-1)); !errors.Is(err, compression.ErrLimit) {
 			t.Errorf("%s: %v, want ErrLimit", name, err)
 		}
 		for _, cut := range []int{4, 6, 7, 12, 100, len(whole) / 2, len(whole) - 1} {
-			if _, err := To(io.Discard, bytes.NewReader(whole[:cut]), packing.LZ4, 1<<30); !errors.Is(err, io.ErrUnexpectedEOF) {
+			if _, err := To(io.Discard, bytes.NewReader(whole[:cut]), compression.LZ4, 1<<30); !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("%s, cut at %d: %v", name, cut, err)
 			}
 		}
@@ -147,7 +147,7 @@ func TestLZ4Frames(t *testing.T) {
 			b := bytes.Clone(whole)
 			b[at] ^= 0x55
 			var got bytes.Buffer
-			if _, err := To(&got, bytes.NewReader(b), packing.LZ4, 1<<30); err == nil && !bytes.Equal(got.Bytes(), want) {
+			if _, err := To(&got, bytes.NewReader(b), compression.LZ4, 1<<30); err == nil && !bytes.Equal(got.Bytes(), want) {
 				t.Errorf("%s: a changed byte %d passes", name, at)
 			}
 		}
@@ -157,7 +157,7 @@ func TestLZ4Frames(t *testing.T) {
 // Blocks whose matches reach into the blocks before, as lz4 -BD writes them.
 func TestLZ4LinkedBlocks(t *testing.T) {
 	header := []byte{flgVersion1 | flgContentChecksum, 0x40}
-	frame := append([]byte(packing.MagicLZ4Frame), header...)
+	frame := append([]byte(compression.MagicLZ4Frame), header...)
 	frame = append(frame, byte(xxh32Of(header)>>8))
 	var want []byte
 	block := func(stored bool, data ...byte) {
@@ -180,7 +180,7 @@ func TestLZ4LinkedBlocks(t *testing.T) {
 	frame = binary.LittleEndian.AppendUint32(frame, 0)
 	frame = binary.LittleEndian.AppendUint32(frame, xxh32Of(want))
 	var got bytes.Buffer
-	if _, err := To(&got, bytes.NewReader(frame), packing.LZ4, 1<<20); err != nil || !bytes.Equal(got.Bytes(), want) {
+	if _, err := To(&got, bytes.NewReader(frame), compression.LZ4, 1<<20); err != nil || !bytes.Equal(got.Bytes(), want) {
 		t.Errorf("%v, %d bytes of %d", err, got.Len(), len(want))
 	}
 }
@@ -211,7 +211,7 @@ func TestLZODecodeErrors(t *testing.T) {
 		"length without end":      "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
 		"instruction cut":         "\x12a\x40",
 	} {
-		if n, err := lzoDecode(make([]byte, 64), []byte(src)); !errors.Is(err, packing.ErrCorrupt) {
+		if n, err := lzoDecode(make([]byte, 64), []byte(src)); !errors.Is(err, compression.ErrCorrupt) {
 			t.Errorf("%s: %d, %v", name, n, err)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/ulikunitz/xz/lzma"
 
-	"github.com/mayfly-vm/mayfly/kernel/packing"
+	"github.com/mayfly-vm/mayfly/internal/compression"
 )
 
 // xz container (The .xz File Format 1.2): stream header, blocks, index, footer.
@@ -67,17 +67,17 @@ func newXZ(src *bufio.Reader, limit int64) (io.Reader, error) {
 	if _, err := io.ReadFull(x.src, h[:]); err != nil {
 		return nil, err
 	}
-	if crc32.ChecksumIEEE(h[6:8]) != binary.LittleEndian.Uint32(h[8:]) || string(h[:6]) != packing.MagicXZ {
-		return nil, fmt.Errorf("%w: stream header", packing.ErrCorrupt)
+	if crc32.ChecksumIEEE(h[6:8]) != binary.LittleEndian.Uint32(h[8:]) || string(h[:6]) != compression.MagicXZ {
+		return nil, fmt.Errorf("%w: stream header", compression.ErrCorrupt)
 	}
 	x.check = h[7]
 	if h[6] != 0 || x.check&0xf0 != 0 {
-		return nil, fmt.Errorf("%w: stream flags %#x", packing.ErrFeature, h[6:8])
+		return nil, fmt.Errorf("%w: stream flags %#x", compression.ErrFeature, h[6:8])
 	}
 	switch x.check {
 	case 0, 1, 4, 10:
 	default:
-		return nil, fmt.Errorf("%w: check %d", packing.ErrFeature, x.check)
+		return nil, fmt.Errorf("%w: check %d", compression.ErrFeature, x.check)
 	}
 	return x, nil
 }
@@ -103,7 +103,7 @@ func (x *xzReader) Read(p []byte) (int, error) {
 				return n, noEOF(err)
 			}
 		} else if err != nil {
-			return n, fmt.Errorf("%w: %w", packing.ErrCorrupt, noEOF(err))
+			return n, fmt.Errorf("%w: %w", compression.ErrCorrupt, noEOF(err))
 		}
 		if n > 0 || len(p) == 0 {
 			return n, nil
@@ -128,11 +128,11 @@ func (x *xzReader) nextBlock() error {
 	}
 	body, sum := h[:len(h)-4], h[len(h)-4:]
 	if crc32.ChecksumIEEE(body) != binary.LittleEndian.Uint32(sum) {
-		return fmt.Errorf("%w: block header checksum", packing.ErrCorrupt)
+		return fmt.Errorf("%w: block header checksum", compression.ErrCorrupt)
 	}
 	flags, r := body[1], bytes.NewReader(body[2:])
 	if flags&0x3c != 0 {
-		return fmt.Errorf("%w: block flags %#x", packing.ErrFeature, flags)
+		return fmt.Errorf("%w: block flags %#x", compression.ErrFeature, flags)
 	}
 	x.sizes = [2]uint64{^uint64(0), ^uint64(0)}
 	for i, bit := range []byte{0x40, 0x80} {
@@ -158,7 +158,7 @@ func (x *xzReader) filters(count int, r *bytes.Reader) error {
 			return err
 		}
 		if n > uint64(r.Len()) {
-			return fmt.Errorf("%w: filter properties of %d bytes", packing.ErrCorrupt, n)
+			return fmt.Errorf("%w: filter properties of %d bytes", compression.ErrCorrupt, n)
 		}
 		props := make([]byte, n)
 		r.Read(props)
@@ -171,12 +171,12 @@ func (x *xzReader) filters(count int, r *bytes.Reader) error {
 				return err
 			}
 		default:
-			return fmt.Errorf("%w: filter %#x as number %d of %d with %d bytes of properties", packing.ErrFeature, id, i+1, count, n)
+			return fmt.Errorf("%w: filter %#x as number %d of %d with %d bytes of properties", compression.ErrFeature, id, i+1, count, n)
 		}
 	}
 	for r.Len() > 0 {
 		if b, _ := r.ReadByte(); b != 0 {
-			return fmt.Errorf("%w: block header padding", packing.ErrCorrupt)
+			return fmt.Errorf("%w: block header padding", compression.ErrCorrupt)
 		}
 	}
 	return nil
@@ -190,7 +190,7 @@ func (x *xzReader) open(dictBits byte, branch bool) error {
 	x.packed, x.out = x.src.n, 0
 	z, err := lzma.Reader2Config{DictCap: int(min(dict, dictCap(x.limit)))}.NewReader2(x.src)
 	if err != nil {
-		return fmt.Errorf("%w: %w", packing.ErrCorrupt, err)
+		return fmt.Errorf("%w: %w", compression.ErrCorrupt, err)
 	}
 	x.block = z
 	if branch {
@@ -212,14 +212,14 @@ func (x *xzReader) endBlock() error {
 	x.block = nil
 	packed := x.src.n - x.packed
 	if x.sizes[0] != ^uint64(0) && x.sizes[0] != uint64(packed) || x.sizes[1] != ^uint64(0) && x.sizes[1] != uint64(x.out) {
-		return fmt.Errorf("%w: block sizes", packing.ErrCorrupt)
+		return fmt.Errorf("%w: block sizes", compression.ErrCorrupt)
 	}
 	x.records++
 	for ; packed%4 != 0; packed++ {
 		if b, err := x.src.ReadByte(); err != nil {
 			return err
 		} else if b != 0 {
-			return fmt.Errorf("%w: block padding", packing.ErrCorrupt)
+			return fmt.Errorf("%w: block padding", compression.ErrCorrupt)
 		}
 	}
 	if x.sum == nil {
@@ -236,7 +236,7 @@ func (x *xzReader) endBlock() error {
 		}
 	}
 	if !bytes.Equal(got, want) {
-		return fmt.Errorf("%w: checksum of the unpacked data", packing.ErrCorrupt)
+		return fmt.Errorf("%w: checksum of the unpacked data", compression.ErrCorrupt)
 	}
 	return nil
 }
@@ -248,7 +248,7 @@ func (x *xzReader) index() error {
 		return err
 	}
 	if n != uint64(x.records) {
-		return fmt.Errorf("%w: index of %d blocks after %d", packing.ErrCorrupt, n, x.records)
+		return fmt.Errorf("%w: index of %d blocks after %d", compression.ErrCorrupt, n, x.records)
 	}
 	return nil
 }
@@ -269,5 +269,5 @@ func xzNumber(r io.ByteReader) (uint64, error) {
 			return v, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: number", packing.ErrCorrupt)
+	return 0, fmt.Errorf("%w: number", compression.ErrCorrupt)
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mayfly-vm/mayfly/internal/compression"
 	"github.com/mayfly-vm/mayfly/kernel"
-	"github.com/mayfly-vm/mayfly/kernel/packing"
 	_ "github.com/mayfly-vm/mayfly/kernel/unpack"
 	"github.com/mayfly-vm/mayfly/lab"
 	"github.com/mayfly-vm/mayfly/lab/kernels"
@@ -45,7 +45,7 @@ func prepare(ctx context.Context) (j lab.Job, err error) {
 	if j.Files[programBin], err = lab.Build(ctx, "github.com/mayfly-vm/mayfly/cmd/mayfly"); err != nil {
 		return j, err
 	}
-	if j.Files[packing.Program], err = lab.Build(ctx, "github.com/mayfly-vm/mayfly/cmd/mayfly-unpack"); err != nil {
+	if j.Files[compression.Program], err = lab.Build(ctx, "github.com/mayfly-vm/mayfly/cmd/mayfly-unpack"); err != nil {
 		return j, err
 	}
 	if j.Files[initFile], err = lab.Build(ctx, "github.com/mayfly-vm/mayfly/guest/testinit"); err != nil {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/mayfly-vm/mayfly/internal/sys/vhost"
 	"github.com/mayfly-vm/mayfly/virtio"
+	"github.com/mayfly-vm/mayfly/virtio/internal/vhost"
 )
 
 // handed is a queue that the kernel has.

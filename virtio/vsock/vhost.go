@@ -3,8 +3,8 @@ package vsock
 import (
 	"fmt"
 
-	"github.com/mayfly-vm/mayfly/internal/sys/vhost"
 	"github.com/mayfly-vm/mayfly/virtio"
+	"github.com/mayfly-vm/mayfly/virtio/internal/vhost"
 )
 
 // ringFeatures are what every Instance offers, so the kernel must know them.

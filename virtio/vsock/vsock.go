@@ -19,9 +19,9 @@ import (
 	"encoding/binary"
 	"os"
 
-	"github.com/mayfly-vm/mayfly/internal/sys/vhost"
 	"github.com/mayfly-vm/mayfly/internal/unixsocket"
 	"github.com/mayfly-vm/mayfly/virtio"
+	"github.com/mayfly-vm/mayfly/virtio/internal/vhost"
 )
 
 // HostCID is the host's address.

@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/mayfly-vm/mayfly/internal/statetest"
+	"github.com/mayfly-vm/mayfly/internal/transport/mmio"
 	"github.com/mayfly-vm/mayfly/virtio"
-	"github.com/mayfly-vm/mayfly/virtio/mmio"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 )
 

@@ -8,8 +8,8 @@ import (
 	"unsafe"
 
 	"github.com/mayfly-vm/mayfly/internal/bus"
+	"github.com/mayfly-vm/mayfly/internal/transport/mmio"
 	"github.com/mayfly-vm/mayfly/virtio"
-	"github.com/mayfly-vm/mayfly/virtio/mmio"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 )
 

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/mayfly-vm/mayfly/virtio/mmio"
+	"github.com/mayfly-vm/mayfly/internal/transport/mmio"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 )
 

@@ -7,10 +7,10 @@ import (
 
 	"github.com/mayfly-vm/mayfly/internal/bus"
 	"github.com/mayfly-vm/mayfly/internal/pci"
+	"github.com/mayfly-vm/mayfly/internal/transport/vpci"
 	"github.com/mayfly-vm/mayfly/memory"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
-	"github.com/mayfly-vm/mayfly/virtio/vpci"
 )
 
 // Guest-physical addresses of configuration space and of the window.

@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"github.com/mayfly-vm/mayfly/internal/bus"
+	"github.com/mayfly-vm/mayfly/internal/transport/vpci"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
-	"github.com/mayfly-vm/mayfly/virtio/vpci"
 )
 
 // raw is a device that was probed and whose driver has done nothing.

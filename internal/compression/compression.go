@@ -1,8 +1,8 @@
-// Package packing is what package kernel and an unpacker agree on: the
+// Package compression is what package kernel and an unpacker agree on: the
 // compressions, the errors of a packed stream, and how an unpacker is found.
 // It links no decompressor: their tables would cost each start of a program
 // that only might meet a packed kernel.
-package packing
+package compression
 
 import (
 	"errors"

@@ -11,9 +11,9 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/bus"
 	"github.com/mayfly-vm/mayfly/internal/pci"
 	"github.com/mayfly-vm/mayfly/internal/statetest"
+	"github.com/mayfly-vm/mayfly/internal/transport/vpci"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
-	"github.com/mayfly-vm/mayfly/virtio/vpci"
 )
 
 // stateRig is a transport in slot 1 of a bus, its instance and a device that does
