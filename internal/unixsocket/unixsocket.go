@@ -16,8 +16,8 @@ import (
 // Listener is a socket that others connect to.
 type Listener struct {
 	FD    int
-	entry *direntry.Entry
-	made  unix.Stat_t // the file that we made, for its removal
+	entry *direntry.Entry // nil where the socket was handed over
+	made  unix.Stat_t     // the file that we made, for its removal
 }
 
 const backlog = 128
@@ -44,6 +44,46 @@ func Listen(path string, mode os.FileMode) (*Listener, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// Take makes a Listener of a socket that somebody else has made, and closes f, also
+// where that fails. The socket's file stays when the Listener is closed.
+func Take(f *os.File) (*Listener, error) {
+	defer f.Close()
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{FD: -1}
+	if e := conn.Control(func(fd uintptr) { // not Fd, which may change the file's mode
+		if err = checkListener(int(fd)); err == nil {
+			l.FD, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 3)
+		}
+	}); e != nil {
+		return nil, e
+	}
+	if err == nil {
+		err = unix.SetNonblock(l.FD, true)
+	}
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func checkListener(fd int) error {
+	for _, o := range []struct{ option, want int }{{unix.SO_DOMAIN, unix.AF_UNIX}, {unix.SO_TYPE, unix.SOCK_STREAM}, {unix.SO_ACCEPTCONN, 1}} {
+		switch got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, o.option); {
+		case errors.Is(err, unix.ENOTSOCK):
+			return errors.New("it is no socket")
+		case err != nil:
+			return err
+		case got != o.want:
+			return errors.New("it is no Unix stream socket that listens (listen)")
+		}
+	}
+	return nil
 }
 
 func (l *Listener) bind(path string, mode os.FileMode) error {
@@ -120,16 +160,15 @@ func Dial(path string) (int, error) {
 
 // Close ends it, and removes the file if it is still ours.
 func (l *Listener) Close() {
-	if l.entry == nil {
-		return
-	}
-	// The file first: as long as somebody listens, nobody replaces it in between.
-	if st, err := l.entry.Stat(); err == nil && st.Dev == l.made.Dev && st.Ino == l.made.Ino {
-		_ = l.entry.Remove()
+	if l.entry != nil {
+		// The file first: as long as somebody listens, nobody replaces it in between.
+		if st, err := l.entry.Stat(); err == nil && st.Dev == l.made.Dev && st.Ino == l.made.Ino {
+			_ = l.entry.Remove()
+		}
+		l.entry.Close()
 	}
 	if l.FD >= 0 {
 		_ = unix.Close(l.FD)
 	}
-	l.entry.Close()
 	l.FD, l.entry = -1, nil
 }

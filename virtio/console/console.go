@@ -39,8 +39,8 @@ type Config struct {
 	Packed bool
 }
 
-// Port is what a port of the guest leads to: In and Out, or one of File, Socket
-// and PTY. None of them: what the guest writes is discarded.
+// Port is what a port of the guest leads to: In and Out, or one of File, Socket,
+// Listener and PTY. None of them: what the guest writes is discarded.
 type Port struct {
 	// Name is what the guest finds in /dev/virtio-ports; a Console needs none.
 	Name string
@@ -60,6 +60,10 @@ type Port struct {
 	Limit uint64
 	// Socket is a path at which the device listens, for one client at a time.
 	Socket string
+	// Listener is a socket made by somebody else, in place of one at Socket: a Unix
+	// stream socket that listens. The device closes it, also where New fails, and makes
+	// it non-blocking for all that share it.
+	Listener *os.File
 	// PTY is a path at which the device makes a link to a terminal of its own. A link
 	// to the terminal of a device that is still open is not replaced.
 	PTY string
@@ -88,14 +92,14 @@ func (c Config) Check() error {
 
 func (p *Port) check() error {
 	ways := 0
-	for _, set := range [...]bool{p.In != nil || p.Out != nil, p.File != "", p.Socket != "", p.PTY != ""} {
+	for _, set := range [...]bool{p.In != nil || p.Out != nil, p.File != "", p.Socket != "", p.Listener != nil, p.PTY != ""} {
 		if set {
 			ways++
 		}
 	}
 	switch {
 	case ways > 1:
-		return errors.New("it leads to more than one place: give one of file, socket and pty")
+		return errors.New("it leads to more than one place: give one of file, socket, listener and pty")
 	case p.Name == "" && !p.Console:
 		return errors.New("name: a port that is no console needs one")
 	case p.Socket != "" && unixsocket.CheckPath(p.Socket, 0) != nil:
@@ -140,6 +144,19 @@ type Device struct {
 
 // New opens what the ports lead to.
 func New(c Config) (*Device, error) {
+	d, err := newDevice(c)
+	if err != nil {
+		for i := range c.Ports {
+			if l := c.Ports[i].Listener; l != nil {
+				l.Close()
+			}
+		}
+		return nil, err
+	}
+	return d, nil
+}
+
+func newDevice(c Config) (*Device, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}

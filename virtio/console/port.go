@@ -42,7 +42,7 @@ func newPort(d *Device, i int, cfg Port) (*port, error) {
 	switch {
 	case cfg.File != "":
 		err = p.openFile()
-	case cfg.Socket != "":
+	case cfg.listens():
 		err = p.openSocket()
 	case cfg.PTY != "":
 		err = p.openPTY()
@@ -59,7 +59,7 @@ func newPort(d *Device, i int, cfg Port) (*port, error) {
 // begin starts the goroutines of a port whose device is whole.
 func (p *port) begin() {
 	go p.out.write()
-	if p.cfg.Socket != "" {
+	if p.cfg.listens() {
 		return
 	}
 	if p.cfg.In != nil {

@@ -18,12 +18,31 @@ const (
 	acceptLast  = time.Second
 )
 
+// listens reports whether the port's clients come by a socket.
+func (p *Port) listens() bool { return p.Socket != "" || p.Listener != nil }
+
+// listener makes the socket, or takes over the one that was handed over.
+func (p *port) listener() (*unixsocket.Listener, error) {
+	if p.cfg.Listener == nil {
+		l, err := unixsocket.Listen(p.cfg.Socket, socketMode)
+		if err != nil {
+			return nil, fmt.Errorf("socket: %w", err)
+		}
+		return l, nil
+	}
+	l, err := unixsocket.Take(p.cfg.Listener)
+	if err != nil {
+		return nil, fmt.Errorf("listener: %w", err)
+	}
+	return l, nil
+}
+
 // openSocket listens for clients. They come one after the other; the guest is told
 // of each.
 func (p *port) openSocket() error {
-	l, err := unixsocket.Listen(p.cfg.Socket, socketMode)
+	l, err := p.listener()
 	if err != nil {
-		return fmt.Errorf("socket: %w", err)
+		return err
 	}
 	fd, err := unix.FcntlInt(uintptr(l.FD), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {

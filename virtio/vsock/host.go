@@ -104,7 +104,10 @@ func (l *loop) connect(h *header) {
 		l.reset(c) // that pair is taken
 		return
 	}
-	fd, err := unixsocket.Dial(l.cfg.Path + "_" + strconv.FormatUint(uint64(h.dstPort), 10))
+	fd, err := -1, error(unix.ECONNREFUSED)
+	if l.cfg.Path != "" {
+		fd, err = unixsocket.Dial(l.cfg.Path + "_" + strconv.FormatUint(uint64(h.dstPort), 10))
+	}
 	if err != nil {
 		l.stats.refused.Add(1)
 		l.refuse(no)

@@ -17,6 +17,7 @@ package vsock
 
 import (
 	"encoding/binary"
+	"fmt"
 	"os"
 
 	"github.com/mayfly-vm/mayfly/internal/unixsocket"
@@ -38,7 +39,7 @@ const (
 	MaxPath = 96
 )
 
-// Config is the device. Either Path or VHost is set; the zero value of each other
+// Config is the device. One of Path, Listener and VHost is set; the zero value of each other
 // field is its default.
 type Config struct {
 	// CID is the guest's address, 3 to 0xFFFFFFFE; 0: 3.
@@ -46,6 +47,11 @@ type Config struct {
 	// Path is the Unix socket to which the host connects; the guest's connections to
 	// port P go to Path_P. New makes it, Close removes it.
 	Path string
+	// Listener is the socket to which the host connects, made by somebody else: a Unix
+	// stream socket that listens. Nothing is made or removed at Path then; where Path is
+	// empty, the guest's connections are refused. The device closes Listener, also where
+	// New fails, and makes it non-blocking for all that share it.
+	Listener *os.File
 	// Mode is the socket file's permissions; 0: 0600.
 	Mode os.FileMode
 	// MaxConnections is the most connections at a time; 0: 1023. What the guest sent
@@ -78,20 +84,22 @@ func (c Config) Check() error {
 	switch {
 	case c.CID < MinCID || c.CID > MaxCID:
 		return virtio.DeviceErrorf(name, "cid: %d; a guest has %d to %d", c.CID, MinCID, uint64(MaxCID))
+	case c.VHost && c.Listener != nil:
+		return virtio.DeviceErrorf(name, "listener: with vhost the kernel listens, for sockets of its own; leave one of them out")
 	case c.VHost && c.Path != "":
 		return virtio.DeviceErrorf(name, "path: %q with vhost: the kernel's sockets have no path; leave one of them out", c.Path)
 	case c.VHost && c.Packed:
 		return virtio.DeviceErrorf(name, "packed: the kernel (vhost) serves split rings alone; leave one of them out")
 	case c.VHost:
 		return nil
-	case c.Path == "":
+	case c.Path == "" && c.Listener == nil:
 		return virtio.DeviceErrorf(name, "path: the device needs a path for its Unix socket, or vhost")
 	case c.Mode&^os.ModePerm != 0:
 		return virtio.DeviceErrorf(name, "mode: %#o; only permissions, such as 0660", uint32(c.Mode))
 	case c.MaxConnections < 0 || c.MaxConnections > MostConnections:
 		return virtio.DeviceErrorf(name, "max-connections: %d; there are 1 to %d", c.MaxConnections, MostConnections)
 	}
-	if err := unixsocket.CheckPath(c.Path, unixsocket.MaxPath-MaxPath); err != nil {
+	if err := unixsocket.CheckPath(c.Path, unixsocket.MaxPath-MaxPath); err != nil && c.Path != "" {
 		return virtio.DeviceErrorf(name, "path: %w", err)
 	}
 	return nil
@@ -134,15 +142,23 @@ type Device struct {
 // first use wakes threads. Who connects before is served then.
 func New(c Config) (*Device, error) {
 	if err := c.Check(); err != nil {
+		if c.Listener != nil {
+			c.Listener.Close()
+		}
 		return nil, err
 	}
 	c = c.withDefaults()
 	d := &Device{cfg: c}
 	binary.LittleEndian.PutUint64(d.space[:], c.CID)
 	var err error
-	if c.VHost {
+	switch {
+	case c.VHost:
 		err = d.openKernel()
-	} else {
+	case c.Listener != nil:
+		if d.listener, err = unixsocket.Take(c.Listener); err != nil {
+			err = fmt.Errorf("listener: %w", err)
+		}
+	default:
 		d.listener, err = unixsocket.Listen(c.Path, c.Mode)
 	}
 	if err != nil {
