@@ -39,7 +39,8 @@ func (in *Instance) Save() (State, error) {
 }
 
 // Restore puts an Instance that no driver has touched into a saved state. It is
-// paused then; Resume starts the device.
+// paused then; Resume starts the device. After an error it is as it was, but the
+// device may have taken its part of the state.
 func (in *Instance) Restore(s State) error {
 	err := in.restore(s)
 	in.transport.Refresh()
@@ -78,6 +79,11 @@ func (in *Instance) restore(s State) error {
 		}
 		if err := ses.openAt(i, in.queues[i]); err != nil {
 			ses.close()
+			in.status.Store(0)
+			in.generation.Store(0)
+			in.untold.Store(false)
+			in.paused.Store(false)
+			in.clear()
 			return err
 		}
 	}
@@ -98,6 +104,8 @@ func (in *Instance) check(s *State) error {
 		return fmt.Errorf("virtio: the saved driver uses features %#x that the device does not offer", s.Accepted&^in.offered)
 	case s.Status&StatusFeaturesOK != 0 && !s.Accepted.Has(FeatureVersion1), s.Status&(StatusDriverOK|StatusFeaturesOK) == StatusDriverOK:
 		return fmt.Errorf("virtio: the saved status %#x with features %#x: no driver comes to that", s.Status, s.Accepted)
+	case s.Fresh && s.Status&StatusDriverOK == 0:
+		return fmt.Errorf("virtio: the saved status %#x has no DRIVER_OK, and the state is Fresh, which begins with that", s.Status)
 	case in.session != nil:
 		return errors.New("virtio: the device runs; restore into a new one")
 	}

@@ -10,13 +10,20 @@ import (
 
 // Quiet is an Echo that serves no queue, so that nothing happens but by the caller's
 // doing. It is there to test the registers of a transport.
-type Quiet struct{ Echo }
+type Quiet struct {
+	Echo
+	// Session is not nil while the device is started.
+	Session *virtio.Session
+}
 
-// Start does nothing.
-func (q *Quiet) Start(*virtio.Session) error { return nil }
+// Start keeps the session.
+func (q *Quiet) Start(s *virtio.Session) error {
+	q.Session = s
+	return nil
+}
 
-// Stop does nothing.
-func (q *Quiet) Stop() {}
+// Stop forgets it.
+func (q *Quiet) Stop() { q.Session = nil }
 
 // QuietState is that of a Quiet with its instance.
 type QuietState struct {
