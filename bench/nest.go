@@ -58,6 +58,19 @@ func (b *bench) nest() error {
 	return b.nestTable(ctx, j, "The same, 20 machines one after another and all kept (means; exits of all)")
 }
 
+// nestOld is nest on a host whose KVM has no KVM_PRE_FAULT_MEMORY, which came with
+// Linux 6.12.
+func (b *bench) nestOld() error {
+	ctx := context.Background()
+	j, err := b.insideJob(ctx)
+	if err != nil {
+		return err
+	}
+	j.HostKernel, j.THP = kernels.Debian61Cloud, "always"
+	j.Args = append([]string{"-runs", fmt.Sprint(max(3, b.runs/4)), "-load", "auto,copy"}, j.Args...)
+	return b.nestTable(ctx, j, "Exec to the first line of init, on the KVM of Linux 6.1, huge pages \"always\" (256 MiB, 1 CPU)")
+}
+
 func (b *bench) insideJob(ctx context.Context) (lab.Job, error) {
 	job := lab.Job{Files: map[string]string{}, Timeout: 40 * time.Minute, Memory: 6144}
 	var err error

@@ -60,6 +60,9 @@ type Job struct {
 	Memory int
 	// KernelArgs is added to the command line of the nest's kernel.
 	KernelArgs string
+	// HostKernel is the kernel of the nest, one of package kernels that Debian made;
+	// empty for "debian-6.12-cloud". Where it is set, the job runs in the nest.
+	HostKernel string
 	// Nest asks for the nest even where this machine's KVM would do.
 	Nest bool
 }

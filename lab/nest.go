@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,7 +44,7 @@ func runNest(ctx context.Context, j Job, p Place) (Result, error) {
 		return r, err
 	}
 	defer os.RemoveAll(dir)
-	kernel, err := kernels.Get(ctx, kernels.Debian612Cloud, os.Stderr)
+	kernel, err := kernels.Get(ctx, cmp.Or(j.HostKernel, kernels.Debian612Cloud), os.Stderr)
 	if err != nil {
 		return r, err
 	}

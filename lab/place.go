@@ -76,6 +76,8 @@ func (j *Job) place() (Place, error) {
 		why = "the job wants a file at " + absolute
 	case j.KernelArgs != "":
 		why = "the job has arguments for the nest's kernel"
+	case j.HostKernel != "":
+		why = "the job wants the nest's kernel to be " + j.HostKernel
 	case j.THP != "" && j.THP != currentTHP():
 		why = fmt.Sprintf("the job wants transparent huge pages %q, this machine has %q", j.THP, currentTHP())
 	default:

@@ -161,3 +161,9 @@ func (s *Started) Stop() {
 	s.out.Close()
 	os.RemoveAll(s.dir)
 }
+
+// ProcessorTime is what the process took of the processors, user and system,
+// after Stop.
+func (s *Started) ProcessorTime() time.Duration {
+	return s.cmd.ProcessState.UserTime() + s.cmd.ProcessState.SystemTime()
+}

@@ -75,6 +75,7 @@ func (o *options) flags() *flag.FlagSet {
 	fs.StringVar(&j.THP, "thp", "", "transparent huge pages: always, madvise or never")
 	fs.IntVar(&j.Memory, "memory", 4096, "the nest's memory in `MiB`")
 	fs.StringVar(&j.KernelArgs, "append", "", "more `arguments` for the nest's kernel")
+	fs.StringVar(&j.HostKernel, "host-kernel", "", "the nest's `KERNEL`, such as "+kernels.Debian61Cloud)
 	fs.BoolVar(&j.Nest, "nest", false, "use the nest even where this machine's KVM would do")
 	fs.BoolVar(&o.console, "console", false, "show the nest's console")
 	fs.BoolVar(&o.quiet, "q", false, "write nothing but the program's output")
