@@ -13,6 +13,7 @@ package vmgenid
 import (
 	"fmt"
 	"sync"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -65,8 +66,10 @@ func (d *Device) Renew() error {
 func (d *Device) renew() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, err := unix.Getrandom(d.id[:], 0); err != nil { // at most 256 bytes: whole, or an error
-		return fmt.Errorf("vmgenid: the host's random generator: %w", err)
+	// Not unix.Getrandom, which makes memory for the vDSO's generator first. At most
+	// 256 bytes: whole, or an error.
+	if _, _, errno := unix.Syscall(unix.SYS_GETRANDOM, uintptr(unsafe.Pointer(&d.id[0])), uintptr(len(d.id)), 0); errno != 0 {
+		return fmt.Errorf("vmgenid: the host's random generator: %w", errno)
 	}
 	// Marked as a random UUID (RFC 9562, section 5.4), in the order of a GUID.
 	d.id[7] = d.id[7]&0x0F | 0x40
