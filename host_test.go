@@ -41,6 +41,9 @@ type script struct {
 	given  []hypervisor.CPUID // to a processor, at last
 	pmu    bool               // hypervisor.Options.PMU
 
+	prefaults bool // CanPrefault
+	asked     int  // calls of CanPrefault
+
 	hangs func(id int) func() (hypervisor.Activity, hypervisor.State) // what processor id is seen to do at each sample
 
 	partial   bool
@@ -49,6 +52,7 @@ type script struct {
 }
 
 func (h *script) MaxProcessors() int { return 4 }
+func (h *script) CanPrefault() bool  { h.asked++; return h.prefaults }
 func (h *script) CPUID() ([]hypervisor.CPUID, error) {
 	return append(h.leaves, hypervisor.CPUID{Leaf: 1}), nil
 }

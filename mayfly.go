@@ -120,6 +120,7 @@ func (vm *VM) open() (err error) {
 	if most := vm.host.MaxProcessors(); vm.cfg.CPUs > most {
 		return &ConfigError{"CPUs", fmt.Sprintf("%d: this host's KVM runs at most %d in one machine", vm.cfg.CPUs, most)}
 	}
+	vm.plan.fitHost(vm.host)
 	if err := vm.checkWidth(); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/mayfly-vm/mayfly/acpi"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 	"github.com/mayfly-vm/mayfly/internal/loader"
 	"github.com/mayfly-vm/mayfly/internal/pci"
 	"github.com/mayfly-vm/mayfly/internal/transport/mmio"
@@ -112,6 +113,15 @@ func makePlan(c *Config, im *kernel.Image, initrds []loader.File) (*Plan, error)
 	}
 	p.findWarnings(c)
 	return p, p.mapMemory()
+}
+
+// fitHost has the kernel copied where the host would map its pages one by one, an
+// exit for each. A host is asked only about kernels of which something is mapped.
+func (p *Plan) fitHost(h hypervisor.Host) {
+	if p.layout.MapsKernel() && !h.CanPrefault() {
+		p.layout.CopyKernel()
+		p.toCopy = p.layout.ToCopy()
+	}
 }
 
 // kernelRAM is where a kernel may lie in a machine with so much memory: what is

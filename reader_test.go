@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/kvm"
 )
 
 // Where the reading guest's code and data lie, in memory and in its file.
@@ -156,6 +157,17 @@ func TestFilesArriveWhole(t *testing.T) {
 	}
 }
 
+// canPrefault tells whether this host's KVM fills nested page tables on request.
+func canPrefault(t *testing.T) bool {
+	sys, err := kvm.Open(kvm.DefaultPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sys.Close()
+	n, err := sys.CheckExtension(kvm.CapPreFaultMemory)
+	return err == nil && n != 0
+}
+
 // A file that is cut short under a running machine ends that machine with a
 // clear word where it is mapped, and does nothing where it was copied.
 func TestTruncatedFile(t *testing.T) {
@@ -176,7 +188,18 @@ func TestTruncatedFile(t *testing.T) {
 					}
 					return
 				}
-				o := vm.want(mayfly.ImageChanged)
+				// Where the host cannot prefault, auto copies the kernel while the guest
+				// runs: in time for this guest, or not.
+				o := vm.end()
+				if load == mayfly.LoadAuto && parts == 0 && !canPrefault(t) && o.Reason == mayfly.PowerOff {
+					if vm.screen.String() != string(want) {
+						t.Error("a copy changed with its file")
+					}
+					return
+				}
+				if o.Reason != mayfly.ImageChanged {
+					t.Errorf("the machine ended as %v, want %v", o.Reason, mayfly.ImageChanged)
+				}
 				for _, word := range []string{path, "truncated from ", "to 3145728 bytes", "--load=copy"} {
 					if !strings.Contains(o.Detail, word) {
 						t.Errorf("the detail lacks %q: %s", word, o.Detail)

@@ -18,6 +18,9 @@ type Host interface {
 	// CPUID is what this host offers a guest, before topology is laid over it. The
 	// list is the caller's to read, not to change.
 	CPUID() ([]CPUID, error)
+	// CanPrefault tells whether Processor.Prefault can do something. It asks the
+	// host, once.
+	CanPrefault() bool
 	// Describe names the host for people, with its limits: "kvm_amd".
 	Describe() string
 	Close() error

@@ -24,7 +24,7 @@ type Mode string
 
 const (
 	// Auto, the default, copies what the guest executes or patches all over (its text,
-	// its data) and maps what it mostly reads. docs/RATIONALE.md has the measurements.
+	// its data) and maps what it mostly reads, unless CopyKernel is called. docs/RATIONALE.md has the measurements.
 	Auto Mode = "auto"
 	// Map maps whatever is page aligned in the file and in memory: the fastest
 	// way to the first instruction, and shared by all machines.
@@ -62,6 +62,7 @@ type Layout struct {
 	Late bool
 
 	pieces []piece
+	auto   int            // how many of the first pieces are a kernel's, in mode Auto
 	small  []memory.Range // where a small image and the boot data lie, to be in pages of 4 KiB
 	done   atomic.Bool    // nothing of what is late is mapped any more
 }
@@ -83,7 +84,29 @@ func (l *Layout) Kernel(im *kernel.Image, delta int64, mode Mode) {
 		s := &im.Segments[i]
 		l.segment(im, s, memory.Addr(s.Paddr+uint64(delta)), mode)
 	}
+	if mode != Map && mode != Copy {
+		l.auto = len(l.pieces)
+	}
 	l.smallImage(im, delta)
+}
+
+// MapsKernel tells whether a part of the kernel is mapped in mode Auto.
+func (l *Layout) MapsKernel() bool {
+	return slices.ContainsFunc(l.pieces[:l.auto], func(p piece) bool { return p.way == mapped })
+}
+
+// CopyKernel has what mode Auto maps of a kernel copied, as its code is. To be
+// called before Lay where the host cannot fill nested page tables beforehand: there
+// each page that a guest reads of a mapped file is an exit.
+func (l *Layout) CopyKernel() {
+	for i := range l.pieces[:l.auto] {
+		p := &l.pieces[i]
+		if p.way == mapped && l.Late {
+			p.way = late // whole frames of a huge page, as those of code
+		} else if p.way == mapped {
+			p.way = copied
+		}
+	}
 }
 
 // A small image takes at most smallImageSize bytes of memory, which is half a
@@ -230,8 +253,11 @@ func (l *Layout) Maps(f *os.File) bool {
 // who want to fault them in. What is sifted is left out: to read a page that is
 // not there yet brings in a small page of zeroes, where the guest's first write
 // would have brought a huge one. So is what is late: it comes in huge pages when the
-// guest touches it behind LayLate.
+// guest touches it behind LayLate. There is none for a few pages in all: the
+// request would cost more than their faults.
 func (l *Layout) Ranges() []memory.Range {
+	const worthIt = 16 * memory.PageSize
+	total := uint64(0)
 	list := make([]memory.Range, 0, len(l.pieces))
 	for i := range l.pieces {
 		p := &l.pieces[i]
@@ -239,7 +265,12 @@ func (l *Layout) Ranges() []memory.Range {
 			continue
 		}
 		from := down(uint64(p.addr), memory.PageSize)
-		list = append(list, memory.Range{Addr: memory.Addr(from), Size: up(uint64(p.addr)+p.n, memory.PageSize) - from})
+		size := up(uint64(p.addr)+p.n, memory.PageSize) - from
+		total += size
+		list = append(list, memory.Range{Addr: memory.Addr(from), Size: size})
+	}
+	if total < worthIt {
+		return nil
 	}
 	return list
 }

@@ -159,6 +159,39 @@ func TestCodeInWholeFramesComesLate(t *testing.T) {
 	}
 }
 
+func TestKernelIsCopiedWhereTheHostCannotPrefault(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		mode Mode
+		late bool
+		maps bool
+		want string
+	}{
+		{"auto", Auto, true, true, "late 0x200000 0x1000+0x400000, late 0x600000 0x401000+0x400000, copied 0xa00000 0x801000+0x100000, mapped 0x1000000 0x0+0x200000"},
+		{"the default", "", true, true, "late 0x200000 0x1000+0x400000, late 0x600000 0x401000+0x400000, copied 0xa00000 0x801000+0x100000, mapped 0x1000000 0x0+0x200000"},
+		{"auto, all before the start", Auto, false, true, "copied 0x200000 0x1000+0x400000, copied 0x600000 0x401000+0x400000, copied 0xa00000 0x801000+0x100000, mapped 0x1000000 0x0+0x200000"},
+		{"map", Map, true, false, "mapped 0x200000 0x1000+0x900000, mapped 0x1000000 0x0+0x200000"},
+		{"copy", Copy, true, false, "copied 0x200000 0x1000+0x900000, copied 0x1000000 0x0+0x200000"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := Layout{Late: c.late}
+			l.Kernel(&kernel.Image{Segments: []kernel.Segment{{Offset: 0x1000, Paddr: 0x200000, Filesz: 9 * mib, Memsz: 9 * mib, Flags: kernel.Read | kernel.Exec}},
+				Text: []kernel.FileRange{{Offset: 0x1000, Size: 3 * mib}}}, 0, c.mode)
+			l.Initrd([]File{{Size: 2 * mib}}, 16*mib, c.mode)
+			if got := l.MapsKernel(); got != c.maps {
+				t.Errorf("MapsKernel: %v, want %v", got, c.maps)
+			}
+			l.CopyKernel()
+			if got := describe(&l); got != c.want {
+				t.Errorf("\n got %s\nwant %s", got, c.want)
+			}
+			if l.MapsKernel() {
+				t.Error("a part of the kernel is still to be mapped")
+			}
+		})
+	}
+}
+
 // A huge page for a few kilobytes would be most of what a small machine weighs.
 func TestSmallImagesAreInSmallPages(t *testing.T) {
 	seg := func(paddr, memsz uint64) kernel.Segment { return kernel.Segment{Paddr: paddr, Memsz: memsz} }

@@ -28,6 +28,9 @@ type host struct {
 	max      int
 	mmapSize int
 
+	prefaultOnce sync.Once
+	noPrefault   bool // set by CanPrefault: KVM_PRE_FAULT_MEMORY is missing
+
 	cpuidOnce sync.Once
 	cpuid     []hypervisor.CPUID
 	cpuidErr  error
@@ -241,10 +244,20 @@ func (h *host) CPUID() ([]hypervisor.CPUID, error) {
 	return h.cpuid, h.cpuidErr
 }
 
+// CanPrefault asks for KVM_PRE_FAULT_MEMORY, which Linux has from 6.12 on, and
+// there only with nested paging.
+func (h *host) CanPrefault() bool {
+	h.prefaultOnce.Do(func() {
+		n, err := h.sys.CheckExtension(kvm.CapPreFaultMemory)
+		h.noPrefault = err != nil || n == 0
+	})
+	return !h.noPrefault
+}
+
 func (mc *machine) NewProcessor(id int) (hypervisor.Processor, error) {
 	v, err := mc.vm.CreateVCPU(id, mc.host.mmapSize)
 	if err != nil {
 		return nil, err
 	}
-	return &processor{vcpu: v}, nil
+	return &processor{vcpu: v, noFault: mc.host.noPrefault}, nil
 }

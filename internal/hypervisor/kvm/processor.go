@@ -17,7 +17,7 @@ type processor struct {
 	vcpu    *kvm.VCPU
 	tid     atomic.Int32 // of the thread inside Run; 0: none
 	kicked  atomic.Bool
-	noFault bool // KVM_PRE_FAULT_MEMORY was refused
+	noFault bool // KVM_PRE_FAULT_MEMORY is missing or was refused
 }
 
 // Run enters the guest. The caller's goroutine is locked to its thread.
