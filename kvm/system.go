@@ -93,7 +93,7 @@ func (s *System) CreateVM() (*VM, error) {
 	return &VM{fd: fd}, nil
 }
 
-// IsMissing tells whether Open failed because there is no such device.
+// IsMissing reports whether Open failed because there is no such device.
 func IsMissing(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO)
 }

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Find looks for an executable file beside the running program, then in PATH, and
-// returns its absolute path, or "". The current folder is never looked at,
+// Find looks for an executable file in the directory of the running program, then in PATH, and
+// returns its absolute path, or "". The current directory is never searched,
 // whatever PATH says.
 func Find(name string) string {
 	var dirs []string

@@ -28,7 +28,7 @@ const (
 	ExitForeign   = 8 // *ForeignError: standard output has its first bytes
 )
 
-// ExitCode is how Program tells an Unpacker's error.
+// ExitCode is how Program reports an Unpacker's error.
 func ExitCode(err error) int {
 	var w *WriteError
 	var f *ForeignError
@@ -54,24 +54,24 @@ func ExitCode(err error) int {
 func ExitError(code int, line string) error {
 	switch code {
 	case ExitCorrupt:
-		return &toldError{line, ErrCorrupt}
+		return &reportedError{line, ErrCorrupt}
 	case ExitTruncated:
-		return &toldError{line, io.ErrUnexpectedEOF}
+		return &reportedError{line, io.ErrUnexpectedEOF}
 	case ExitLimit:
-		return &toldError{line, ErrLimit}
+		return &reportedError{line, ErrLimit}
 	case ExitFeature:
-		return &toldError{line, ErrFeature}
+		return &reportedError{line, ErrFeature}
 	case ExitWrite:
 		return &WriteError{errors.New(line)}
 	}
 	return nil
 }
 
-// toldError is an error of another process, whose words have the cause already.
-type toldError struct {
+// reportedError is an error of another process, whose text has the cause already.
+type reportedError struct {
 	line  string
 	cause error
 }
 
-func (e *toldError) Error() string { return e.line }
-func (e *toldError) Unwrap() error { return e.cause }
+func (e *reportedError) Error() string { return e.line }
+func (e *reportedError) Unwrap() error { return e.cause }

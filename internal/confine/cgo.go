@@ -30,7 +30,7 @@ func RestartWithCgo() error {
 	return &os.PathError{Op: "run", Path: "/proc/self/exe", Err: syscall.Exec("/proc/self/exe", os.Args, os.Environ())}
 }
 
-// dropped tells whether this thread has no capability and can get none: so it is for
+// dropped reports whether this thread has no capability and can get none: so it is for
 // all threads where that was so at the start of the program.
 func dropped() bool {
 	nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)

@@ -32,7 +32,7 @@ func MarkCloseOnExec() error {
 }
 
 // CloseInherited closes all descriptors that this process inherited, but the
-// standard ones and those to keep. A program's own are told from them by their
+// standard ones and those to keep. A program's own are distinguished from them by their
 // close-on-exec flag, which the Go runtime and its packages always set.
 func CloseInherited(keep ...int) error {
 	return eachInherited(func(fd int) error {

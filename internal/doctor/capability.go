@@ -40,7 +40,7 @@ func capabilities(dev KVM, r *Report) {
 		n, err := dev.CheckExtension(c.cap)
 		switch {
 		case err != nil:
-			r.add("KVM_CAP_"+c.name, Fail, err.Error(), "look into the kernel's log: sudo dmesg | grep -i kvm")
+			r.add("KVM_CAP_"+c.name, Fail, err.Error(), "read the kernel's log: sudo dmesg | grep -i kvm")
 		case n > 0:
 			have++
 		case c.lacks == "":
@@ -54,7 +54,7 @@ func capabilities(dev KVM, r *Report) {
 	recommended, _ := dev.CheckExtension(kvm.CapNrVCPUs)
 	most, _ := dev.CheckExtension(kvm.CapMaxVCPUs)
 	if most == 0 {
-		most = max(recommended, 4) // the API document's words for a missing capability
+		most = max(recommended, 4) // as the API document says for a missing capability
 	}
 	r.add("vCPUs", OK, fmt.Sprintf("up to %d in one machine, up to %d recommended", most, recommended), "")
 }

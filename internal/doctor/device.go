@@ -35,7 +35,7 @@ func (h Host) device(r *Report) {
 	r.add("API version", OK, fmt.Sprint(v), "")
 	capabilities(dev, r)
 	if err := dev.CreateVM(); err != nil {
-		do := "look into the kernel's log: sudo dmesg | grep -i kvm"
+		do := "read the kernel's log: sudo dmesg | grep -i kvm"
 		if errors.Is(err, syscall.EBUSY) {
 			do = "stop the other hypervisor that holds the processor's virtualisation (VirtualBox, VMware …)"
 		}

@@ -1,4 +1,4 @@
-// Package doctor looks at a host and says whether Mayfly can run machines on it, and what to do where it can't.
+// Package doctor examines a host and reports whether Mayfly can run machines on it, and what to do where it can't.
 package doctor
 
 import (
@@ -17,7 +17,7 @@ const (
 	Fail Status = "FAIL"
 )
 
-// Line is one thing that was looked at.
+// Line is the result of one check.
 type Line struct {
 	Name   string `json:"name"`
 	Status Status `json:"status"`
@@ -52,7 +52,7 @@ type Host struct {
 	Program func(name string) string // where a program of ours is; empty: nowhere
 }
 
-// Examine looks at everything. It changes nothing on the host.
+// Examine makes all checks. It changes nothing on the host.
 func Examine(h Host) Report {
 	r := &Report{}
 	h.device(r)

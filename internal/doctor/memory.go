@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// memory examines what stands behind guest memory.
+// memory examines what backs guest memory.
 func (h Host) memory(r *Report) {
 	const thp = "sys/kernel/mm/transparent_hugepage/enabled"
 	switch mode := chosen(h.read(thp)); mode {
@@ -40,7 +40,7 @@ func (h Host) hugetlb(r *Report) {
 	}
 }
 
-// chosen returns the word in brackets of a list such as "always [madvise] never".
+// chosen returns the value in brackets of a list such as "always [madvise] never".
 func chosen(list string) string {
 	_, rest, _ := strings.Cut(list, "[")
 	word, _, _ := strings.Cut(rest, "]")

@@ -30,7 +30,7 @@ func (h Host) ioUring(r *Report) {
 	case errors.Is(err, syscall.EPERM):
 		r.add("io_uring", Note, "forbidden, most likely by a container's seccomp profile"+without, "let the profile allow io_uring_setup, io_uring_enter and io_uring_register")
 	default:
-		r.add("io_uring", Note, err.Error()+without, "look into the kernel's log: sudo dmesg")
+		r.add("io_uring", Note, err.Error()+without, "read the kernel's log: sudo dmesg")
 	}
 }
 
@@ -49,7 +49,7 @@ func (h Host) node(r *Report, name, path, module, without string) {
 		}
 		r.add(name, Note, path+" may not be opened: "+without, do)
 	default:
-		r.add(name, Note, path+": "+err.Error()+": "+without, "look into the kernel's log: sudo dmesg")
+		r.add(name, Note, path+": "+err.Error()+": "+without, "read the kernel's log: sudo dmesg")
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package hostmem tells how much memory a machine may take of this host: what
+// Package hostmem reports how much memory a machine may take of this host: what
 // the kernel allocates for KVM's memory slots, and what is taken before a start.
 package hostmem
 
@@ -48,7 +48,7 @@ type Machine struct {
 // small is what is not worth reading files of /proc for, which a start would wait for.
 const small = 16 << 20
 
-// Matters tells whether what the machine asks for can be too much.
+// Matters reports whether what the machine asks for can be too much.
 func (m *Machine) Matters() bool {
 	return m.Prealloc || m.HugePages || SlotBytes(m.Memory, true) > small
 }

@@ -106,7 +106,7 @@ type word struct {
 	raw  string // the name as it is written, without quotes
 }
 
-// ends says whether the word ends the kernel's parameters.
+// ends reports whether the word ends the kernel's parameters.
 func (w *word) ends() bool { return !w.HasValue && w.raw == "--" }
 
 // next reads the word at or after offset at and returns where it ends.

@@ -24,13 +24,13 @@ type Terminal struct {
 	set   bool // raw is in force, so saved is owed
 }
 
-// Is says whether f is a terminal.
+// Is reports whether f is a terminal.
 func Is(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
 }
 
-// Open looks at a file and, if it is a terminal, makes it raw, except that the keys
+// Open makes a file raw if it is a terminal, except that the keys
 // for signals (Ctrl-C, Ctrl-\) still send them: until TakeKeys nobody else could
 // answer them. Anything else (a pipe, a file, /dev/null, a closed descriptor) is
 // left alone. A terminal that
@@ -79,10 +79,10 @@ func (t *Terminal) TakeKeys() {
 	}
 }
 
-// IsTerminal says whether the input is a terminal, where Escape's keys count.
+// IsTerminal reports whether the input is a terminal, where Escape's keys count.
 func (t *Terminal) IsTerminal() bool { return t.tty }
 
-// foreground says whether this process may use the terminal. A terminal that
+// foreground reports whether this process may use the terminal. A terminal that
 // isn't the session's own has no such rule.
 func (t *Terminal) foreground() bool {
 	group, err := unix.IoctlGetInt(t.fd, unix.TIOCGPGRP)

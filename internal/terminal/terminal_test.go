@@ -156,7 +156,7 @@ func TestKeys(t *testing.T) {
 	}
 	seen := map[string]int{}
 	for range 3 {
-		seen[<-commands]++ // the end comes behind them all
+		seen[<-commands]++ // the end comes after all of them
 	}
 	if seen["help"] != 1 || seen["leave"] != 1 || seen["break"] != 1 {
 		t.Fatalf("commands: %v", seen)

@@ -12,7 +12,7 @@ import (
 // for the NUL.
 const MaxPath = 107
 
-// CheckPath tells why path cannot name a socket file. longest is the longest suffix
+// CheckPath reports why path cannot name a socket file. longest is the longest suffix
 // that is appended to it later, in bytes. Abstract names (@NAME) are refused: they
 // have no permissions, so every process of the network namespace could connect.
 func CheckPath(path string, longest int) error {
@@ -22,11 +22,11 @@ func CheckPath(path string, longest int) error {
 	return checkText(path, longest)
 }
 
-// CheckPeer tells why path cannot name a socket to connect to: a file, or @NAME,
+// CheckPeer reports why path cannot name a socket to connect to: a file, or @NAME,
 // an abstract socket.
 func CheckPeer(path string) error {
 	if path == "@" {
-		return errors.New("\"@\": an abstract socket needs a name behind the @")
+		return errors.New("\"@\": an abstract socket needs a name after the @")
 	}
 	return checkText(path, 0)
 }

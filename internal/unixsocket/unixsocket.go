@@ -113,11 +113,11 @@ func (l *Listener) bind(path string, mode os.FileMode) error {
 	return nil
 }
 
-// clearPath removes a socket file that a process left behind which is gone.
+// clearPath removes a socket file of a process that has ended.
 func clearPath(entry *direntry.Entry, path string) error {
 	st, err := entry.Stat()
 	if err != nil {
-		return nil // bind tells what is wrong, if anything is
+		return nil // bind reports what is wrong, if anything is
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFSOCK {
 		return fmt.Errorf("path %s: there is a file that is no socket; remove it or take another path", path)

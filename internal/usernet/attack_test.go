@@ -311,7 +311,7 @@ func (g *guest) paced() {
 	}
 }
 
-// TestAttackForwardUDP: a UDP forward hears from many ports of the outside.
+// TestAttackForwardUDP: a UDP forward receives from many ports of the outside.
 func TestAttackForwardUDP(t *testing.T) {
 	if !inNamespace(t) {
 		return

@@ -177,7 +177,7 @@ func TestPing(t *testing.T) {
 	if isolated.ping("198.51.100.1", 300*time.Millisecond) {
 		t.Error("the host answers on an isolated network")
 	}
-	// More senders than there are sockets: the new ones are heard.
+	// More senders than there are sockets: the new ones are answered.
 	for range 300 {
 		if !g.ping(usernet.Host, 20*time.Second) {
 			t.Fatal("a later sender is not answered")

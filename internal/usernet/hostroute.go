@@ -51,7 +51,7 @@ func (h *hostRoutes) close() {
 	}
 }
 
-// lookup tells what a is to the host.
+// lookup reports what a is to the host.
 func (h *hostRoutes) lookup(a netip.Addr) routeType {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -308,7 +308,7 @@ func TestQueriesOfAnyShape(t *testing.T) {
 	}
 }
 
-// TestDHCP: the machine hears of the router, the name server and the search domains.
+// TestDHCP: the machine learns the router, the name server and the search domains.
 func TestDHCP(t *testing.T) {
 	for _, isolated := range []bool{false, true} {
 		n, err := usernet.New(usernet.Config{Isolated: isolated}.WithResolvers(time.Second, "127.0.0.1:1"))

@@ -125,7 +125,7 @@ func (n *Network) openPing(key pingKey, host netip.Addr) *pinger {
 	return p
 }
 
-// unreachable reports whether err is what an ICMP message told of an earlier packet.
+// unreachable reports whether err is what an ICMP message reported about an earlier packet.
 func unreachable(err error) bool {
 	switch err {
 	case unix.EHOSTUNREACH, unix.ENETUNREACH, unix.ECONNREFUSED:

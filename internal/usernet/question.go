@@ -121,7 +121,7 @@ func (q *question) local(names map[string]net.IP) []byte {
 		if !known && name != localZone {
 			m.Rcode = dns.RcodeNameError
 		}
-		// It tells for how long the answer may be kept (RFC 2308).
+		// It has for how long the answer may be cached (RFC 2308).
 		m.Ns = []dns.RR{&dns.SOA{Hdr: dns.RR_Header{Name: localZone, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: localTTL},
 			Ns: RouterName + ".", Mbox: "root." + localZone, Serial: 1, Refresh: 3600, Retry: 600, Expire: 86400, Minttl: localTTL}}
 	}

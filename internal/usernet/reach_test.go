@@ -101,7 +101,7 @@ func TestHostRoutes(t *testing.T) {
 		t.Errorf("127.0.0.1: %d", got)
 	}
 	h.close()
-	// Without the tables the interfaces tell.
+	// Without the tables the interfaces' addresses decide.
 	if got := h.lookup(netip.MustParseAddr("127.0.0.1")); got != routeLocal {
 		t.Errorf("127.0.0.1: %d", got)
 	}

@@ -65,7 +65,7 @@ func (n *Network) relay(guest endpoint, host *net.TCPConn) {
 	guest.Abort()
 }
 
-// sentCheck is how often a connection is looked at of whose end there is no event.
+// sentCheck is how often the state of a connection is read whose end causes no event.
 const sentCheck = time.Second
 
 // awaitSent waits until the machine has taken all that was sent to it, with the end

@@ -32,7 +32,7 @@ type resolvers struct {
 // queryTimeout is what a question may take with all its attempts.
 const queryTimeout = 10 * time.Second
 
-// resolvConfAge is how long the file is not looked at again.
+// resolvConfAge is for how long the file is not read again.
 const resolvConfAge = time.Second
 
 func (c *resolvConf) get() resolvers {

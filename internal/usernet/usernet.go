@@ -1,6 +1,6 @@
 // Package usernet is a network in user space for one machine: a router with DHCP,
 // DNS and address translation that needs no privilege, on gvisor's network stack.
-// It speaks Ethernet frames over a stream, each behind its length (u32,
+// It speaks Ethernet frames over a stream, each preceded by its length (u32,
 // big-endian), as QEMU and passt do.
 //
 // It is IPv4 alone:

@@ -406,7 +406,7 @@ func withProgram(t testing.TB) string {
 }
 
 // TestCard is all of it: a driver's rings, the card, the program mayfly-usernet,
-// and a machine behind the rings that asks for its address, is reached through a
+// and a machine on the rings that asks for its address, is reached through a
 // forward, and goes.
 func TestCard(t *testing.T) {
 	withProgram(t)
@@ -559,7 +559,7 @@ func TestListen(t *testing.T) {
 }
 
 // BenchmarkNew is what a card on the user network costs the process that starts a
-// machine; the program itself comes up beside it.
+// machine; the program itself starts meanwhile.
 func BenchmarkNew(b *testing.B) {
 	withProgram(b)
 	for b.Loop() {

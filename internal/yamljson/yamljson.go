@@ -53,7 +53,7 @@ func Convert(in []byte) ([]byte, error) {
 		if err != nil {
 			return nil, syntax(err)
 		}
-		return nil, errorAt(0, "found a second document behind ---: a file is one machine")
+		return nil, errorAt(0, "found a second document after ---: a file is one machine")
 	}
 	w := writer{line: 1}
 	if err := w.node(&doc, 0); err != nil {
@@ -62,7 +62,7 @@ func Convert(in []byte) ([]byte, error) {
 	return append(w.out, '\n'), nil
 }
 
-// syntax takes the line out of the library's words: "yaml: line 3: …".
+// syntax takes the line out of the library's message: "yaml: line 3: …".
 func syntax(err error) error {
 	msg := strings.TrimPrefix(err.Error(), "yaml: ")
 	if rest, ok := strings.CutPrefix(msg, "line "); ok {

@@ -202,7 +202,7 @@ func (t *Tap) Close() error {
 	return first
 }
 
-// Gone tells whether somebody has deleted the interface.
+// Gone reports whether somebody has deleted the interface.
 func (t *Tap) Gone() bool {
 	ifr, err := unix.NewIfreq("")
 	return err == nil && errors.Is(unix.IoctlIfreq(t.queues[0].fd, unix.TUNGETIFF, ifr), unix.EBADFD)

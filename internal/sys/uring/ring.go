@@ -34,7 +34,7 @@ type Ring struct {
 	sqes                    []SQE
 	cqes                    []CQE
 	sqMask, cqMask          uint32
-	tail                    uint32 // of the submissions, ours: what the kernel hasn't been shown yet is behind *sqTail
+	tail                    uint32 // of the submissions, ours: what the kernel hasn't been shown yet is after *sqTail
 	head                    uint32 // of the completions
 	fixed                   uint8  // sqeFixedFile when files are registered
 }
@@ -75,7 +75,7 @@ func setup(entries int, p *params) (int, error) {
 }
 
 // mmap reaches the rings. The kernel that made them is trusted; a place outside
-// the mapping would be its defect and is looked for all the same.
+// the mapping would be its defect and is checked for all the same.
 func (r *Ring) mmap(p *params) error {
 	const need = featSingleMmap | featNoDrop | featSubmitStable
 	if p.features&need != need {
@@ -193,7 +193,7 @@ func (r *Ring) Submit(wait int) error {
 	}
 }
 
-// Ready tells whether Pop would find a completion.
+// Ready reports whether Pop would find a completion.
 func (r *Ring) Ready() bool { return atomic.LoadUint32(r.cqTail) != r.head }
 
 // Nudge enters the kernel if it waits for that to bring completions (Options.
