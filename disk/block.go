@@ -31,7 +31,7 @@ func (f *File) askDevice() {
 }
 
 // askAlignment makes the unit that O_DIRECT wants on this file the guest's block.
-// Kernels before 6.1 don't tell; what they refuse then goes through the page
+// Kernels before 6.1 don't report it; what they refuse then goes through the page
 // cache.
 func (f *File) askAlignment() {
 	var st unix.Statx_t

@@ -1,4 +1,4 @@
-// Package disk opens what stands behind a virtual disk: raw image files, block
+// Package disk opens what backs a virtual disk: raw image files, block
 // devices, and image formats that are registered (disk/qcow2).
 //
 // Everything that can be wrong with an image is found by Open, before a machine
@@ -21,11 +21,11 @@ import (
 // SectorSize is the unit in which disks are counted, in bytes.
 const SectorSize = 512
 
-// Format is how an image is laid out.
+// Format is the format of an image file.
 type Format string
 
 // Formats. Auto, the default, is raw, or the format that both the file's name and its first
-// bytes tell. The first bytes alone are not believed: with a raw image they are
+// bytes show. The first bytes alone are not believed: with a raw image they are
 // the guest's to write, and other formats name further files of the host.
 const (
 	Auto  Format = "auto"
@@ -33,7 +33,7 @@ const (
 	QCOW2 Format = "qcow2"
 )
 
-// Formats are the values of a Format, beside "", which is Auto.
+// Formats are the values of a Format other than "", which is Auto.
 var Formats = []Format{Auto, Raw, QCOW2}
 
 // Check is an error that lists the values, where f is none of them.
@@ -57,7 +57,7 @@ type Options struct {
 	ReadOnly bool
 	// Direct goes past the host's page cache (O_DIRECT). Raw images only.
 	Direct bool
-	// Backing is the folder that holds the files which an image is made of beside
+	// Backing is the folder that holds the files which an image is made of besides
 	// itself, in it or below; "": regular files of the image's own folder. An image
 	// names them itself, so without this bound one could show its guest any file of
 	// the host.
@@ -72,16 +72,16 @@ type Options struct {
 type Image interface {
 	// Size is a multiple of SectorSize.
 	Size() int64
-	// Refresh looks at the size anew: the image was made larger or smaller.
+	// Refresh reads the size anew: the image was made larger or smaller.
 	Refresh() error
 	Blocks() Blocks
 	ReadOnly() bool
 	// Warning is what people should know about the image, without its path, or "".
 	Warning() string
-	// File is the file behind an image whose bytes lie there as the guest sees
+	// File is the file of an image whose bytes lie there as the guest sees
 	// them; nil for formats.
 	File() *File
-	// Readv and Writev transfer as much as they can and tell how much. Writev with
+	// Readv and Writev transfer as much as they can and return how much. Writev with
 	// durable returns when the data would survive a loss of power.
 	Readv(v []unix.Iovec, off int64) (int, error)
 	Writev(v []unix.Iovec, off int64, durable bool) (int, error)
@@ -90,7 +90,7 @@ type Image interface {
 	// Discard and Zero take as long as the host needs for the range: who must be able
 	// to stop in between asks for pieces of it.
 
-	// Discard tells that the range's contents are of no interest; where that can't
+	// Discard declares that the range's contents are of no interest; where that can't
 	// be used it does nothing.
 	Discard(off, n int64) error
 	// Zero makes the range read as zeroes; with unmap it need not keep its space.

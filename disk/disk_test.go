@@ -15,7 +15,7 @@ import (
 	"github.com/mayfly-vm/mayfly/disk"
 )
 
-// TestMain holds a file open for TestLockHolder when it is told to.
+// TestMain holds a file open for TestLockHolder when the environment says so.
 func TestMain(m *testing.M) {
 	if path := os.Getenv("MAYFLY_TEST_HOLD"); path != "" {
 		if _, err := disk.Open(disk.Options{Path: path}); err != nil {
@@ -107,7 +107,7 @@ func TestLocks(t *testing.T) {
 		t.Fatalf("two readers: %v", err)
 	}
 	if _, err := open(false); err == nil || !strings.Contains(err.Error(), "in use by another disk of this machine") {
-		t.Errorf("a writer beside readers: %v", err)
+		t.Errorf("a writer while there are readers: %v", err)
 	}
 	a.Close()
 	b.Close()
@@ -116,7 +116,7 @@ func TestLocks(t *testing.T) {
 		t.Fatalf("after the readers have gone: %v", err)
 	}
 	if _, err := open(true); err == nil {
-		t.Error("a reader beside a writer")
+		t.Error("a reader while there is a writer")
 	}
 	w.Close()
 }

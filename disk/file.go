@@ -147,13 +147,13 @@ func (f *File) check() error {
 	return nil
 }
 
-// Refresh looks at the size anew.
+// Refresh reads the size anew.
 func (f *File) Refresh() error {
 	var size int64
 	if f.device {
 		n, err := deviceSize(f.plain)
 		if err != nil {
-			return fmt.Errorf("cannot tell the device's size: %w", err)
+			return fmt.Errorf("cannot read the device's size: %w", err)
 		}
 		size = n
 	} else {
@@ -189,7 +189,7 @@ func (f *File) Path() string { return f.path }
 // Blocks are the device's, or what O_DIRECT wants.
 func (f *File) Blocks() Blocks { return f.blocks }
 
-// ReadOnly tells how the file was opened.
+// ReadOnly reports how the file was opened.
 func (f *File) ReadOnly() bool { return f.readOnly }
 
 // File is f itself.
@@ -198,10 +198,10 @@ func (f *File) File() *File { return f }
 // FD is the descriptor for the guest's data. It stays f's own.
 func (f *File) FD() int { return f.fd }
 
-// Direct tells whether FD goes past the page cache.
+// Direct reports whether FD goes past the page cache.
 func (f *File) Direct() bool { return f.direct }
 
-// Same tells whether g is the same file.
+// Same reports whether g is the same file.
 func (f *File) Same(g *File) bool {
 	var a, b unix.Stat_t
 	return unix.Fstat(f.plain, &a) == nil && unix.Fstat(g.plain, &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino

@@ -47,8 +47,8 @@ func (f *File) Format(want Format, path string) (Format, error) {
 	case qcow && named:
 		return QCOW2, nil
 	case named:
-		// Taken for raw, its guest could make a qcow2 image of it, with any file of the
-		// host behind it, for the next start.
+		// Taken for raw, its guest could make a qcow2 image of it that is backed by any
+		// file of the host, for the next start.
 		return "", fmt.Errorf("is named like a qcow2 image and begins with %q; say format=raw if it is a raw image", start[:min(4, n)])
 	case qcow:
 		return "", fmt.Errorf("begins like a qcow2 image; say format=qcow2 if it is one, or format=raw if a guest wrote that")

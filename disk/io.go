@@ -8,7 +8,7 @@ import (
 )
 
 // rawLimit is the size in bytes up to which a copy out of the page cache takes so
-// little time that Go's scheduler need not be told.
+// little time that Go's scheduler need not know.
 const rawLimit = 64 << 10
 
 // TryRead reads into v what the page cache has, without waiting for a device, and
@@ -39,7 +39,7 @@ func (f *File) TryRead(v []unix.Iovec, n int, off int64) int {
 	return 0
 }
 
-// Buffered tells whether a write ends in the page cache, so that it seldom waits
+// Buffered reports whether a write ends in the page cache, so that it seldom waits
 // for a device.
 func (f *File) Buffered() bool { return !f.direct }
 

@@ -16,7 +16,7 @@ type place struct {
 	path string
 }
 
-// find looks o.Path up and checks what is there.
+// find resolves o.Path and checks what is there.
 func find(o Options) (at place, st unix.Stat_t, err error) {
 	at = place{path: o.Path}
 	if at.fd, err = openRetry(o.Path, unix.O_PATH|unix.O_CLOEXEC); err != nil {

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Discard punches a hole, or tells a block device.
+// Discard punches a hole, or discards on a block device.
 func (f *File) Discard(off, n int64) error {
 	var err error
 	if f.device {
@@ -71,7 +71,7 @@ func unsupported(err error) bool {
 }
 
 // zeroes is memory that nobody writes, so that the kernel's one page of zeroes is
-// behind all of it.
+// after all of it.
 var zeroes = sync.OnceValue(func() []byte {
 	const size = 256 << 10
 	p, err := unix.Mmap(-1, 0, size, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)

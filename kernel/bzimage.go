@@ -130,7 +130,7 @@ func (im *Image) CmdlineSize() uint32 {
 	return 0
 }
 
-// InitrdLimit is the first guest-physical address behind where the kernel takes an
+// InitrdLimit is the first guest-physical address after where the kernel accepts an
 // initrd, by the image's setup header (initrd_addr_max, protocol 2.03); 0: none. A kernel
 // that can be loaded above 4 GiB has no such limit.
 func (im *Image) InitrdLimit() uint64 {

@@ -77,7 +77,7 @@ func startChild(path string, dst *os.File, kind compression.Kind, limit int64) (
 		return nil, err
 	}
 	// The real program sets this limit itself; another one meets it all the same.
-	// An error means that it has ended already, and outcome looks at the length.
+	// An error means that it has ended already, and outcome reads the length.
 	_ = unix.Prlimit(p.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: uint64(limit) + 1, Max: uint64(limit) + 1}, nil)
 	return &child{path, p, inW, saysR}, nil
 }
@@ -91,7 +91,7 @@ func (c *child) feed(src io.Reader) error {
 		n, err := src.Read(buf)
 		if n > 0 {
 			if _, err := c.in.Write(buf[:n]); err != nil {
-				return nil // the child has seen enough; its exit code tells what of
+				return nil // the child has read enough; its exit code reports of what
 			}
 		}
 		if err == io.EOF {
@@ -111,7 +111,7 @@ const lineMax = 300
 func (c *child) listen() string {
 	defer c.says.Close()
 	var b bytes.Buffer
-	_, _ = io.CopyN(&b, c.says, lineMax) // what can't be read isn't told
+	_, _ = io.CopyN(&b, c.says, lineMax) // what can't be read isn't reported
 	_, _ = io.Copy(io.Discard, c.says)
 	line, _, _ := strings.Cut(b.String(), "\n")
 	return printable(strings.TrimPrefix(line, compression.Program+": "))

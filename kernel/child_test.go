@@ -53,7 +53,7 @@ func apart(t *testing.T, dir string) {
 }
 
 // What is true of unpacking in process is true of the program: the same bytes,
-// and the same errors in the same words.
+// and the same errors with the same texts.
 func TestApartEachKind(t *testing.T) { apart(t, ""); TestUnpackEachKind(t) }
 func TestApartBadFiles(t *testing.T) { apart(t, ""); TestBadFiles(t) }
 func TestApartNoCache(t *testing.T)  { apart(t, ""); TestNoCache(t) }
@@ -61,7 +61,7 @@ func TestApartParallel(t *testing.T) { apart(t, ""); TestOpenInParallel(t) }
 func TestApartKilled(t *testing.T)   { apart(t, ""); TestKilledWhileUnpacking(t) }
 func TestApartChanged(t *testing.T)  { apart(t, ""); TestChangedWhileRead(t) }
 
-// A damaged stream comes to the same in both, also where no checksum tells.
+// A damaged stream comes to the same in both, also where no checksum finds it.
 func TestApartDamaged(t *testing.T) {
 	open := func(t *testing.T, data []byte) (string, error) {
 		im, err := Open(write(t, bzImageOf(data, uint32(len(plain(t))), false)), Options{CacheDir: t.TempDir()})
@@ -149,8 +149,8 @@ func TestBadUnpacker(t *testing.T) {
 		"a bomb":              {`printf '\177ELF'; while :; do printf '%10000s'; done`, ErrTooLarge, "more than the 604577 bytes allowed"},
 		"success, too much":   {`printf '\177ELF'; printf '%700000s'`, ErrTooLarge, "more than the 604577 bytes allowed"},
 		"success, too little": {`printf '\177ELF'; printf '%5000s'`, ErrPayload, "5004 bytes when unpacked"},
-		"hostile words":       {`printf 'mayfly-unpack: \033[2Jred\007\n' >&2; exit 3`, ErrPayload, "[2Jred;"},
-		"endless words":       {"i=0; while [ $i -lt 3000 ]; do echo wordwordwordwordwordwordwordwordwordwordwordword; i=$((i+1)); done >&2; exit 3", ErrPayload, "word"},
+		"hostile text":        {`printf 'mayfly-unpack: \033[2Jred\007\n' >&2; exit 3`, ErrPayload, "[2Jred;"},
+		"endless text":        {"i=0; while [ $i -lt 3000 ]; do echo wordwordwordwordwordwordwordwordwordwordwordword; i=$((i+1)); done >&2; exit 3", ErrPayload, "word"},
 		"an endless line":     {"i=0; while [ $i -lt 3000 ]; do printf wordwordwordwordwordwordwordwordwordwordwordword; i=$((i+1)); done >&2; exit 3", ErrPayload, "word"},
 		"reads all, says no":  {"while read x; do :; done; echo no >&2; exit 4", ErrPayload, "unpacked: no"},
 		"environment":         {`[ -z "$SECRET" ] || exit 78; exit 4`, ErrPayload, "cannot be unpacked"},

@@ -16,7 +16,7 @@ const (
 	BootLinux Boot = "linux" // the Linux 64-bit protocol only
 )
 
-// Boots are the values of a Boot, beside "", which is BootAuto.
+// Boots are the values of a Boot other than "", which is BootAuto.
 var Boots = []Boot{BootAuto, BootPVH, BootLinux}
 
 // Check is an error that lists the values, where b is none of them.
@@ -58,7 +58,7 @@ func (im *Image) Choose(want Boot) (p Protocol, reason string, err error) {
 	return "", "", im.noProtocol("any boot protocol", "give a kernel built with CONFIG_PVH=y, or a 64-bit x86 Linux")
 }
 
-// entersByELF says whether the ELF entry can be that of the Linux 64-bit
+// entersByELF reports whether the ELF entry can be that of the Linux 64-bit
 // protocol, when somebody says that it is: 64-bit code at a guest-physical address.
 func (im *Image) entersByELF() bool {
 	return im.Class == 64 && im.Machine == MachineX8664 && im.inFile(im.Entry)
@@ -83,9 +83,9 @@ func (im *Image) noProtocol(what, do string) error {
 	return &FileError{Path: im.Path, Cause: ErrNoProtocol, Found: found, Do: do}
 }
 
-// xenOnly says whether the PVH entry leads into code that asserts a Xen host:
+// xenOnly reports whether the PVH entry leads into code that asserts a Xen host:
 // so in Linux 4.11 to 4.20, where CONFIG_PVH was a part of CONFIG_XEN. The notes
-// answer for nearly every kernel; only then the version is looked for.
+// answer for nearly every kernel; only then is the version searched for.
 func (im *Image) xenOnly() bool {
 	switch {
 	case im.Reloc != nil: // 6.12 and newer

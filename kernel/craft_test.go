@@ -118,7 +118,7 @@ func (c *craft) elf() []byte {
 }
 
 // bzImageOf wraps a payload as the kernel's build does: setup code of 2 sectors,
-// then the payload, its unpacked size behind it unless it is gzip, which has it.
+// then the payload, followed by its unpacked size unless it is gzip, which has it.
 func bzImageOf(payload []byte, size uint32, isGzip bool) []byte {
 	b := make([]byte, 3*512+0x40)
 	b[setupSectors] = 2
@@ -134,5 +134,5 @@ func bzImageOf(payload []byte, size uint32, isGzip bool) []byte {
 	le.PutUint32(b[setupPayload:], 0x40)
 	le.PutUint32(b[setupLength:], uint32(len(b)-3*512-0x40))
 	le.PutUint32(b[setupInitSize:], 16<<20)
-	return append(b, "behind the payload"...)
+	return append(b, "after the payload"...)
 }

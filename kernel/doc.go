@@ -1,5 +1,5 @@
 // Package kernel turns the file that a user calls a kernel into an Image: an
-// uncompressed ELF file, its segments, its ways in and where it may be laid.
+// uncompressed ELF file, its segments, its entry points and where it may be loaded.
 //
 // It reads ELF64 and ELF32 files, bzImages (whose payload is unpacked once into
 // a cache) and compressed ELF files. Which of these a file is, its first bytes

@@ -214,7 +214,7 @@ func (im *Image) checkSegments() error {
 	return nil
 }
 
-// inFile says whether guest-physical addr holds bytes of the file.
+// inFile reports whether guest-physical addr holds bytes of the file.
 func (im *Image) inFile(addr uint64) bool {
 	for i := range im.Segments {
 		if s := &im.Segments[i]; addr >= s.Paddr && addr-s.Paddr < s.Filesz {

@@ -14,7 +14,7 @@ type noteInfo struct {
 	size  int
 }
 
-// readNotes looks for notes 18 and 19 in the PT_NOTE segments, and in the
+// readNotes searches for notes 18 and 19 in the PT_NOTE segments, and in the
 // SHT_NOTE sections of a file whose segments name no entry: a linker script
 // without a note segment leaves only these.
 func (im *Image) readNotes(phdrs []phdr, sections []section) error {
@@ -125,7 +125,7 @@ func (im *Image) hasNote(owner string, typ uint32) bool {
 // physical address (arch/x86/include/asm/page_64_types.h).
 const kernelMap = 0xffffffff80000000
 
-// isLinux says whether e_entry is Linux's startup_64. FreeBSD and NetBSD are
+// isLinux reports whether e_entry is Linux's startup_64. FreeBSD and NetBSD are
 // linked at the same place, but their e_entry is virtual.
 func (im *Image) isLinux() bool {
 	if !im.entersByELF() {

@@ -25,7 +25,7 @@ var badFiles = []struct {
 	{"filesz-above-memsz", elfWith(func(c *craft) { c.phdrs[0].memsz = 0x1000 }), ErrBadELF, "p_filesz 0x2000 above p_memsz 0x1000"},
 	{"paddr-wraps", elfWith(func(c *craft) { c.phdrs[0].paddr = ^uint64(0) - 0xfff }), ErrBadELF, "wraps around"},
 	{"offset-wraps", elfWith(func(c *craft) { c.phdrs[0].offset = ^uint64(0) - 0xfff }), ErrBadELF, "wraps around"},
-	{"offset-behind-end", elfWith(func(c *craft) { c.phdrs[0].offset = 0x10000 }), ErrTruncated, "needs the file's bytes up to 73728, it has 12288"},
+	{"offset-after-end", elfWith(func(c *craft) { c.phdrs[0].offset = 0x10000 }), ErrTruncated, "needs the file's bytes up to 73728, it has 12288"},
 	{"truncated-segment", func() []byte { return newCraft().elf()[:0x1800] }, ErrTruncated, "it has 6144"},
 	{"truncated-header", func() []byte { return newCraft().elf()[:60] }, ErrTruncated, "cut off in its header"},
 	{"truncated-phdrs", func() []byte { return newCraft().elf()[:100] }, ErrTruncated, "program headers"},

@@ -10,7 +10,7 @@ import (
 	"github.com/mayfly-vm/mayfly/pvh"
 )
 
-// Image is a kernel ready to be laid into guest memory. Its slices are not to be
+// Image is a kernel ready to be loaded into guest memory. Its slices are not to be
 // changed.
 type Image struct {
 	// File is the uncompressed ELF, open for reading: the user's own file or the
@@ -30,7 +30,7 @@ type Image struct {
 	// merged where they touch. Empty if the file has no section headers.
 	Text []FileRange
 	// Zeroes are longer file ranges within segments that hold nothing but zeroes, as
-	// the section headers say, ascending: BSS with contents behind it. They need not
+	// the section headers say, ascending: BSS followed by contents. They need not
 	// be read. Empty if the file has no section headers.
 	Zeroes []FileRange
 
@@ -59,7 +59,7 @@ type Image struct {
 // Segment is a PT_LOAD program header. Offsets and sizes are in bytes.
 type Segment struct {
 	Offset, Filesz uint64 // in Image.File
-	Paddr, Memsz   uint64 // guest-physical; bytes behind Filesz are zero
+	Paddr, Memsz   uint64 // guest-physical; bytes after Filesz are zero
 	Vaddr, Align   uint64
 	Flags          Flags
 }
@@ -74,13 +74,13 @@ const (
 	Read  Flags = 4
 )
 
-// Executable says whether the segment has code.
+// Executable reports whether the segment has code.
 func (s *Segment) Executable() bool { return s.Flags&Exec != 0 }
 
-// Writable says whether the guest writes to the segment by design.
+// Writable reports whether the guest writes to the segment by design.
 func (s *Segment) Writable() bool { return s.Flags&Write != 0 }
 
-// Mappable says whether the segment's file pages can be mapped at Paddr+delta:
+// Mappable reports whether the segment's file pages can be mapped at Paddr+delta:
 // file offset and address agree modulo pageSize, a power of two.
 func (s *Segment) Mappable(delta int64, pageSize uint64) bool {
 	return (s.Paddr+uint64(delta)-s.Offset)%pageSize == 0

@@ -128,7 +128,7 @@ func (c *cache) remember(f *os.File, st *unix.Stat_t, p packed, k key, size uint
 	}
 }
 
-// isLocal says whether f's times come from this kernel's clock.
+// isLocal reports whether f's times come from this kernel's clock.
 func isLocal(f *os.File) bool {
 	var fs unix.Statfs_t
 	if unix.Fstatfs(int(f.Fd()), &fs) != nil {

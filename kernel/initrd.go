@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// File is a file to lay in guest memory beside the kernel, open for reading.
+// File is a file to load into guest memory in addition to the kernel, open for reading.
 type File struct {
 	*os.File
 	Path string // as the user gave it
@@ -18,7 +18,7 @@ type File struct {
 }
 
 // OpenInitrds opens a guest's initial RAM disks, without reading what is in
-// them. Linux unpacks one behind another if each begins at a multiple of 4 bytes;
+// them. Linux unpacks one after another if each begins at a multiple of 4 bytes;
 // zeroes between them are skipped (init/initramfs.c, unpack_to_rootfs).
 func OpenInitrds(paths []string) ([]File, error) {
 	files := make([]File, 0, len(paths))

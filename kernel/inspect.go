@@ -108,7 +108,7 @@ func (f Flags) String() string {
 	return string(b)
 }
 
-// noteName names the notes that matter at boot and those that tell kernels apart.
+// noteName names the notes that matter at boot and those that distinguish kernels.
 func noteName(n noteInfo) string {
 	switch {
 	case n.owner == "Xen\x00" && n.typ == 18:

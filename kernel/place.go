@@ -93,7 +93,7 @@ func firstBytes(list []memory.Range, n uint64) (out []memory.Range) {
 	return out
 }
 
-// fits says whether every segment lies in RAM where it is. What lies between
+// fits reports whether every segment lies in RAM where it is. What lies between
 // segments need not be.
 func (im *Image) fits(ram []memory.Range) bool {
 	for i := range im.Segments {

@@ -2,7 +2,7 @@ package kernel
 
 import "strings"
 
-// RecognizeLinux says whether the kernel is a Linux and, for a person, by what.
+// RecognizeLinux reports whether the kernel is a Linux and, for a person, by what.
 // Notes answer for nearly every kernel: those of owner Linux, which each Linux
 // since 4.19 has, and Xen's GUEST_OS. Only a file without them is searched for
 // Linux's version text, when first asked.
@@ -22,7 +22,7 @@ func (im *Image) RecognizeLinux() (linux bool, why string) {
 	return false, "neither a note nor a version text of Linux was found"
 }
 
-// builtByLinux says whether a version is followed by who built it, as Linux writes
+// builtByLinux reports whether a version is followed by who built it, as Linux writes
 // it: "6.12.5 (user@host) …" (init/version.c). Other kernels hold "Linux version" for
 // programs that read /proc/version.
 func builtByLinux(version string) bool {

@@ -48,7 +48,7 @@ func textRanges(sections []section) []FileRange {
 	return mergeFileRanges(out)
 }
 
-// zeroRanges are the file ranges behind sections without contents: where one with
+// zeroRanges are the file ranges of sections without contents: where one with
 // contents follows in the same segment, the linker fills the file up with zeroes.
 // Such a section's offset says nothing, its address does. Those that share bytes
 // with contents are left out.

@@ -45,7 +45,7 @@ func (im *Image) scanVersion() string {
 	return weak
 }
 
-// findBanner returns what follows the words where it begins as a version does;
+// findBanner returns what follows the banner's start where it begins as a version does;
 // sure says that it is the one with the build's number.
 func findBanner(b []byte) (found string, sure bool) {
 	for {
@@ -71,7 +71,7 @@ func (im *Image) Release() string {
 	return r
 }
 
-// release splits "4.19.0-1" into 4 and 19; ok says whether it could.
+// release splits "4.19.0-1" into 4 and 19; ok reports whether it could.
 func release(version string) (major, minor int, ok bool) {
 	number := func(s string) (int, string) {
 		n, i := 0, 0

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options say what stands behind a machine's RAM.
+// Options are what backs a machine's RAM.
 type Options struct {
 	// HugeTLB takes 2 MiB pages from the host's reserved pool (hugetlbfs). The
 	// host must have enough of them; nothing can be mapped from files then.
@@ -87,9 +87,9 @@ func reserve(total uint64, o Options) ([]byte, error) {
 }
 
 // adviseHuge asks for huge pages, except for the first one. That holds the
-// tables of the hand-over and next to nothing else, a few pages of 4 KiB: with
+// boot data and almost nothing else, a few pages of 4 KiB: with
 // a huge page there it was two thirds of what one small machine among many
-// weighed, and clearing it cost each start more than the faults.
+// took, and clearing it cost each start more than the faults.
 func adviseHuge(b []byte) {
 	if len(b) > HugePageSize {
 		// Refused only by kernels without transparent huge pages; then 4 KiB pages do.
@@ -133,7 +133,7 @@ func (m *Map) Reset() error {
 	}
 	p := unsafe.Pointer(&m.backing[0])
 	if _, err := unix.MmapPtr(-1, 0, p, uintptr(len(m.backing)), unix.PROT_READ|unix.PROT_WRITE, flags); err != nil {
-		return fmt.Errorf("memory: cannot lay the memory anew: %w", err)
+		return fmt.Errorf("memory: cannot replace the memory by zeroes: %w", err)
 	}
 	hide(m.backing)
 	adviseHuge(m.backing)
@@ -145,13 +145,13 @@ func hide(b []byte) {
 	_ = unix.Madvise(b, unix.MADV_DONTDUMP) // fails for no memory of ours
 }
 
-// CanMapFiles tells whether MapFile works on this memory.
+// CanMapFiles reports whether MapFile works on this memory.
 func (m *Map) CanMapFiles() bool { return !m.opts.HugeTLB }
 
-// MapFile lays n bytes of f, from offset off, copy-on-write over the RAM at
+// MapFile maps n bytes of f, from offset off, copy-on-write over the RAM at
 // addr: the page cache's pages are shared by all who map them until somebody
 // writes. addr, off and n are multiples of PageSize. Bytes of the last page
-// behind the file's end read as zeroes; a page wholly behind it raises SIGBUS,
+// after the file's end read as zeroes; a page wholly after it raises SIGBUS,
 // so n must not reach there.
 func (m *Map) MapFile(addr Addr, f *os.File, off int64, n uint64) error {
 	return m.mapFile(addr, f, off, n, unix.PROT_READ|unix.PROT_WRITE)

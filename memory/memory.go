@@ -1,8 +1,8 @@
 // Package memory is guest-physical memory: RAM regions, backed by host memory,
-// and the one checked way to reach it.
+// and the checked access to it.
 //
 // Guest memory is shared with code that nobody trusts: whatever is read from it
-// may change while it is looked at. Read a structure once into a copy, check the
+// may change while it is examined. Read a structure once into a copy, check the
 // copy, use the copy.
 package memory
 
@@ -40,14 +40,14 @@ func (e *RangeError) Error() string {
 // Unwrap gives ErrOutside.
 func (e *RangeError) Unwrap() error { return ErrOutside }
 
-// Region is one range of RAM and the host memory behind it.
+// Region is one range of RAM and the host memory that backs it.
 type Region struct {
 	Addr Addr
 	Size uint64
 	host []byte
 }
 
-// Host is the host memory behind the region. The guest writes to it at any
+// Host is the host memory that backs the region. The guest writes to it at any
 // time.
 func (r *Region) Host() []byte { return r.host }
 
@@ -73,9 +73,9 @@ func (m *Map) Size() (n uint64) {
 	return n
 }
 
-// Slice is the host memory behind [addr, addr+n). The range must lie within one
-// region; the error is a *RangeError. This is the only door to guest memory: no
-// address from a guest is used without it.
+// Slice is the host memory that backs [addr, addr+n). The range must lie within one
+// region; the error is a *RangeError. All accesses to guest memory go through it: no
+// address from a guest is used otherwise.
 func (m *Map) Slice(addr Addr, n uint64) ([]byte, error) {
 	i := sort.Search(len(m.regions), func(i int) bool { return m.regions[i].Addr > addr }) - 1
 	if i >= 0 {

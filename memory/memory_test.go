@@ -121,7 +121,7 @@ func TestMapFileIsPrivateAndResetForgetsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s, _ = m.Slice(2<<20, 8192); !bytes.Equal(s, make([]byte, 8192)) {
-		t.Fatal("Reset left something behind")
+		t.Fatal("something is left after Reset")
 	}
 }
 

@@ -43,7 +43,7 @@ func present(t *testing.T, b []byte) (n int) {
 	return n
 }
 
-// Memory behind a file's end cannot be had: as a full pool of huge pages.
+// Memory after a file's end cannot be had: as a full pool of huge pages.
 func TestPopulateFails(t *testing.T) {
 	f, err := os.Create(t.TempDir() + "/short")
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 // Replace puts fresh memory in place of the RAM at [addr, addr+n), in huge pages
-// where the host has them, once fill has filled it. It may run beside the guest:
+// where the host has them, once fill has filled it. It may run while the guest runs:
 // whoever reads there finds the old memory or the new, and fill gives the new the
 // contents of the old. That is read-only (MapReadOnly), so no write to it is lost.
 // addr and n are multiples of HugePageSize.

@@ -1,6 +1,6 @@
 // Package qcow2 lets package disk open qcow2 images, to read: with backing files
 // and compressed clusters. It is imported for its effect, by programs that can
-// afford what the library behind it links.
+// afford what its library links.
 //
 // Headers and the chain of files are checked here first, against loops, names
 // that are no local files, and numbers that would make the library allocate
@@ -54,7 +54,7 @@ func Open(f *disk.File, o disk.Options) (disk.Image, error) {
 	return img, nil
 }
 
-// layer makes the library's reader of layer i and of those behind it.
+// layer makes the library's reader of layer i and of those below it.
 func (img *Image) layer(i int) (r image.Image, err error) {
 	defer guard(&err)
 	l := img.layers[i]
@@ -98,7 +98,7 @@ func guard(err *error) {
 	*err = fmt.Errorf("the image is damaged: %v", r)
 }
 
-// Readv reads what the library finds. An error behind some bytes is left to the
+// Readv reads what the library finds. An error after some bytes is left to the
 // next Readv, as with readv(2): the library gives one also with the last bytes of a
 // compressed cluster, where there is nothing wrong.
 func (img *Image) Readv(v []unix.Iovec, off int64) (n int, err error) {

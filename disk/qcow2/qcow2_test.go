@@ -32,7 +32,7 @@ type spec struct {
 	format     string         // of the backing file
 	data       map[int][]byte // by cluster
 	compressed map[int][]byte // likewise
-	zero       []int          // clusters that read as zeroes whatever lies behind
+	zero       []int          // clusters that read as zeroes whatever their offset is
 	change     func([]byte)   // the finished file, to spoil it
 }
 
@@ -323,10 +323,10 @@ func TestLinkedChain(t *testing.T) {
 func TestDamaged(t *testing.T) {
 	be := binary.BigEndian
 	for name, change := range map[string]func([]byte){
-		"L2 behind the end":         func(b []byte) { be.PutUint64(b[cluster:], 1<<40) },
-		"data behind the end":       func(b []byte) { be.PutUint64(b[2*cluster:], 1<<40) },
-		"compressed behind the end": func(b []byte) { be.PutUint64(b[2*cluster:], 1<<62|1<<40) },
-		"compressed noise":          func(b []byte) { be.PutUint64(b[2*cluster:], 1<<62|3*cluster); copy(b[3*cluster:], fill(0xff, 512)) },
+		"L2 after the end":         func(b []byte) { be.PutUint64(b[cluster:], 1<<40) },
+		"data after the end":       func(b []byte) { be.PutUint64(b[2*cluster:], 1<<40) },
+		"compressed after the end": func(b []byte) { be.PutUint64(b[2*cluster:], 1<<62|1<<40) },
+		"compressed noise":         func(b []byte) { be.PutUint64(b[2*cluster:], 1<<62|3*cluster); copy(b[3*cluster:], fill(0xff, 512)) },
 	} {
 		img, err := open(write(t, filepath.Join(t.TempDir(), "x"), spec{data: map[int][]byte{0: fill(1, 10)}, change: change}.bytes()))
 		if err != nil {
@@ -391,8 +391,8 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// TestSmallCompressedClusters: the decompressor tells the end together with the
-// last bytes of a cluster; the clusters behind it are read all the same.
+// TestSmallCompressedClusters: the decompressor reports the end together with the
+// last bytes of a cluster; the clusters after it are read all the same.
 func TestSmallCompressedClusters(t *testing.T) {
 	b := small("", 1<<62|3*512, 1<<62|4*512, 0, 1<<62|3*512)
 	for i, at := range []int{3 * 512, 4 * 512} {

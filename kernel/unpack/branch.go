@@ -56,7 +56,7 @@ func (f *x86Filter) fill() {
 	}
 }
 
-// outermost says whether b is a byte that sign extension makes.
+// outermost reports whether b is a byte that sign extension makes.
 func outermost(b byte) bool { return b == 0 || b == 0xff }
 
 // convert works on b, whose first byte is at f.pos, and returns how many bytes

@@ -48,7 +48,7 @@ func FuzzLZ4(f *testing.F) {
 
 func FuzzZstd(f *testing.F) { fuzz(f, compression.Zstd) }
 
-// The block decoders behind the frames' checksums.
+// The block decoders, without the frames' checksums.
 func FuzzLZOBlock(f *testing.F) {
 	f.Add([]byte("\x12a\x11\x00\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) { lzoDecode(make([]byte, 1<<16), data) })

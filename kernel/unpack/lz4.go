@@ -86,7 +86,7 @@ func (z *lz4Reader) next() error {
 func lz4Decode(dst, src []byte) (int, error) { return lz4DecodeAfter(dst, 0, src) }
 
 // lz4DecodeAfter is lz4Decode for a block whose matches may reach into dst[:d]. It
-// unpacks to behind that, and returns where it ended.
+// unpacks to after that, and returns where it ended.
 func lz4DecodeAfter(dst []byte, d int, src []byte) (int, error) {
 	s := 0
 	for s < len(src) {

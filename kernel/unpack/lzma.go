@@ -16,7 +16,7 @@ func newLZMA(src io.Reader, limit int64) (io.Reader, error) {
 	if _, err := io.ReadFull(src, h[:]); err != nil {
 		return nil, err
 	}
-	// No distance reaches behind the start, so the output's limit bounds the
+	// No distance reaches beyond the start, so the output's limit bounds the
 	// dictionary, whatever the header asks for.
 	dict := min(int64(binary.LittleEndian.Uint32(h[1:])), dictCap(limit))
 	binary.LittleEndian.PutUint32(h[1:], uint32(dict))

@@ -41,7 +41,7 @@ func lzoDecode(dst, src []byte) (int, error) {
 		}
 		if dist == lzoEnd && op&0xf0 == 16 {
 			if z.s != len(src) {
-				return z.fail("%d bytes behind the end mark", len(src)-z.s)
+				return z.fail("%d bytes after the end mark", len(src)-z.s)
 			}
 			return z.d, nil
 		}

@@ -43,7 +43,7 @@ func To(dst io.Writer, src io.Reader, kind compression.Kind, limit int64) (int64
 		return 0, fmt.Errorf("%s: %w", kind, noEOF(err))
 	}
 	defer done()
-	// One byte more than allowed tells a stream that is too long from one that fits.
+	// One byte more than allowed distinguishes a stream that is too long from one that fits.
 	n, err := io.CopyBuffer(onlyWriter{dst}, &io.LimitedReader{R: r, N: limit + 1}, make([]byte, 256<<10))
 	switch {
 	case n > limit:

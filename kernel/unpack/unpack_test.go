@@ -203,13 +203,13 @@ func TestXXH32(t *testing.T) {
 
 func TestLZODecodeErrors(t *testing.T) {
 	for name, src := range map[string]string{
-		"empty":                   "",
-		"no end mark":             "\x12a",
-		"literals behind the end": "\x20abc",
-		"match before the start":  "\x12a\x40\x01\x11\x00\x00",
-		"bytes behind the end":    "\x12a\x11\x00\x00x",
-		"length without end":      "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
-		"instruction cut":         "\x12a\x40",
+		"empty":                  "",
+		"no end mark":            "\x12a",
+		"literals after the end": "\x20abc",
+		"match before the start": "\x12a\x40\x01\x11\x00\x00",
+		"bytes after the end":    "\x12a\x11\x00\x00x",
+		"length without end":     "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+		"instruction cut":        "\x12a\x40",
 	} {
 		if n, err := lzoDecode(make([]byte, 64), []byte(src)); !errors.Is(err, compression.ErrCorrupt) {
 			t.Errorf("%s: %d, %v", name, n, err)

@@ -241,7 +241,7 @@ func (x *xzReader) endBlock() error {
 	return nil
 }
 
-// index reads as much of the index as tells that no block is missing.
+// index reads as much of the index as shows that no block is missing.
 func (x *xzReader) index() error {
 	n, err := xzNumber(x.src)
 	if err != nil {
