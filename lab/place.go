@@ -37,7 +37,7 @@ func Where() (Place, error) {
 	return Place{Native: native, Why: why}, nil
 }
 
-// nativeKVM tells whether this machine's KVM can run Linux as a guest: it must
+// nativeKVM reports whether this machine's KVM can run Linux as a guest: it must
 // sit on VMX or SVM. The module kvm_pvm offers the same interface without
 // them, but emulates guest kernel mode and stops at instructions that every
 // Linux uses.

@@ -3,7 +3,7 @@
 // of Size tokens fills up evenly over Refill, and OneTimeBurst more are there
 // once, at the start.
 //
-// A Limiter never sleeps: Take tells whether a request may go now, and Wait how
+// A Limiter never sleeps: Take reports whether a request may go now, and Wait how
 // long it takes until it pays to ask again.
 package ratelimit
 
@@ -39,7 +39,7 @@ const (
 	MaxRefill = 24 * time.Hour
 )
 
-// Check tells what is wrong with the limits.
+// Check reports what is wrong with the limits.
 func (c Config) Check() error {
 	if err := c.Bandwidth.check(); err != nil {
 		return fmt.Errorf("bandwidth: %w", err)

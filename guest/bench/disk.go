@@ -35,7 +35,7 @@ func WriteDisk(path string, size int64) error {
 	return errors.Join(w.Flush(), f.Close())
 }
 
-// CheckDisk reads the disk at path and tells whether each block is whole and in its place, and how many were written
+// CheckDisk reads the disk at path and reports whether each block is whole and in its place, and how many were written
 // by the guest.
 func CheckDisk(path string) (written int, err error) {
 	f, err := os.Open(path)

@@ -112,7 +112,7 @@ type parser struct {
 	planned bool
 }
 
-// line takes one line and says whether it was the last.
+// line takes one line and reports whether it was the last.
 func (p *parser) line(s string) (done bool, err error) {
 	switch {
 	case strings.HasPrefix(s, "Bail out!"):

@@ -14,7 +14,7 @@ import (
 	"github.com/mayfly-vm/mayfly/guest/devinit/ask"
 )
 
-// disk tells what the kernel knows of a disk.
+// disk reports what the kernel knows of a disk.
 func disk(_ context.Context, a args) (values, error) {
 	dir := "/sys/block/" + a["dev"]
 	if _, err := os.Stat(dir); err != nil {

@@ -90,7 +90,7 @@ func defaultRoute(fd int, gw string) error {
 	return nil
 }
 
-// netInfo tells what the kernel knows of a card, its offloads among it.
+// netInfo reports what the kernel knows of a card, its offloads among it.
 func netInfo(_ context.Context, a args) (values, error) {
 	dir := "/sys/class/net/" + a["if"]
 	if _, err := os.Stat(dir); err != nil {

@@ -35,7 +35,7 @@ var allowedReasons = []string{
 	"/dev/vhost-", // a module of the host's; test/vhost and test/devices run these in the nest, which has it
 }
 
-// hostKVM tells whether this host's KVM runs any guest.
+// hostKVM reports whether this host's KVM runs any guest.
 var hostKVM = sync.OnceValue(func() bool {
 	p, err := lab.Where()
 	return err == nil && p.Native
