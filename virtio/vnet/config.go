@@ -3,6 +3,9 @@ package vnet
 import (
 	"errors"
 	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/internal/enum"
 	"github.com/mayfly-vm/mayfly/internal/sys/tap"
@@ -77,7 +80,8 @@ type Config struct {
 	Tap string
 	// Bridge is put over the tap.
 	Bridge string
-	// FDs are open descriptors: a tap's queues, or one socket. The card closes them.
+	// FDs are open descriptors: a tap's queues, or one socket. The card closes them,
+	// also where New fails.
 	FDs []int
 	// Socket is the path of the Unix socket of Passt or Stream, or @NAME, an abstract
 	// socket; with User, that of a mayfly-usernet that runs already.
@@ -115,6 +119,24 @@ type Config struct {
 	// Report is told of what happens to the cable while the machine runs. nil: nobody
 	// is. It must not block.
 	Report func(error)
+}
+
+// closeFDs closes each of the descriptors once.
+func (c *Config) closeFDs() {
+	for i, fd := range c.FDs {
+		if !slices.Contains(c.FDs[:i], fd) {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
+func repeats(fds []int) bool {
+	for i, fd := range fds {
+		if slices.Contains(fds[:i], fd) {
+			return true
+		}
+	}
+	return false
 }
 
 // kind is what AutoKind means here.
@@ -245,6 +267,8 @@ func (c *Config) checkKind() error {
 		return fmt.Errorf("tap and bridge are for kind=tap, not for kind=%s", k)
 	case len(c.FDs) > 0 && k != FD:
 		return fmt.Errorf("descriptors are for kind=fd, not for kind=%s", k)
+	case repeats(c.FDs):
+		return fmt.Errorf("descriptors: %d; each is one queue of its own", c.FDs)
 	case k == FD && len(c.FDs) == 0:
 		return errors.New("kind=fd needs a descriptor: fd=3")
 	case k == FD && c.Queues > 1 && c.Queues != len(c.FDs):

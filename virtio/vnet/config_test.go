@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mayfly-vm/mayfly/ratelimit"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
@@ -116,6 +118,49 @@ func TestOtherSocket(t *testing.T) {
 		_, err := vnet.New(vnet.Config{Kind: vnet.Passt, Socket: dir + "/" + name})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestFDsAreClosed where New fails, whatever is wrong.
+func TestFDsAreClosed(t *testing.T) {
+	socket := func(kind int) int {
+		fd, err := unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fd
+	}
+	null := func() int {
+		fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fd
+	}
+	same := null()
+	for _, tt := range []struct {
+		c    vnet.Config
+		want string
+	}{
+		{vnet.Config{FDs: []int{null(), null()}}, "is no tap"},
+		{vnet.Config{FDs: []int{same, same}}, "one queue of its own"},
+		{vnet.Config{FDs: []int{socket(unix.SOCK_STREAM), null()}}, "a socket is one descriptor"},
+		{vnet.Config{FDs: []int{socket(unix.SOCK_DGRAM)}}, "SOCK_STREAM"},
+		{vnet.Config{FDs: []int{socket(unix.SOCK_STREAM)}, QueueSize: 3}, "queue-size: 3"},
+		{vnet.Config{FDs: []int{null()}, Kind: vnet.User}, "kind=fd"},
+	} {
+		d, err := vnet.New(tt.c)
+		if err == nil {
+			d.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("error %v, want %q", err, tt.want)
+		}
+		for _, fd := range tt.c.FDs {
+			if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != unix.EBADF {
+				t.Errorf("%v: descriptor %d is left open", err, fd)
+			}
 		}
 	}
 }

@@ -52,9 +52,10 @@ func isSocketFile(path string) bool {
 	return unix.Stat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK
 }
 
-// useFD takes over a socket.
+// useFD takes over a socket, and closes it where that fails.
 func (d *Device) useFD(fd int) error {
 	if t, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil || t != unix.SOCK_STREAM {
+		_ = unix.Close(fd)
 		return fmt.Errorf("descriptor %d is a socket of another type than SOCK_STREAM", fd)
 	}
 	unix.CloseOnExec(fd)

@@ -71,6 +71,7 @@ var _ virtio.Device = (*Device)(nil)
 // New opens what the card's cable ends in.
 func New(c Config) (*Device, error) {
 	if err := c.Check(); err != nil {
+		c.closeFDs()
 		return nil, err
 	}
 	d := &Device{config: c, rx: ratelimit.New(c.RX), tx: ratelimit.New(c.TX), maxPairs: max(c.Queues, 1), mtu: c.MTU, pairs: 1}
@@ -102,6 +103,7 @@ func (d *Device) open() error {
 		return d.useTap(t)
 	case k == FD:
 		if len(d.config.FDs) > 1 {
+			d.config.closeFDs()
 			return errors.New("a socket is one descriptor")
 		}
 		return d.useFD(d.config.FDs[0])

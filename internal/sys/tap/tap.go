@@ -143,33 +143,15 @@ func (t *Tap) take(fd int) error {
 }
 
 // FromFDs takes over descriptors of a tap that somebody else has opened, one for
-// each queue. The interface is left as it is.
+// each queue, and closes all of them where that fails. The interface is left as it is.
 func FromFDs(fds []int) (*Tap, error) {
 	t := &Tap{}
-	for _, fd := range fds {
-		ifr, err := unix.NewIfreq("")
-		if err == nil {
-			err = unix.IoctlIfreq(fd, unix.TUNGETIFF, ifr)
-		}
-		switch {
-		case err != nil:
-			err = fmt.Errorf("descriptor %d is no tap: %w; open %s and attach it (TUNSETIFF) before it is handed over", fd, err, device)
-		case ifr.Uint16()&unix.IFF_TAP == 0:
-			err = fmt.Errorf("descriptor %d is a tun device, which has no Ethernet frames; make it with IFF_TAP", fd)
-		case ifr.Uint16()&unix.IFF_VNET_HDR == 0 || ifr.Uint16()&unix.IFF_NO_PI == 0:
-			err = fmt.Errorf("descriptor %d (tap %s) was made without IFF_VNET_HDR or without IFF_NO_PI; both are needed", fd, ifr.Name())
-		case t.name != "" && t.name != ifr.Name():
-			err = fmt.Errorf("descriptors of two taps, %s and %s; all queues of a card are of one", t.name, ifr.Name())
-		}
-		if err == nil {
-			t.name = ifr.Name()
-			if err = unix.SetNonblock(fd, true); err == nil {
-				unix.CloseOnExec(fd)
-				err = t.take(fd)
-			}
-		}
-		if err != nil {
+	for i, fd := range fds {
+		if err := t.adopt(fd); err != nil {
 			t.Close()
+			for _, rest := range fds[i+1:] {
+				_ = unix.Close(rest)
+			}
 			return nil, err
 		}
 	}
@@ -181,6 +163,41 @@ func FromFDs(fds []int) (*Tap, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// adopt makes a Queue of a descriptor that somebody else has opened, and closes it
+// where that fails.
+func (t *Tap) adopt(fd int) error {
+	name, err := t.checkFD(fd)
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return err
+	}
+	t.name = name
+	unix.CloseOnExec(fd)
+	return t.take(fd)
+}
+
+// checkFD returns the name of the descriptor's tap.
+func (t *Tap) checkFD(fd int) (string, error) {
+	ifr, err := unix.NewIfreq("")
+	if err == nil {
+		err = unix.IoctlIfreq(fd, unix.TUNGETIFF, ifr)
+	}
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("descriptor %d is no tap: %w; open %s and attach it (TUNSETIFF) before it is handed over", fd, err, device)
+	case ifr.Uint16()&unix.IFF_TAP == 0:
+		return "", fmt.Errorf("descriptor %d is a tun device, which has no Ethernet frames; make it with IFF_TAP", fd)
+	case ifr.Uint16()&unix.IFF_VNET_HDR == 0 || ifr.Uint16()&unix.IFF_NO_PI == 0:
+		return "", fmt.Errorf("descriptor %d (tap %s) was made without IFF_VNET_HDR or without IFF_NO_PI; both are needed", fd, ifr.Name())
+	case t.name != "" && t.name != ifr.Name():
+		return "", fmt.Errorf("descriptors of two taps, %s and %s; all queues of a card are of one", t.name, ifr.Name())
+	}
+	return ifr.Name(), nil
 }
 
 // Name is the interface's.

@@ -169,12 +169,11 @@ func TestFromFDs(t *testing.T) {
 		t.Errorf("%s, %d", b.Name(), len(b.Queues()))
 	}
 	b.Close()
-	null, err := os.Open(os.DevNull)
+	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer null.Close()
-	if _, err := tap.FromFDs([]int{int(null.Fd())}); err == nil || !strings.Contains(err.Error(), "no tap") {
+	if _, err := tap.FromFDs([]int{null}); err == nil || !strings.Contains(err.Error(), "no tap") {
 		t.Error(err)
 	}
 }
