@@ -16,7 +16,7 @@ import (
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
 
-// existing is the name of a file that must be there: what is looked at now needs no half-made machine taken down.
+// existing is the name of a file that must exist. It is checked before a machine is made, which an error would have to undo.
 func existing(p *string) option.Value {
 	v := option.Path(p)
 	set := v.Set
@@ -32,7 +32,7 @@ func existing(p *string) option.Value {
 	return v
 }
 
-// folder is the name of a folder that is there.
+// folder is the name of a folder that must exist.
 func folder(p *string) option.Value {
 	v := existing(p)
 	set := v.Set
@@ -48,7 +48,7 @@ func folder(p *string) option.Value {
 	return v
 }
 
-// toMake is the name of a file that the machine makes: its folder must be there.
+// toMake is the name of a file that the machine makes: its folder must exist.
 func toMake(p *string) option.Value {
 	v := option.Path(p)
 	set := v.Set
@@ -64,7 +64,7 @@ func toMake(p *string) option.Value {
 	return v
 }
 
-// peerSocket is a socket to connect to: a file that must be there, or @NAME, an abstract socket.
+// peerSocket is a socket to connect to: a file that must exist, or @NAME, an abstract socket.
 func peerSocket(p *string) option.Value {
 	v := existing(p)
 	file := v.Set
@@ -100,7 +100,7 @@ func mode(p *os.FileMode) option.Value {
 		func(s string) error {
 			n, err := strconv.ParseUint(s, 8, 9)
 			if err != nil {
-				return errors.New("no permissions; write them in octal, such as 0660")
+				return errors.New("not permissions; write them in octal, such as 0660")
 			}
 			*p = os.FileMode(n)
 			return nil
@@ -113,7 +113,7 @@ func mode(p *os.FileMode) option.Value {
 		})
 }
 
-// fileError is a file that isn't there, or can't be looked at: no mistake in the line, so its exit code is 1.
+// fileError is a file that doesn't exist or can't be examined: not a usage error, so its exit code is 1.
 type fileError struct{ err error }
 
 // Error leaves out the path, which stands before it.
@@ -128,7 +128,7 @@ func (e *fileError) Error() string {
 // Unwrap is the host's error.
 func (e *fileError) Unwrap() error { return e.err }
 
-// ascii is a text that is stored as it is, in limited room.
+// ascii is a text that is stored as it is, of limited length.
 func ascii(p *string, most int) option.Value {
 	v := option.Text(p)
 	v.Pattern = fmt.Sprintf("^[ -~]{1,%d}$", most)
@@ -152,14 +152,14 @@ func powerOfTwo(p *int, least, most int) option.Value {
 	set := v.Set
 	v.Set = func(s string) error {
 		if n, err := strconv.Atoi(s); err == nil && n > 0 && n&(n-1) != 0 {
-			return fmt.Errorf("no power of two; it is one from %d to %d", least, most)
+			return fmt.Errorf("not a power of two; it is one from %d to %d", least, most)
 		}
 		return set(s)
 	}
 	return v
 }
 
-// unless is a key that is true by default, for a field that says the opposite.
+// unless is a key that is true by default, for a field with the opposite meaning.
 func unless(p *bool) option.Value {
 	on := !*p
 	v := option.Bool(&on)
@@ -182,13 +182,13 @@ func ringKey(packed *bool) option.Flag {
 	return option.Flag{Name: "ring", Default: "split", Help: "the layout of the virtqueues; packed where the guest knows it too", Value: option.Named(packed, name("split", false), name("packed", true))}
 }
 
-// interfaceName is what Linux calls an interface: IFNAMSIZ with its NUL is 16.
+// interfaceName is the name of a network interface of Linux: IFNAMSIZ with its NUL is 16.
 func interfaceName(p *string) option.Value {
 	v := option.Text(p)
 	v.Pattern = "^[!-.0-9;-~]{1,15}$"
 	v.Set = func(s string) error {
 		if len(s) < 1 || len(s) > 15 || strings.ContainsAny(s, "/: \t\n") || s == "." || s == ".." {
-			return errors.New("no name of an interface; it has 1 to 15 letters, no blank, slash or colon")
+			return errors.New("not a name of an interface; it has 1 to 15 letters, no blank, slash or colon")
 		}
 		*p = s
 		return nil
@@ -203,7 +203,7 @@ func descriptors(p *[]int) option.Value {
 		Set: func(s string) error {
 			n, err := strconv.Atoi(s)
 			if err != nil || n < 3 || n > 1<<20 {
-				return errors.New("no number of a descriptor; it is one from 3 on")
+				return errors.New("not a number of a descriptor; it is one from 3 on")
 			}
 			if _, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err != nil {
 				return errors.New("not open: start the program with it, such as: mayfly run … 3<>/dev/tapN")
