@@ -1,33 +1,34 @@
 package mayfly
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"io"
-	"slices"
+	"log/slog"
 	"strings"
 
-	"github.com/mayfly-vm/mayfly/internal/loader"
-	"github.com/mayfly-vm/mayfly/kernel"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
+	"github.com/mayfly-vm/mayfly/internal/layout"
+	"github.com/mayfly-vm/mayfly/internal/machine"
+	"github.com/mayfly-vm/mayfly/internal/reports"
+	"github.com/mayfly-vm/mayfly/smbios"
 	"github.com/mayfly-vm/mayfly/timeline"
-	"github.com/mayfly-vm/mayfly/virtio/blk"
-	vconsole "github.com/mayfly-vm/mayfly/virtio/console"
-	"github.com/mayfly-vm/mayfly/virtio/rng"
-	"github.com/mayfly-vm/mayfly/virtio/vnet"
-	"github.com/mayfly-vm/mayfly/virtio/vsock"
+	"github.com/mayfly-vm/mayfly/virtio"
 )
 
 // Limits of a machine.
 const (
-	// MaxCPUs is the most processors of a machine: their APIC ids fit one byte, of
+	// MaxCPUs is the most vCPUs of a machine: their APIC ids fit one byte, of
 	// which 255 is the broadcast. The host's KVM may allow fewer.
 	MaxCPUs = 255
 	// MinMemory is the least memory of a machine, in bytes. A kernel may want more.
 	MinMemory = 16 << 20
 	// MaxMemory is the most, in bytes: what a process can map with room to spare.
-	MaxMemory = 16 << 40
+	MaxMemory = layout.MaxMemory
 	// MaxCmdline is the longest command line, in bytes. Linux itself takes 2047, and
 	// is refused a longer one.
-	MaxCmdline = 64<<10 - 1
+	MaxCmdline = layout.MaxCmdline
 )
 
 // Defaults of a Config's zero fields.
@@ -35,48 +36,6 @@ const (
 	DefaultCPUs   = 1
 	DefaultMemory = 256 << 20
 )
-
-// Load is how files come into guest memory; see package loader.
-type Load = loader.Mode
-
-// Ways to load.
-const (
-	LoadAuto = loader.Auto
-	LoadMap  = loader.Map
-	LoadCopy = loader.Copy
-)
-
-// Reboot is what a guest's reboot does.
-type Reboot uint8
-
-const (
-	RebootRestart Reboot = iota // memory and image are loaded again, in place; after boots of less than a second each, with growing pauses
-	RebootExit                  // the machine ends with Rebooted
-)
-
-// Bus is how a guest finds and reaches its virtio devices.
-type Bus uint8
-
-const (
-	BusAuto Bus = iota // BusMMIO: a guest starts faster with it
-	BusMMIO            // virtio-mmio, described by ACPI
-	BusPCI             // virtio-pci behind a host bridge, with MSI-X
-)
-
-// Disk is a virtio-blk device.
-type Disk = blk.Config
-
-// Net is a virtio network card.
-type Net = vnet.Config
-
-// Vsock is a virtio socket device.
-type Vsock = vsock.Config
-
-// ConsolePort is a port of the virtio console.
-type ConsolePort = vconsole.Port
-
-// RNG is a virtio entropy device.
-type RNG = rng.Config
 
 // Console is the other end of the first serial port.
 type Console struct {
@@ -98,7 +57,7 @@ type Config struct {
 	Kernel  string   // path: ELF vmlinux, bzImage, or a compressed vmlinux
 	Initrd  []string // paths, concatenated as Linux expects
 	Cmdline string   // the whole command line; DefaultCmdline has what a Linux guest wants
-	Boot    kernel.Boot
+	Boot    Boot
 	Load    Load
 
 	CPUs      int    // 1 to MaxCPUs; 0: DefaultCPUs
@@ -116,18 +75,17 @@ type Config struct {
 
 	Platform Platform
 	Bus      Bus
-	Disks    []Disk
-	Nets     []Net
-	Vsock    *Vsock        // nil: none; a CID of 0 is MinCID
-	RNG      *RNG          // nil: none
-	Consoles []ConsolePort // ports of a virtio console; the first that is a Console is hvc0
-	SMBIOS   *SMBIOS       // nil: no tables
+	// Devices are the machine's virtio devices, in the order in which the guest finds
+	// them. New takes over what they hold open, also when it fails.
+	Devices  []DeviceConfig
+	SMBIOS   *smbios.Config // what the machine says of itself; nil: no tables
 	Watchdog Watchdog
-	Devices  []Device // devices of the embedding program's own
-	// Report gets New's Plan.Warnings, and what goes wrong with a device while the
-	// machine lives on: a driver's mistakes, a disk that is gone. It must not block, and
-	// must not call the machine. A device that has much to report is cut short.
-	Report func(error)
+	// Logger gets New's Plan.Warnings, and what goes wrong with a device while the
+	// machine lives on: a driver's mistakes, a disk that is gone. Records have the level
+	// Warn, the attributes "device", a name, and "error", mostly a *DeviceError. The
+	// handler must not block, and must not call the machine. A device that has much to
+	// report is cut short. nil: nothing is logged.
+	Logger *slog.Logger
 
 	OnReboot Reboot
 	Console  Console
@@ -135,18 +93,11 @@ type Config struct {
 	KVM      string             // the device; "": /dev/kvm
 	CacheDir string             // of unpacked kernels; "": in the user's cache directory
 	Timeline *timeline.Recorder // nil: nothing is recorded
-
-	reports *reports // Report, within limits
 }
 
-// ConfigError is a field of a Config with a value that cannot be.
-type ConfigError struct {
-	Field string
-	Msg   string
-}
-
-// Error names the field, what was found and what can be.
-func (e *ConfigError) Error() string { return e.Field + ": " + e.Msg }
+// ConfigError is a field of a Config with a value that cannot be: Field is its name, Msg
+// says what was found and what can be.
+type ConfigError = layout.ConfigError
 
 // DefaultCmdline is the command line that lets a stock Linux start without
 // waiting for anything: the console on the first serial port, no probing for
@@ -168,47 +119,66 @@ func (c Config) withDefaults() Config {
 	if c.Memory == 0 {
 		c.Memory = DefaultMemory
 	}
-	if c.Report != nil {
-		c.reports = &reports{to: c.Report}
-	}
+	c.Boot, c.Load = cmp.Or(c.Boot, BootAuto), cmp.Or(c.Load, LoadAuto)
+	c.Platform, c.Bus = cmp.Or(c.Platform, PlatformAuto), cmp.Or(c.Bus, BusAuto)
+	c.OnReboot, c.Watchdog = cmp.Or(c.OnReboot, RebootRestart), cmp.Or(c.Watchdog, NoWatchdog)
 	return c
+}
+
+// spec is what of the configuration a machine is made of, without what is to be opened.
+func (c *Config) spec() machine.Spec {
+	watchdogs := map[Watchdog]machine.Watchdog{WatchdogRestart: machine.WatchdogRestart, WatchdogExit: machine.WatchdogExit}
+	s := machine.Spec{
+		CPUs: c.CPUs, Memory: c.Memory, HugePages: c.HugePages, Prealloc: c.Prealloc,
+		Features:     hypervisor.Features{Nested: c.Nested, PMU: c.PMU},
+		SMBIOS:       c.SMBIOS,
+		Watchdog:     watchdogs[c.Watchdog],
+		ExitOnReboot: c.OnReboot == RebootExit,
+		Console:      machine.Console(c.Console),
+		Timeline:     c.Timeline,
+	}
+	if c.Logger != nil {
+		s.Reports = reports.New(c.log)
+	}
+	return s
+}
+
+// log passes what is reported of a machine's part to the Logger.
+func (c *Config) log(name string, err error) {
+	if c.Logger != nil {
+		c.Logger.LogAttrs(context.Background(), slog.LevelWarn, err.Error(), slog.String("device", name), slog.Any("error", err))
+	}
 }
 
 func (c *Config) check() error {
 	switch {
 	case c.Kernel == "":
-		return &ConfigError{"Kernel", "no file named: give the path of a vmlinux or a bzImage"}
+		return &ConfigError{Field: "Kernel", Msg: "no file named: give the path of a vmlinux or a bzImage"}
 	case c.CPUs < 1 || c.CPUs > MaxCPUs:
-		return &ConfigError{"CPUs", fmt.Sprintf("%d: a machine has 1 to %d", c.CPUs, MaxCPUs)}
+		return &ConfigError{Field: "CPUs", Msg: fmt.Sprintf("%d: a machine has 1 to %d", c.CPUs, MaxCPUs)}
 	case c.Memory < MinMemory:
-		return &ConfigError{"Memory", fmt.Sprintf("%d bytes: a machine has at least %d MiB", c.Memory, MinMemory>>20)}
+		return &ConfigError{Field: "Memory", Msg: fmt.Sprintf("%d bytes: a machine has at least %d MiB", c.Memory, MinMemory>>20)}
 	case c.Memory > MaxMemory:
-		return &ConfigError{"Memory", fmt.Sprintf("%d bytes: a machine has at most %d TiB", c.Memory, uint64(MaxMemory)>>40)}
+		return &ConfigError{Field: "Memory", Msg: fmt.Sprintf("%d bytes: a machine has at most %d TiB", c.Memory, uint64(MaxMemory)>>40)}
 	case c.Boot.Check() != nil:
-		return &ConfigError{"Boot", c.Boot.Check().Error()}
+		return &ConfigError{Field: "Boot", Msg: c.Boot.Check().Error()}
 	case c.Load.Check() != nil:
-		return &ConfigError{"Load", c.Load.Check().Error()}
-	case c.Platform > PlatformGeneric:
-		return &ConfigError{"Platform", fmt.Sprintf("%d is no platform: take PlatformAuto, PlatformLinux or PlatformGeneric", c.Platform)}
-	case c.Bus > BusPCI:
-		return &ConfigError{"Bus", fmt.Sprintf("%d is no bus: take BusAuto, BusMMIO or BusPCI", c.Bus)}
-	case slices.ContainsFunc(c.Devices, func(d Device) bool { return d.Device == nil }):
-		return &ConfigError{"Devices", "one of them is nil"}
-	case c.Watchdog > WatchdogExit:
-		return &ConfigError{"Watchdog", fmt.Sprintf("%d is no watchdog: take NoWatchdog, WatchdogRestart or WatchdogExit", c.Watchdog)}
-	case c.OnReboot > RebootExit:
-		return &ConfigError{"OnReboot", fmt.Sprintf("%d is no answer to a reboot: take RebootRestart or RebootExit", c.OnReboot)}
+		return &ConfigError{Field: "Load", Msg: c.Load.Check().Error()}
+	case c.Platform.Check() != nil:
+		return &ConfigError{Field: "Platform", Msg: c.Platform.Check().Error()}
+	case c.Bus.Check() != nil:
+		return &ConfigError{Field: "Bus", Msg: c.Bus.Check().Error()}
+	case c.OnReboot.Check() != nil:
+		return &ConfigError{Field: "OnReboot", Msg: c.OnReboot.Check().Error()}
+	case c.Watchdog.Check() != nil:
+		return &ConfigError{Field: "Watchdog", Msg: c.Watchdog.Check().Error()}
 	case len(c.Cmdline) > MaxCmdline:
-		return &ConfigError{"Cmdline", fmt.Sprintf("%d bytes long: at most %d fit (Linux takes 2047)", len(c.Cmdline), MaxCmdline)}
+		return &ConfigError{Field: "Cmdline", Msg: fmt.Sprintf("%d bytes long: at most %d fit (Linux takes 2047)", len(c.Cmdline), MaxCmdline)}
 	case strings.IndexByte(c.Cmdline, 0) >= 0:
-		return &ConfigError{"Cmdline", fmt.Sprintf("a NUL at byte %d would end it there: remove it", strings.IndexByte(c.Cmdline, 0))}
+		return &ConfigError{Field: "Cmdline", Msg: fmt.Sprintf("a NUL at byte %d would end it there: remove it", strings.IndexByte(c.Cmdline, 0))}
 	}
-	for i := range c.Nets {
-		for j := range i {
-			if err := vnet.Conflict(&c.Nets[j], &c.Nets[i]); err != nil {
-				return &ConfigError{"Nets", err.Error()}
-			}
-		}
+	if err := virtio.CheckConfigs(c.Devices); err != nil {
+		return &ConfigError{Field: "Devices", Msg: err.Error(), Err: err}
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/check"
-	"github.com/mayfly-vm/mayfly/kernel"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 )
 
 // Each message names the field, what was found and what can be.
@@ -33,9 +33,11 @@ func TestBadConfig(t *testing.T) {
 		{"Cmdline", func(c *mayfly.Config) { c.Cmdline = strings.Repeat("x", 64<<10) }, []string{"65536 bytes", "at most 65535"}},
 		{"Cmdline", func(c *mayfly.Config) { c.Cmdline = "one\x00two" }, []string{"NUL at byte 3", "remove"}},
 		{"Boot", func(c *mayfly.Config) { c.Boot = "bios" }, []string{`"bios"`, `"auto", "pvh" and "linux"`}},
-		{"Platform", func(c *mayfly.Config) { c.Platform = 3 }, []string{"3", "PlatformGeneric"}},
+		{"Platform", func(c *mayfly.Config) { c.Platform = "pc" }, []string{"\"pc\"", "generic"}},
 		{"Load", func(c *mayfly.Config) { c.Load = "mmap" }, []string{`"mmap"`, `"auto", "map" and "copy"`}},
-		{"OnReboot", func(c *mayfly.Config) { c.OnReboot = 2 }, []string{"2", "RebootRestart"}},
+		{"Bus", func(c *mayfly.Config) { c.Bus = "isa" }, []string{"\"isa\"", "pci"}},
+		{"Watchdog", func(c *mayfly.Config) { c.Watchdog = "on" }, []string{"\"on\"", "restart"}},
+		{"OnReboot", func(c *mayfly.Config) { c.OnReboot = "stop" }, []string{"\"stop\"", "restart"}},
 	} {
 		cfg := mayfly.Config{Kernel: kernel}
 		c.change(&cfg)
@@ -89,7 +91,7 @@ func TestFilesThatCannotBe(t *testing.T) {
 		{"a pipe as initrd", mayfly.Config{Kernel: kernel, Initrd: []string{pipe}}, []string{"initrd", pipe, "is a pipe", "a regular file"}},
 		{"an empty initrd", mayfly.Config{Kernel: kernel, Initrd: []string{file(t, "empty", nil)}}, []string{"initrd", "empty"}},
 		{"an initrd too big", mayfly.Config{Kernel: kernel, Initrd: []string{big}}, []string{"initrd", "1024 MiB", "more memory"}},
-		{"a protocol it lacks", mayfly.Config{Kernel: noEntry, Boot: "linux"}, []string{"check.elf", "Linux 64-bit protocol"}},
+		{"a protocol it lacks", mayfly.Config{Kernel: noEntry, Boot: mayfly.BootLinux}, []string{"check.elf", "Linux 64-bit protocol"}},
 		{"no KVM", mayfly.Config{Kernel: kernel, KVM: dir + "/kvm"}, []string{dir + "/kvm", "modprobe"}},
 		{"no KVM device", mayfly.Config{Kernel: kernel, KVM: "/dev/null"}, []string{"/dev/null", "no KVM device"}},
 		{"a file as KVM device", mayfly.Config{Kernel: kernel, KVM: kernel}, []string{kernel, "no KVM device"}},
@@ -143,7 +145,7 @@ func TestForbiddenKVMSaysWhoMay(t *testing.T) {
 // Whatever step of a start fails, nothing of it is left.
 func TestStartWithoutDescriptors(t *testing.T) {
 	leavesNothing(t)
-	needKVM(t)
+	machinetest.NeedKVM(t)
 	c := guest(t, check.Options{NoChecks: true})
 	c.CPUs = 4
 	var old unix.Rlimit
@@ -181,7 +183,7 @@ func TestStartWithoutDescriptors(t *testing.T) {
 			t.Fatalf("with %d descriptors: the next is %d, not %d", more, now, next)
 		}
 	}
-	if failed < 5 { // kernel, KVM, machine, processors
+	if failed < 5 { // kernel, KVM, machine, vCPUs
 		t.Errorf("failed %d times only", failed)
 	}
 }
@@ -199,14 +201,17 @@ func lowestFree(t *testing.T) uint64 {
 
 // No configuration makes a plan or New panic, and what passes can be laid out.
 func FuzzPlan(f *testing.F) {
-	image := file(f, "check.elf", check.ELF)
+	kernel := file(f, "check.elf", check.ELF)
 	initrd := file(f, "initrd", []byte("initrd"))
-	f.Add("console=ttyS0", 1, uint64(1<<28), "", "map", uint8(0), uint8(0), true, false)
-	f.Add("a\x00b", 256, uint64(1<<45), "pvh", "copy", uint8(2), uint8(3), false, true)
-	f.Add("", -1, ^uint64(0), "linux", "mmap", uint8(1), uint8(40), true, true)
-	f.Fuzz(func(t *testing.T, cmdline string, cpus int, memory uint64, boot, load string, reboot, initrds uint8, huge, prealloc bool) {
-		c := mayfly.Config{Kernel: image, Boot: kernel.Boot(boot), Cmdline: cmdline, CPUs: cpus, Memory: memory, Load: mayfly.Load(load),
-			OnReboot: mayfly.Reboot(reboot), HugePages: huge, Prealloc: prealloc}
+	f.Add("console=ttyS0", 1, uint64(1<<28), uint8(0), uint8(0), uint8(0), uint8(0), true, false)
+	f.Add("a\x00b", 256, uint64(1<<45), uint8(3), uint8(3), uint8(2), uint8(3), false, true)
+	f.Add("", -1, ^uint64(0), uint8(1), uint8(2), uint8(1), uint8(40), true, true)
+	boots := []mayfly.Boot{mayfly.BootAuto, mayfly.BootPVH, mayfly.BootLinux}
+	loads := []mayfly.Load{mayfly.LoadAuto, mayfly.LoadMap, mayfly.LoadCopy}
+	reboots := []mayfly.Reboot{"", mayfly.RebootRestart, mayfly.RebootExit, "stop"}
+	f.Fuzz(func(t *testing.T, cmdline string, cpus int, memory uint64, boot, load, reboot, initrds uint8, huge, prealloc bool) {
+		c := mayfly.Config{Kernel: kernel, Cmdline: cmdline, CPUs: cpus, Memory: memory, Boot: boots[int(boot)%len(boots)], Load: loads[int(load)%len(loads)],
+			OnReboot: reboots[int(reboot)%len(reboots)], HugePages: huge, Prealloc: prealloc}
 		for range initrds % 8 {
 			c.Initrd = append(c.Initrd, initrd)
 		}

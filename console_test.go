@@ -12,6 +12,7 @@ import (
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/check"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 )
 
 const spewed = 200_000
@@ -30,7 +31,7 @@ func slowly(r io.Reader) (all []byte) {
 }
 
 func TestASlowReaderLosesNothing(t *testing.T) {
-	needKVM(t)
+	machinetest.NeedKVM(t)
 	leavesNothing(t)
 	piped, pipe, err := os.Pipe()
 	if err != nil {
@@ -80,7 +81,7 @@ func TestAStuckReaderIsGivenUpAndCounted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for seconds")
 	}
-	needKVM(t)
+	machinetest.NeedKVM(t)
 	leavesNothing(t)
 	s := stuck{make(chan struct{})}
 	defer close(s.free)
@@ -106,7 +107,7 @@ func TestEchoBothWays(t *testing.T) {
 		c := guest(t, check.Options{NoChecks: true, Echo: true})
 		c.CPUs = cpus
 		vm := start(t, c)
-		vm.screen.await(t, "Ctrl-D\n", 1)
+		vm.await("Ctrl-D\n", 1)
 		said := make([]byte, 9_000) // more than FIFO and queue hold
 		r := rand.New(rand.NewPCG(3, 4))
 		for i := range said {
@@ -114,35 +115,35 @@ func TestEchoBothWays(t *testing.T) {
 		}
 		vm.press(string(said) + "\x04")
 		vm.want(mayfly.PowerOff)
-		if out := vm.screen.String(); !strings.Contains(out, "Ctrl-D\n"+string(said)+"\n# echoed: 9000\n") {
+		if out := vm.output.String(); !strings.Contains(out, "Ctrl-D\n"+string(said)+"\n# echoed: 9000\n") {
 			t.Errorf("%d CPUs: the echo is not what was said: %d bytes, ending with %q", cpus, len(out), out[max(0, len(out)-60):])
 		}
 		vm.Close()
 	}
 }
 
-func TestBreakReachesTheGuestBehindItsInput(t *testing.T) {
+func TestBreakReachesTheGuestAfterItsInput(t *testing.T) {
 	leavesNothing(t)
 	vm := start(t, guest(t, check.Options{NoChecks: true, Echo: true}))
 	vm.press("[")
-	vm.screen.await(t, "[", 1)
+	vm.await("[", 1)
 	if err := vm.Break(); err != nil {
 		t.Fatal(err)
 	}
 	vm.press("]\x04")
 	vm.want(mayfly.PowerOff)
-	if !strings.Contains(vm.screen.String(), "[\x00]") { // what a UART makes of a break
-		t.Errorf("%q", vm.screen)
+	if !strings.Contains(vm.output.String(), "[\x00]") { // what a UART makes of a break
+		t.Errorf("%q", vm.output)
 	}
 }
 
 // Input that is there before the machine, and its end, change nothing.
 func TestInputFromTheStart(t *testing.T) {
 	leavesNothing(t)
-	needKVM(t)
+	machinetest.NeedKVM(t)
 	for range 20 {
 		c := guest(t, check.Options{NoChecks: true, Echo: true})
-		out := newScreen()
+		out := new(machinetest.Output)
 		c.Console = mayfly.Console{In: strings.NewReader("early\x04"), Out: out}
 		vm, err := mayfly.New(c)
 		if err != nil {
@@ -160,7 +161,7 @@ func TestInputFromTheStart(t *testing.T) {
 
 // An input that can be interrupted is its owner's again after the machine's end.
 func TestInputIsGivenBack(t *testing.T) {
-	needKVM(t)
+	machinetest.NeedKVM(t)
 	leavesNothing(t)
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -47,7 +47,7 @@ func inUserMode(at uint32) []byte {
 
 const panicText = "Kernel panic - not syncing: an old log\n"
 
-// What a guest writes ends nothing: what it does is looked at.
+// What a guest writes ends nothing: what it does decides.
 func TestTextAloneEndsNothing(t *testing.T) {
 	for _, c := range []struct {
 		name, text string

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/check"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 	"github.com/mayfly-vm/mayfly/timeline"
 )
 
@@ -107,7 +108,7 @@ func ExampleVM_Pause() {
 	if err := vm.Start(context.Background()); err != nil {
 		log.Fatal(err)
 	}
-	if err := vm.Pause(); err != nil {
+	if err := vm.Pause(context.Background()); err != nil {
 		log.Fatal(err)
 	}
 	// Nothing moves here.
@@ -165,7 +166,7 @@ func ExampleNewPlan() {
 // Those of the examples that make machines run here, where KVM is: an Output
 // comment would make them fail elsewhere.
 func TestExamples(t *testing.T) {
-	needKVM(t)
+	machinetest.NeedKVM(t)
 	for name, e := range map[string]struct {
 		run  func()
 		want string

@@ -12,6 +12,8 @@ import (
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/check"
 	"github.com/mayfly-vm/mayfly/kernel"
+	"github.com/mayfly-vm/mayfly/smbios"
+	"github.com/mayfly-vm/mayfly/virtio/rng"
 )
 
 // For a Linux the I/O APIC keeps its few pins, which the check guest complains of.
@@ -26,10 +28,10 @@ func TestPlatformDecidesOverPins(t *testing.T) {
 	} {
 		cfg := guest(t, check.Options{})
 		cfg.Platform = c.platform
-		cfg.SMBIOS = &mayfly.SMBIOS{OEM: manyStrings()} // more than fits below 0xFC000
+		cfg.SMBIOS = &smbios.Config{OEM: manyStrings()} // more than fits below 0xFC000
 		vm := start(t, cfg)
 		vm.want(mayfly.PowerOff)
-		r, err := check.Parse(strings.NewReader(vm.screen.String()))
+		r, err := check.Parse(strings.NewReader(vm.output.String()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +58,7 @@ func TestLinuxProtocolByHand(t *testing.T) {
 	cfg := guest(t, check.Options{})
 	cfg.Boot = kernel.BootLinux
 	vm := start(t, cfg)
-	vm.screen.await(t, "Bail out! entered in 64-bit mode", 1)
+	vm.await("Bail out! entered in 64-bit mode", 1)
 	if p := vm.Plan(); p.Protocol != kernel.Linux64 || p.Platform != mayfly.PlatformGeneric {
 		t.Errorf("plan %v, %v", p.Protocol, p.Platform)
 	}
@@ -84,8 +86,8 @@ func TestLinuxProtocolHandsOverStackAndBootParams(t *testing.T) {
 	le.PutUint64(elf[64+40:], uint64(len(elf))) // p_memsz
 	vm := start(t, mayfly.Config{Kernel: file(t, "call64", elf), Boot: kernel.BootLinux, Cmdline: "Z"})
 	vm.want(mayfly.PowerOff)
-	if vm.screen.String() != "Z" {
-		t.Errorf("the console shows %q", vm.screen)
+	if vm.output.String() != "Z" {
+		t.Errorf("the console shows %q", vm.output)
 	}
 }
 
@@ -106,9 +108,9 @@ func TestLinuxCommandLineLimit(t *testing.T) {
 		{"appended", mayfly.PlatformLinux, kernel.BootAuto, -2047, []string{"2083 bytes", "36 of which the machine appended"}},
 		{"appended, not Linux", mayfly.PlatformGeneric, kernel.BootAuto, -65535, []string{"65571 bytes", "at most 65535"}},
 	} {
-		cfg.Platform, cfg.Boot, cfg.RNG = c.platform, c.boot, nil
+		cfg.Platform, cfg.Boot, cfg.Devices = c.platform, c.boot, nil
 		if cfg.Cmdline = strings.Repeat("x", max(c.length, 0)); c.length < 0 {
-			cfg.RNG = &mayfly.RNG{}
+			cfg.Devices = []mayfly.DeviceConfig{rng.Config{}}
 			cfg.Cmdline = "acpi=off " + strings.Repeat("x", -c.length-len("acpi=off "))
 		}
 		_, err := mayfly.NewPlan(cfg)
@@ -134,7 +136,7 @@ func TestLinuxCommandLineLimit(t *testing.T) {
 // What the machine appends is the kernel's, and not an argument of init.
 func TestAppendedParametersStandBeforeTheSeparator(t *testing.T) {
 	cfg := guest(t, check.Options{})
-	cfg.RNG = &mayfly.RNG{}
+	cfg.Devices = []mayfly.DeviceConfig{rng.Config{}}
 	for line, want := range map[string]string{
 		"acpi=off init=/bin/cat -- /etc/hostname": "acpi=off init=/bin/cat virtio_mmio.device=512@0xfeb00000:5 -- /etc/hostname",
 		"init=/bin/cat -- acpi=off":               "init=/bin/cat -- acpi=off",

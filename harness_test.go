@@ -2,35 +2,20 @@ package mayfly_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
-	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/check"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 )
-
-// patience is far above what any step of these tests takes, on a busy host too.
-const patience = 30 * time.Second
-
-func haveKVM() bool { return unix.Access("/dev/kvm", unix.R_OK|unix.W_OK) == nil }
-
-func needKVM(t testing.TB) {
-	t.Helper()
-	if !haveKVM() {
-		t.Skip("/dev/kvm cannot be opened here")
-	}
-}
 
 // file writes a file into a folder of the test's own.
 func file(t testing.TB, name string, data []byte) string {
@@ -47,50 +32,21 @@ func guest(t testing.TB, o check.Options) mayfly.Config {
 	return mayfly.Config{Kernel: file(t, "check.elf", check.ELF), Cmdline: check.Cmdline(o), OnReboot: mayfly.RebootExit}
 }
 
-// screen is a console's output that can be waited for.
-type screen struct {
-	mu   sync.Mutex
-	buf  bytes.Buffer
-	more chan struct{}
-}
-
-func newScreen() *screen { return &screen{more: make(chan struct{}, 1)} }
-
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	s.buf.Write(p)
-	s.mu.Unlock()
-	select {
-	case s.more <- struct{}{}:
-	default:
-	}
-	return len(p), nil
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.buf.String()
-}
-
-// await waits until text was written n times.
-func (s *screen) await(t testing.TB, text string, n int) {
+// await waits until the text was written n times.
+func await(t testing.TB, o *machinetest.Output, text string, n int) {
 	t.Helper()
-	late := time.After(patience)
-	for strings.Count(s.String(), text) < n {
-		select {
-		case <-s.more:
-		case <-late:
-			t.Fatalf("no %q (%d times) on the console within %v; it shows:\n%s", text, n, patience, s)
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), machinetest.Patience)
+	defer cancel()
+	if err := o.WaitCount(ctx, text, n); err != nil {
+		t.Fatalf("no %q (%d times) on the console within %v. %s", text, n, machinetest.Patience, o.Tail())
 	}
 }
 
-// running is a started machine with its screen and a keyboard.
+// running is a started machine with both sides of its console.
 type running struct {
 	*mayfly.VM
 	t      testing.TB
-	screen *screen
+	output *machinetest.Output
 	keys   *io.PipeWriter
 }
 
@@ -104,11 +60,11 @@ func start(t testing.TB, c mayfly.Config) *running {
 // startIn is start with a context for the machine's life.
 func startIn(t testing.TB, ctx context.Context, c mayfly.Config) *running {
 	t.Helper()
-	needKVM(t)
-	r := &running{t: t, screen: newScreen()}
+	machinetest.NeedKVM(t)
+	r := &running{t: t, output: new(machinetest.Output)}
 	var in *io.PipeReader
 	in, r.keys = io.Pipe()
-	c.Console = mayfly.Console{In: in, Out: r.screen}
+	c.Console = mayfly.Console{In: in, Out: r.output}
 	var err error
 	if r.VM, err = mayfly.New(c); err != nil {
 		t.Fatal(err)
@@ -118,6 +74,11 @@ func startIn(t testing.TB, ctx context.Context, c mayfly.Config) *running {
 		t.Fatal(err)
 	}
 	return r
+}
+
+func (r *running) await(text string, n int) {
+	r.t.Helper()
+	await(r.t, r.output, text, n)
 }
 
 func (r *running) press(keys string) {
@@ -130,11 +91,11 @@ func (r *running) press(keys string) {
 // end waits for the machine's end.
 func (r *running) end() mayfly.Outcome {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), machinetest.Patience)
 	defer cancel()
 	o, err := r.Wait(ctx)
 	if err != nil {
-		r.t.Fatalf("the machine's end: %v; its console shows:\n%s", err, r.screen)
+		r.t.Fatalf("the machine's end: %v. %s", err, r.output.Tail())
 	}
 	return o
 }
@@ -144,7 +105,7 @@ func (r *running) want(reason mayfly.Reason) mayfly.Outcome {
 	r.t.Helper()
 	o := r.end()
 	if o.Reason != reason {
-		r.t.Errorf("the machine ended as %v (%s), want %v; its console shows:\n%s", o.Reason, o.Detail, reason, r.screen)
+		r.t.Errorf("the machine ended as %v (%s), want %v. %s", o.Reason, o.Detail, reason, r.output.Tail())
 	}
 	return o
 }
@@ -152,7 +113,7 @@ func (r *running) want(reason mayfly.Reason) mayfly.Outcome {
 // reports reads n reports of the check guest and wants all their points good.
 func (r *running) reports(n int) {
 	r.t.Helper()
-	in := bufio.NewReaderSize(strings.NewReader(r.screen.String()), 4096)
+	in := bufio.NewReaderSize(strings.NewReader(r.output.String()), 4096)
 	for i := range n {
 		report, err := check.Parse(in)
 		if err != nil {

@@ -9,12 +9,13 @@ import (
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/check"
 	"github.com/mayfly-vm/mayfly/internal/hostmem"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 )
 
 // A machine that this host can't bear is refused by New, which makes neither a
 // memory slot nor a mapping. Nothing here is started.
 func TestMemoryBeyondTheHost(t *testing.T) {
-	needKVM(t)
+	machinetest.NeedKVM(t)
 	f, err := hostmem.Read(os.DirFS("/"))
 	if err != nil {
 		t.Skip(err)

@@ -2,6 +2,7 @@ package mayfly_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -9,6 +10,9 @@ import (
 	"time"
 
 	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
+	"github.com/mayfly-vm/mayfly/virtio"
+	"github.com/mayfly-vm/mayfly/virtio/blk"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 )
 
@@ -27,7 +31,7 @@ func inTime(t *testing.T, what string, do func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(machinetest.Patience):
 		t.Fatalf("%s does not return", what)
 	}
 	took := time.Since(begin)
@@ -59,15 +63,15 @@ func TestEndsAmongZeroes(t *testing.T) {
 		for _, how := range []string{"Kill", "Close", "context", "Pause"} {
 			t.Run(filepath.Join(end, how), func(t *testing.T) {
 				leavesNothing(t)
-				c := mayfly.Config{Kernel: file(t, "zeroer.elf", mayfly.Zeroer(128<<11, end)), Load: mayfly.LoadCopy,
-					Disks: []mayfly.Disk{{Path: memoryDisk(t)}}}
+				c := mayfly.Config{Kernel: file(t, "zeroer.elf", machinetest.Zeroer(128<<11, end)), Load: mayfly.LoadCopy,
+					Devices: []mayfly.DeviceConfig{blk.Config{Path: memoryDisk(t)}}}
 				ctx, cancel := context.WithCancel(context.Background())
 				defer cancel()
 				vm := startIn(t, ctx, c)
-				vm.screen.await(t, "R", 1)
+				vm.await("R", 1)
 				switch how {
 				case "Pause":
-					inTime(t, "Pause", func() { vm.Pause() })
+					inTime(t, "Pause", func() { pauseShortly(t, vm) })
 				case "Kill":
 					inTime(t, "Kill and Wait", func() { vm.Kill(); vm.want(mayfly.Killed) })
 				case "context":
@@ -84,40 +88,59 @@ func TestEndsAmongZeroes(t *testing.T) {
 // stubborn is a device whose Stop waits, as for a disk that answers no more.
 type stubborn struct {
 	virtiotest.Echo
-	once     sync.Once
-	stopping chan struct{}
-	let      chan struct{}
+	once, let sync.Once
+	stopping  chan struct{} // closed when a Stop has begun
+	free      chan struct{} // closed: a Stop ends
 }
+
+// newStubborn makes one that the test's end releases at the latest.
+func newStubborn(t *testing.T) *stubborn {
+	d := &stubborn{stopping: make(chan struct{}), free: make(chan struct{})}
+	t.Cleanup(d.release)
+	return d
+}
+
+func (s *stubborn) release() { s.let.Do(func() { close(s.free) }) }
 
 func (s *stubborn) Stop() {
 	s.once.Do(func() { close(s.stopping) })
-	<-s.let
+	<-s.free
 	s.Echo.Stop()
 }
 
-// TestEndsBesideAStubbornDevice: a transfer that the host can't end, which a reset
-// by its driver or by the machine waits for, holds up nobody either. Memory stays
-// until it has ended.
-func TestEndsBesideAStubbornDevice(t *testing.T) {
+// pauseShortly tries to pause a machine for a time far below prompt. It fails unless
+// the machine is paused or the time is over.
+func pauseShortly(t *testing.T, vm *running) (paused bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	err := vm.Pause(ctx)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Pause: %v", err)
+	}
+	if want := map[bool]mayfly.State{true: mayfly.StatePaused, false: mayfly.StateRunning}[err == nil]; vm.State() != want {
+		t.Errorf("state %q, want %q", vm.State(), want)
+	}
+	return err == nil
+}
+
+// TestEndsDuringAStop: a transfer that the host can't end, which a reset by its driver
+// or by the machine waits for, holds up nobody either. Memory stays until it has ended.
+func TestEndsDuringAStop(t *testing.T) {
 	for _, end := range []string{"reset the device", "reset the machine"} {
 		for _, how := range []string{"Kill", "Close", "context"} {
 			t.Run(filepath.Join(end, how), func(t *testing.T) {
 				leavesNothing(t)
-				d := &stubborn{stopping: make(chan struct{}), let: make(chan struct{})}
-				c := mayfly.Config{Kernel: file(t, "resetter.elf", mayfly.Resetter(end)), Load: mayfly.LoadCopy,
-					Devices: []mayfly.Device{{Name: "stubborn", Device: d}}}
+				d := newStubborn(t)
+				c := mayfly.Config{Kernel: file(t, "resetter.elf", machinetest.Resetter(end)), Load: mayfly.LoadCopy,
+					Devices: []mayfly.DeviceConfig{virtio.Opened{Name: "stubborn", Device: d}}}
 				ctx, cancel := context.WithCancel(context.Background())
 				defer cancel()
 				vm := startIn(t, ctx, c)
 				<-d.stopping
 				inTime(t, "Pause", func() {
-					if err := vm.Pause(); err != nil {
-						t.Error(err)
-					}
-				})
-				inTime(t, "Resume", func() {
-					if err := vm.Resume(); err != nil {
-						t.Error(err)
+					if pauseShortly(t, vm) {
+						t.Error("paused while a transfer is under way")
 					}
 				})
 				inTime(t, "PowerButton", func() {
@@ -125,22 +148,91 @@ func TestEndsBesideAStubbornDevice(t *testing.T) {
 						t.Error(err)
 					}
 				})
-				switch how {
-				case "Kill":
-					inTime(t, "Kill and Wait", func() { vm.Kill(); vm.want(mayfly.Killed) })
-				case "context":
-					inTime(t, "the context's end", func() { cancel(); vm.want(mayfly.Killed) })
-				}
-				inTime(t, "Close", func() { vm.Close() })
-				vm.want(mayfly.Killed)
+				killInTime(t, vm, how, cancel)
 				select {
 				case <-vm.Released():
 					t.Error("all is released while a transfer is under way")
 				default:
 				}
-				close(d.let)
+				d.release()
 				<-vm.Released()
 			})
 		}
 	}
+}
+
+// killInTime ends a machine, whose context cancel ends, and closes it.
+func killInTime(t *testing.T, vm *running, how string, cancel func()) {
+	t.Helper()
+	switch how {
+	case "Kill":
+		inTime(t, "Kill and Wait", func() { vm.Kill(); vm.want(mayfly.Killed) })
+	case "context":
+		inTime(t, "the context's end", func() { cancel(); vm.want(mayfly.Killed) })
+	}
+	inTime(t, "Close", func() { vm.Close() })
+	vm.want(mayfly.Killed)
+}
+
+// TestPauseThatADeviceHoldsUp: a Pause of which the device does not come to an end
+// returns with its context, and with the end of the machine. The machine goes on until
+// then.
+func TestPauseThatADeviceHoldsUp(t *testing.T) {
+	for _, how := range []string{"Kill", "Close", "context"} {
+		t.Run(how, func(t *testing.T) {
+			leavesNothing(t)
+			d := newStubborn(t)
+			c := mayfly.Config{Kernel: file(t, "echoer.elf", machinetest.Echoer()), Load: mayfly.LoadCopy,
+				Devices: []mayfly.DeviceConfig{virtio.Opened{Name: "stubborn", Device: d}}}
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			vm := startIn(t, ctx, c)
+			vm.await("S", 1)
+			for _, key := range []string{"a", "b"} { // the Stop of the first is under way at the second
+				inTime(t, "Pause", func() {
+					if pauseShortly(t, vm) {
+						t.Error("paused while a transfer is under way")
+					}
+				})
+				<-d.stopping // closed
+				if vm.Resume() == nil {
+					t.Error("there is something to resume")
+				}
+				vm.press(key)
+				vm.await(key, 1)
+			}
+			paused := make(chan error)
+			go func() { paused <- vm.Pause(context.Background()) }()
+			machinetest.Until(t, "state paused", func() bool { return vm.State() == mayfly.StatePaused })
+			killInTime(t, vm, how, cancel)
+			inTime(t, "Pause", func() {
+				if err := <-paused; !errors.Is(err, mayfly.ErrNotRunning) && !errors.Is(err, mayfly.ErrClosed) {
+					t.Errorf("Pause of a machine that ends: %v", err)
+				}
+			})
+			d.release()
+			<-vm.Released()
+		})
+	}
+}
+
+// TestPauseAfterOneThatWasGivenUp: the device's late end of its Stop is no hindrance.
+func TestPauseAfterOneThatWasGivenUp(t *testing.T) {
+	leavesNothing(t)
+	d := newStubborn(t)
+	vm := start(t, mayfly.Config{Kernel: file(t, "echoer.elf", machinetest.Echoer()),
+		Devices: []mayfly.DeviceConfig{virtio.Opened{Name: "stubborn", Device: d}}})
+	vm.await("S", 1)
+	if pauseShortly(t, vm) {
+		t.Fatal("paused while a transfer is under way")
+	}
+	d.release()
+	if err := vm.Pause(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := vm.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	vm.press("x")
+	vm.await("x", 1)
 }

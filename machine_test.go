@@ -12,6 +12,7 @@ import (
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/check"
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/kvm"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 	"github.com/mayfly-vm/mayfly/timeline"
 )
 
@@ -27,7 +28,7 @@ func TestEachEndHasItsOutcome(t *testing.T) {
 		{check.TripleFault, mayfly.TripleFault, "rip 0x"},
 		{check.XGETBV, mayfly.InternalError, "kvm_pvm"},
 	} {
-		t.Run(c.reason.String(), func(t *testing.T) {
+		t.Run(string(c.reason), func(t *testing.T) {
 			if c.end == check.XGETBV && !kvm.EmulatesKernelMode() {
 				t.Skip("this host's KVM runs every instruction")
 			}
@@ -36,7 +37,7 @@ func TestEachEndHasItsOutcome(t *testing.T) {
 			if o := vm.want(c.reason); !strings.Contains(o.Detail, c.detail) || o.Restarts != 0 || o.Lost != 0 {
 				t.Errorf("outcome %+v, want a detail with %q, no restarts and nothing lost", o, c.detail)
 			}
-			for what, err := range map[string]error{"Start": vm.Start(context.Background()), "Pause": vm.Pause(), "Resume": vm.Resume(),
+			for what, err := range map[string]error{"Start": vm.Start(context.Background()), "Pause": vm.Pause(t.Context()), "Resume": vm.Resume(),
 				"PowerButton": vm.PowerButton(), "Break": vm.Break(), "Kill": vm.Kill()} {
 				if !errors.Is(err, mayfly.ErrNotRunning) && !errors.Is(err, mayfly.ErrStarted) {
 					t.Errorf("%s after the end: %v", what, err)
@@ -67,9 +68,9 @@ func TestConsoleMessagesNameTheEnd(t *testing.T) {
 	}
 }
 
-func TestRebootsInPlaceLayEverythingAnew(t *testing.T) {
+func TestRebootsInPlaceLoadEverythingAgain(t *testing.T) {
 	for _, load := range []mayfly.Load{mayfly.LoadAuto, mayfly.LoadMap, mayfly.LoadCopy} {
-		t.Run(string(load), func(t *testing.T) {
+		t.Run(fmt.Sprint(load), func(t *testing.T) {
 			leavesNothing(t)
 			module := []byte(strings.Repeat("the guest overwrites its memory before it reboots\n", 2000))
 			c := guest(t, check.Options{CPUs: 2, Modules: []uint32{check.Sum(module)}, Scribble: true, End: check.Ask})
@@ -77,7 +78,7 @@ func TestRebootsInPlaceLayEverythingAnew(t *testing.T) {
 			c.OnReboot, c.CPUs, c.Load = mayfly.RebootRestart, 2, load
 			vm := start(t, c)
 			for i, key := range []string{"r", "r", "p"} {
-				vm.screen.await(t, "# end?", i+1)
+				vm.await("# end?", i+1)
 				vm.press(key)
 			}
 			if o := vm.want(mayfly.PowerOff); o.Restarts != 2 {
@@ -92,9 +93,9 @@ func TestKillAndCloseAreNotLostInARestart(t *testing.T) {
 	for _, how := range []string{"kill", "close", "context"} {
 		t.Run(how, func(t *testing.T) {
 			leavesNothing(t)
-			needKVM(t)
+			machinetest.NeedKVM(t)
 			c := guest(t, check.Options{NoChecks: true, End: check.Reboot})
-			out := newScreen()
+			out := new(machinetest.Output)
 			c.OnReboot, c.Console.Out = mayfly.RebootRestart, out // restarts without end
 			vm, err := mayfly.New(c)
 			if err != nil {
@@ -106,9 +107,10 @@ func TestKillAndCloseAreNotLostInARestart(t *testing.T) {
 			if err := vm.Start(ctx); err != nil {
 				t.Fatal(err)
 			}
-			// Calls beside the restarts hit many a place in between.
+			// Calls during the restarts come at many a moment of them.
+			pause := func() error { return vm.Pause(t.Context()) }
 			for strings.Count(out.String(), "1..0") < 5 {
-				for _, do := range []func() error{vm.Pause, vm.PowerButton, vm.Resume} {
+				for _, do := range []func() error{pause, vm.PowerButton, vm.Resume} {
 					if err := do(); err != nil {
 						t.Fatal(err)
 					}
@@ -136,7 +138,7 @@ func TestKillAndCloseAreNotLostInARestart(t *testing.T) {
 func TestPowerButton(t *testing.T) {
 	leavesNothing(t)
 	vm := start(t, guest(t, check.Options{NoChecks: true, End: check.Button}))
-	vm.screen.await(t, "1..0", 1)
+	vm.await("1..0", 1)
 	if err := vm.PowerButton(); err != nil {
 		t.Fatal(err)
 	}
@@ -152,26 +154,26 @@ func TestNothingMovesWhilePaused(t *testing.T) {
 		t.Error("a Resume without a Pause says nothing")
 	}
 	for round := range 5 {
-		vm.screen.await(t, "\n", 100*(round+1))
+		vm.await("\n", 100*(round+1))
 		for range 2 { // each Pause wants its Resume
-			if err := vm.Pause(); err != nil {
+			if err := vm.Pause(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
-		before := vm.Exits()
+		before := exits(vm)
 		time.Sleep(20 * time.Millisecond) // there is no event to wait for
 		if err := vm.Resume(); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(20 * time.Millisecond)
-		if after := vm.Exits(); after != before {
+		if after := exits(vm); after != before {
 			t.Errorf("round %d: %d exits while paused", round, after-before)
 		}
-		seen := strings.Count(vm.screen.String(), "\n")
+		seen := strings.Count(vm.output.String(), "\n")
 		if err := vm.Resume(); err != nil {
 			t.Fatal(err)
 		}
-		vm.screen.await(t, "\n", seen+10)
+		vm.await("\n", seen+10)
 	}
 	if err := vm.Kill(); err != nil {
 		t.Fatal(err)
@@ -179,12 +181,21 @@ func TestNothingMovesWhilePaused(t *testing.T) {
 	vm.want(mayfly.Killed)
 }
 
+// exits is how often the machine's vCPUs have left the guest, kicks excepted.
+func exits(vm *running) (n uint64) {
+	s := vm.Stats()
+	for _, k := range s.Exits {
+		n += k
+	}
+	return n - s.Exits["kick"]
+}
+
 func TestAPausedMachineCanBeKilledAndClosed(t *testing.T) {
 	for _, how := range []string{"kill", "close"} {
 		t.Run(how, func(t *testing.T) {
 			leavesNothing(t)
 			vm := start(t, guest(t, check.Options{NoChecks: true, End: check.UDLoop}))
-			if err := vm.Pause(); err != nil {
+			if err := vm.Pause(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			do := map[string]func() error{"kill": vm.Kill, "close": vm.Close}[how]
@@ -200,8 +211,8 @@ func TestEndsFromOutside(t *testing.T) {
 	for _, how := range []string{"kill", "close", "context", "deadline"} {
 		t.Run(how, func(t *testing.T) {
 			leavesNothing(t)
-			needKVM(t)
-			out := newScreen()
+			machinetest.NeedKVM(t)
+			out := new(machinetest.Output)
 			c := guest(t, check.Options{NoChecks: true, End: check.UDLoop}) // never comes to an end by itself
 			c.CPUs, c.Console.Out = 2, out
 			vm, err := mayfly.New(c)
@@ -217,7 +228,7 @@ func TestEndsFromOutside(t *testing.T) {
 			if err := vm.Start(ctx); err != nil {
 				t.Fatal(err)
 			}
-			out.await(t, "1..0", 1)
+			await(t, out, "1..0", 1)
 			switch how {
 			case "kill":
 				err = vm.Kill()
@@ -237,9 +248,9 @@ func TestEndsFromOutside(t *testing.T) {
 	}
 }
 
-func TestCloseBesideEverything(t *testing.T) {
+func TestCloseDuringOtherCalls(t *testing.T) {
 	leavesNothing(t)
-	needKVM(t)
+	machinetest.NeedKVM(t)
 	c := guest(t, check.Options{NoChecks: true, End: check.UDLoop})
 	for range 20 {
 		vm, err := mayfly.New(c)
@@ -250,7 +261,7 @@ func TestCloseBesideEverything(t *testing.T) {
 		for _, do := range []func(){
 			func() { _ = vm.Start(context.Background()) },
 			func() { _, _ = vm.Wait(context.Background()) },
-			func() { _ = vm.Pause() },
+			func() { _ = vm.Pause(t.Context()) },
 			func() { _ = vm.PowerButton() },
 			func() { vm.Close() },
 			func() { vm.Close() },
@@ -266,7 +277,7 @@ func TestCloseBesideEverything(t *testing.T) {
 
 func TestWaitEndsWithACloseBeforeAnyStart(t *testing.T) {
 	leavesNothing(t)
-	needKVM(t)
+	machinetest.NeedKVM(t)
 	vm, err := mayfly.New(guest(t, check.Options{}))
 	if err != nil {
 		t.Fatal(err)
@@ -290,12 +301,12 @@ func TestWaitLeavesWithItsContext(t *testing.T) {
 
 func TestManyMachinesInOneProcess(t *testing.T) {
 	leavesNothing(t)
-	needKVM(t)
+	machinetest.NeedKVM(t)
 	c := guest(t, check.Options{NoChecks: true, Spew: 4096})
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			out := newScreen()
+			out := new(machinetest.Output)
 			c := c
 			c.Console.Out = out
 			vm, err := mayfly.New(c)

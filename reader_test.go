@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 	"github.com/mayfly-vm/mayfly/kvm"
 )
 
@@ -66,7 +67,7 @@ func readerGuest(data []byte, module bool) []byte {
 }
 
 // spewGuest is a PVH kernel that writes data to COM1 by one string instruction,
-// without a look at whether there is room, and powers off.
+// without asking whether there is room, and powers off.
 func spewGuest(data []byte) []byte {
 	le := binary.LittleEndian
 	code := le.AppendUint32([]byte{0xBE}, readerData)             // mov $data,%esi
@@ -149,7 +150,7 @@ func TestFilesArriveWhole(t *testing.T) {
 				vm := start(t, c)
 				vm.press(" ")
 				vm.want(mayfly.PowerOff)
-				if got := vm.screen.String(); got != string(want) {
+				if got := vm.output.String(); got != string(want) {
 					t.Errorf("the guest read the sum %x, want %x", got, want)
 				}
 			})
@@ -169,7 +170,7 @@ func canPrefault(t *testing.T) bool {
 }
 
 // A file that is cut short under a running machine ends that machine with a
-// clear word where it is mapped, and does nothing where it was copied.
+// clear message where it is mapped, and does nothing where it was copied.
 func TestTruncatedFile(t *testing.T) {
 	for _, load := range loads {
 		for _, parts := range []int{0, 1} {
@@ -177,13 +178,13 @@ func TestTruncatedFile(t *testing.T) {
 				leavesNothing(t)
 				c, path, want := reading(t, load, parts)
 				vm := start(t, c)
-				vm.screen.await(t, ".", 1)
+				vm.await(".", 1)
 				if err := os.Truncate(path, 3<<20); err != nil {
 					t.Fatal(err)
 				}
 				vm.press(" ")
 				if load == mayfly.LoadCopy {
-					if vm.want(mayfly.PowerOff); vm.screen.String() != string(want) {
+					if vm.want(mayfly.PowerOff); vm.output.String() != string(want) {
 						t.Error("a copy changed with its file")
 					}
 					return
@@ -192,7 +193,7 @@ func TestTruncatedFile(t *testing.T) {
 				// runs: in time for this guest, or not.
 				o := vm.end()
 				if load == mayfly.LoadAuto && parts == 0 && !canPrefault(t) && o.Reason == mayfly.PowerOff {
-					if vm.screen.String() != string(want) {
+					if vm.output.String() != string(want) {
 						t.Error("a copy changed with its file")
 					}
 					return
@@ -200,7 +201,7 @@ func TestTruncatedFile(t *testing.T) {
 				if o.Reason != mayfly.ImageChanged {
 					t.Errorf("the machine ended as %v, want %v", o.Reason, mayfly.ImageChanged)
 				}
-				for _, word := range []string{path, "truncated from ", "to 3145728 bytes", "--load=copy"} {
+				for _, word := range []string{path, "truncated from ", "to 3145728 bytes", "load by copying"} {
 					if !strings.Contains(o.Detail, word) {
 						t.Errorf("the detail lacks %q: %s", word, o.Detail)
 					}
@@ -213,11 +214,11 @@ func TestTruncatedFile(t *testing.T) {
 // Between New and Start, or between two starts, the loader itself meets the end.
 func TestTruncatedFileAtTheStart(t *testing.T) {
 	for _, load := range loads {
-		t.Run(string(load), func(t *testing.T) {
+		t.Run(fmt.Sprint(load), func(t *testing.T) {
 			leavesNothing(t)
-			needKVM(t)
+			machinetest.NeedKVM(t)
 			c, path, _ := reading(t, load, 0)
-			out := newScreen()
+			out := new(machinetest.Output)
 			c.Console = mayfly.Console{In: bytes.NewReader([]byte(" ")), Out: out}
 			vm, err := mayfly.New(c)
 			if err != nil {
@@ -241,7 +242,7 @@ func TestTruncatedFileAtTheStart(t *testing.T) {
 	}
 }
 
-// What stands behind the RAM does not matter to the guest.
+// Which pages of the host are the RAM does not matter to the guest.
 func TestPreallocAndHugePages(t *testing.T) {
 	t.Run("prealloc", func(t *testing.T) {
 		leavesNothing(t)
@@ -250,7 +251,7 @@ func TestPreallocAndHugePages(t *testing.T) {
 		vm := start(t, c)
 		vm.press(" ")
 		vm.want(mayfly.PowerOff)
-		if vm.screen.String() != string(want) {
+		if vm.output.String() != string(want) {
 			t.Error("another sum")
 		}
 	})
@@ -261,7 +262,7 @@ func TestPreallocAndHugePages(t *testing.T) {
 	}
 	t.Run("no huge pages", func(t *testing.T) {
 		leavesNothing(t)
-		needKVM(t)
+		machinetest.NeedKVM(t)
 		c, _, _ := reading(t, mayfly.LoadAuto, 0)
 		c.HugePages = true
 		vm, err := mayfly.New(c)
@@ -287,7 +288,7 @@ func TestPreallocAndHugePages(t *testing.T) {
 			vm := start(t, c)
 			vm.press(" ")
 			vm.want(mayfly.PowerOff)
-			if vm.screen.String() != string(want) {
+			if vm.output.String() != string(want) {
 				t.Error("another sum")
 			}
 			vm.Close()

@@ -1,18 +1,25 @@
 package mayfly_test
 
 import (
+	"context"
+	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/check"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
+	"github.com/mayfly-vm/mayfly/virtio/console"
+	"github.com/mayfly-vm/mayfly/virtio/rng"
 )
 
 // Parameters that work on other machines and make a Linux deaf on this one are named,
 // with their effect; nothing is changed.
 func TestParametersThatMakeLinuxDeaf(t *testing.T) {
 	mmio, pci := mayfly.DefaultCmdline(mayfly.BusMMIO)+" ", mayfly.DefaultCmdline(mayfly.BusPCI)+" "
-	hvc := func(c *mayfly.Config) { c.Consoles = []mayfly.ConsolePort{{Console: true}, {Name: "log"}} }
+	hvc := func(c *mayfly.Config) {
+		c.Devices = append(c.Devices, console.Config{Ports: []console.Port{{Console: true}, {Name: "log"}}})
+	}
 	for _, c := range []struct {
 		line   string
 		bus    mayfly.Bus
@@ -55,7 +62,8 @@ func TestParametersThatMakeLinuxDeaf(t *testing.T) {
 		{"console=uart8250,io,0x2f8", mayfly.BusMMIO, nil, []string{"console=uart8250,io,0x2f8: ", "no such console"}},
 	} {
 		cfg := guest(t, check.Options{})
-		cfg.Cmdline, cfg.Bus, cfg.Platform, cfg.RNG = c.line, c.bus, mayfly.PlatformLinux, &mayfly.RNG{}
+		cfg.Cmdline, cfg.Bus, cfg.Platform = c.line, c.bus, mayfly.PlatformLinux
+		cfg.Devices = []mayfly.DeviceConfig{rng.Config{}}
 		if c.change != nil {
 			c.change(&cfg)
 		}
@@ -81,12 +89,36 @@ func TestParametersThatMakeLinuxDeaf(t *testing.T) {
 	}
 }
 
-func TestNewReportsWarnings(t *testing.T) {
-	needKVM(t)
+// collector is a slog.Handler that passes records on.
+type collector struct{ to func(slog.Record) }
+
+func (collector) Enabled(context.Context, slog.Level) bool        { return true }
+func (c collector) Handle(_ context.Context, r slog.Record) error { c.to(r); return nil }
+func (c collector) WithAttrs([]slog.Attr) slog.Handler            { return c }
+func (c collector) WithGroup(string) slog.Handler                 { return c }
+
+func TestNewLogsWarnings(t *testing.T) {
+	machinetest.NeedKVM(t)
 	var reports []string
 	cfg := guest(t, check.Options{})
 	cfg.Platform, cfg.Cmdline = mayfly.PlatformLinux, "noapic console=ttyS1"
-	cfg.Report = func(err error) { reports = append(reports, err.Error()) }
+	cfg.Logger = slog.New(collector{func(r slog.Record) {
+		var device string
+		var err error
+		r.Attrs(func(a slog.Attr) bool {
+			switch a.Key {
+			case "device":
+				device = a.Value.String()
+			case "error":
+				err, _ = a.Value.Any().(error)
+			}
+			return true
+		})
+		if device != "command line" || err == nil || err.Error() != r.Message || r.Level != slog.LevelWarn {
+			t.Errorf("%v %q: device %q, error %v", r.Level, r.Message, device, err)
+		}
+		reports = append(reports, r.Message)
+	}})
 	vm, err := mayfly.New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -106,13 +106,11 @@ func CheckConfigs(configs []DeviceConfig) error {
 				return Named(c.DeviceName(), err)
 			}
 		}
-		conflicter, ok := As[Conflicter](c)
-		for j := range configs[:i] {
-			if !ok {
-				break
-			}
-			if err := conflicter.Conflicts(configs[j]); err != nil {
-				return Named(c.DeviceName(), err)
+		for _, before := range configs[:i] {
+			if conflicter, ok := As[Conflicter](before); ok {
+				if err := conflicter.Conflicts(c); err != nil {
+					return Named(c.DeviceName(), err)
+				}
 			}
 		}
 	}

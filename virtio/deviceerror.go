@@ -3,6 +3,7 @@ package virtio
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // DeviceError is what is wrong with a device, or went wrong in it. Check, New and
@@ -12,8 +13,14 @@ type DeviceError struct {
 	Err    error
 }
 
-// Error is the device's name and what is wrong.
-func (e *DeviceError) Error() string { return e.Device + ": " + e.Err.Error() }
+// Error is the device's name, unless Err begins with it, and what is wrong.
+func (e *DeviceError) Error() string {
+	text, prefix := e.Err.Error(), e.Device+": "
+	if strings.HasPrefix(text, prefix) {
+		return text
+	}
+	return prefix + text
+}
 
 // Unwrap is what is wrong.
 func (e *DeviceError) Unwrap() error { return e.Err }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/internal/option"
 	"github.com/mayfly-vm/mayfly/cmd/internal/report"
@@ -9,6 +11,7 @@ import (
 
 // show prints the machine that flags and file describe, as a file for --config, and in comments the plan of its start.
 func (r *running) show() int {
+	r.Connect(nil, io.Discard)
 	plan, err := mayfly.NewPlan(r.Config)
 	if err != nil {
 		return fail(r.ExplainCmdline(err), "run")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/internal/exit"
@@ -14,7 +15,7 @@ import (
 func fail(err error, command string) int {
 	var c *mayfly.ConfigError
 	if errors.As(err, &c) {
-		return report.Usage(errors.New(command+": "+flags.OfField(c.Field)+": "+c.Msg), command)
+		return report.Usage(fmt.Errorf("%s: %w", command, flags.Named(c)), command)
 	}
 	report.Message(report.Explain(err))
 	return exit.Error

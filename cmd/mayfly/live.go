@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime"
@@ -27,8 +28,8 @@ const startGrace = time.Second
 func (r *running) live() int {
 	con := terminal.NewConsole()
 	messages := report.NewQueue(con.Message)
-	r.Config.Report = messages.Error
-	r.ConnectConsoles(con, os.Stdout)
+	r.Config.Logger = slog.New(messages)
+	r.Connect(con, os.Stdout)
 	vm, err := mayfly.New(r.Config)
 	messages.Flush(time.Second) // before anything else is said, or the terminal is touched
 	if err != nil {
@@ -85,7 +86,7 @@ func (r *running) live() int {
 	}
 	if port := r.TerminalPort(); port >= 0 && tty {
 		stop := terminal.FollowSize(func(columns, rows uint16) {
-			_ = vm.ResizeConsole(port, columns, rows) // the machine may have ended
+			_ = vm.ResizeConsole("console", port, columns, rows) // the machine may have ended
 		})
 		defer stop()
 	}
@@ -192,5 +193,5 @@ func ending(r mayfly.Reason, killed int) (code int, text string) {
 	case mayfly.Killed:
 		return killed, "the machine was killed"
 	}
-	return exit.Error, "the machine ended: " + r.String()
+	return exit.Error, "the machine ended: " + string(r)
 }

@@ -16,7 +16,7 @@ import (
 // withQCOW2 becomes mayfly-qcow2, which is this program and can read qcow2 images, if a disk is one: each start would
 // pay 0.07 ms for linking it. Where that program isn't installed, the disk's own error names what to do.
 func (r *running) withQCOW2() {
-	for _, d := range r.Config.Disks {
+	for _, d := range r.Disks {
 		if d.Format != disk.QCOW2 && (cmp.Or(d.Format, disk.Auto) != disk.Auto || !strings.HasSuffix(d.Path, ".qcow2")) {
 			continue
 		}
@@ -37,12 +37,12 @@ func (r *running) become(path string) error {
 		}
 	}
 	var descriptors []int
-	for i := range r.Config.Nets {
-		descriptors = append(descriptors, r.Config.Nets[i].FDs...)
+	for i := range r.Nets {
+		descriptors = append(descriptors, r.Nets[i].FDs...)
 	}
 	paths := append([]string{r.Config.Kernel}, r.Config.Initrd...)
-	for i := range r.Config.Disks {
-		paths = append(paths, r.Config.Disks[i].Path)
+	for i := range r.Disks {
+		paths = append(paths, r.Disks[i].Path)
 	}
 	for _, p := range paths {
 		if fd := process.Descriptor(p); fd > 2 {

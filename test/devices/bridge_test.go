@@ -11,6 +11,7 @@ import (
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/internal/sys/tap"
+	"github.com/mayfly-vm/mayfly/virtio/console"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
 
@@ -54,7 +55,7 @@ func TestNetBetweenGuests(t *testing.T) {
 	var guests []*guest
 	for i, c := range []vnet.Config{{Name: "a", Bridge: "mftb", MAC: "52:54:00:00:06:02"}, {Name: "b", FDs: []int{fd}, VHost: vnet.VHostOff, MAC: "52:54:00:00:06:03"}} {
 		_, card := netOf(t, c)
-		g := boot(t, variant{smallKernel, mayfly.BusMMIO, i == 1, 1}, mayfly.Config{Devices: []mayfly.Device{card}})
+		g := boot(t, variant{smallKernel, mayfly.BusMMIO, i == 1, 1}, mayfly.Config{Devices: []mayfly.DeviceConfig{card}})
 		g.asks("net", "if=eth0", fmt.Sprintf("addr=10.9.6.%d/24", 2+i))
 		g.asks("ping", "addr=10.9.6.1")
 		guests = append(guests, g)
@@ -81,9 +82,9 @@ func TestNetBetweenGuests(t *testing.T) {
 func TestConsoleWays(t *testing.T) {
 	path := socketPath(t)
 	pty, file := path+".pty", path+".log"
-	g := boot(t, small, mayfly.Config{Consoles: []mayfly.ConsolePort{
+	g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{console.Config{Ports: []console.Port{
 		{Console: true, PTY: pty}, {Name: "talk", Socket: path}, {Name: "log", File: file},
-	}})
+	}}}})
 	at := func(name string) string { return g.asks("port", "name="+name)["path"] }
 
 	conn, err := net.Dial("unix", path)

@@ -14,6 +14,7 @@ import (
 	"github.com/mayfly-vm/mayfly/guest/devinit/ask"
 	"github.com/mayfly-vm/mayfly/internal/usernet"
 	"github.com/mayfly-vm/mayfly/smbios"
+	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 	"github.com/mayfly-vm/mayfly/virtio/rng"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
@@ -35,7 +36,7 @@ func login(g *guest) *shell {
 	ctx, cancel := context.WithTimeout(g.t.Context(), startup)
 	defer cancel()
 	if err := g.out.Wait(ctx, "mayfly login: "); err != nil {
-		g.t.Fatalf("no login prompt: %v\n%s\n%s", err, g.out.Tail(), g.ear)
+		g.t.Fatalf("no login prompt: %v\n%s\n%s", err, g.out.Tail(), g.reported)
 	}
 	s := &shell{guest: g}
 	s.types("root\n")
@@ -64,7 +65,7 @@ func (s *shell) run(command string) string {
 	defer cancel()
 	m, err := s.out.Match(ctx, endOfCommand)
 	if err != nil {
-		s.t.Fatalf("%s: %v\n%s\n%s", command, err, s.out.Tail(), s.ear)
+		s.t.Fatalf("%s: %v\n%s\n%s", command, err, s.out.Tail(), s.reported)
 	}
 	if m[4] != "0" {
 		s.t.Fatalf("%s: exit code %s\n%s", command, m[4], m[2])
@@ -93,9 +94,9 @@ func TestDebian(t *testing.T) {
 			begin := time.Now()
 			g := launch(t, v, mayfly.Config{
 				Kernel: diskKernel, Initrd: []string{diskInitrd}, Memory: 512 * mib, CacheDir: t.TempDir(),
-				Devices: []mayfly.Device{disk, card, {Name: "rng", Device: entropy}},
+				Devices: []mayfly.DeviceConfig{disk, card, virtio.Opened{Name: "rng", Device: entropy}},
 				Cmdline: cmdline(v.bus, "root=/dev/vda", "ro", "systemd.show_status=no"),
-				SMBIOS:  &mayfly.SMBIOS{Serial: "M-1", OEM: []string{credential}},
+				SMBIOS:  &smbios.Config{Serial: "M-1", OEM: []string{credential}},
 			})
 			s := login(g)
 			t.Logf("%v to the login", time.Since(begin).Round(time.Second/10))

@@ -10,18 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 )
 
 // diskOf opens a disk, as Config.Disks would, and keeps it at hand.
-func diskOf(t testing.TB, c blk.Config) (*blk.Device, mayfly.Device) {
+func diskOf(t testing.TB, c blk.Config) (*blk.Device, virtio.Opened) {
 	t.Helper()
-	c.Report = hearing(t).report
+	c.Report = reportsOf(t).report
 	d, err := blk.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d, mayfly.Device{Name: "disk " + c.Path, Device: d}
+	return d, virtio.Opened{Name: "disk " + c.Path, Device: d}
 }
 
 // TestDisk lets the block driver use all that a disk offers: a writable one by
@@ -37,7 +38,7 @@ func TestDisk(t *testing.T) {
 			d, one := diskOf(t, blk.Config{Path: first, Serial: "first-of-three", Queues: v.cpus, Engine: blk.IOUring})
 			_, two := diskOf(t, blk.Config{Path: second, Serial: strings.Repeat("x", 20), Engine: blk.Threads, Direct: true, QueueSize: 64})
 			_, three := diskOf(t, blk.Config{Path: third, ReadOnly: true})
-			g := boot(t, v, mayfly.Config{Devices: []mayfly.Device{one, two, three}})
+			g := boot(t, v, mayfly.Config{Devices: []mayfly.DeviceConfig{one, two, three}})
 			expectDevices(t, g, v, "virtio_blk", 3)
 			expectDisk(t, g.asks("disk", "dev=vda"), size, "first-of-three", "0", v.cpus)
 			expectDisk(t, g.asks("disk", "dev=vdb"), size, strings.Repeat("x", 20), "0", 1)

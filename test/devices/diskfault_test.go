@@ -24,7 +24,7 @@ func TestDiskTruncatedUnderneath(t *testing.T) {
 	image := imageOf(t, 64*mib)
 	writeAt(t, image, 1, 0, mib)
 	_, d := diskOf(t, blk.Config{Path: image})
-	g := boot(t, small, mayfly.Config{Devices: []mayfly.Device{d}})
+	g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{d}})
 	g.asks("check", "path=/dev/vda", "seed=1", "direct")
 	if err := os.Truncate(image, 16*mib); err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestDiskOnFullFileSystem(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, d := diskOf(t, blk.Config{Path: image, Engine: engine})
-			g := boot(t, small, mayfly.Config{Devices: []mayfly.Device{d}})
+			g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{d}})
 			g.refuses("EIO", "fill", "path=/dev/vda", "len=16777216", "direct")
 			g.reports("disk ", image, "no space left on device")
 			g.asks("check", "path=/dev/vda", "len=1048576", "direct") // what went in is there
@@ -83,7 +83,7 @@ func tmpfs(t testing.TB, size string) string {
 // TestDiskGone takes a block device away from the host: its driver lets go of it.
 func TestDiskGone(t *testing.T) {
 	_, d := diskOf(t, blk.Config{Path: goneDisk})
-	g := boot(t, small, mayfly.Config{Devices: []mayfly.Device{d}})
+	g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{d}})
 	g.asks("fill", "path=/dev/vda", "direct", "seed=3")
 	g.asks("check", "path=/dev/vda", "direct", "seed=3")
 	dev, err := filepath.EvalSymlinks(goneDisk)
@@ -109,7 +109,7 @@ func TestDiskChanged(t *testing.T) {
 	writeAt(t, first, 1, 0, mib)
 	writeAt(t, second, 2, 0, mib)
 	d, one := diskOf(t, blk.Config{Path: first, Serial: "one"})
-	g := boot(t, small, mayfly.Config{Devices: []mayfly.Device{one}})
+	g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{one}})
 	g.asks("check", "path=/dev/vda", "seed=1", "direct")
 	if err := d.Change(blk.Config{Path: filepath.Join(t.TempDir(), "none")}); err == nil || !strings.Contains(err.Error(), "none") {
 		t.Errorf("a missing image: %v", err)
@@ -135,7 +135,7 @@ func TestDiskLimits(t *testing.T) {
 	image := imageOf(t, 16*mib)
 	limit := ratelimit.Config{Bandwidth: &ratelimit.Bucket{Size: mib, Refill: time.Second}}
 	d, one := diskOf(t, blk.Config{Path: image, Limits: limit})
-	g := boot(t, small, mayfly.Config{Devices: []mayfly.Device{one}})
+	g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{one}})
 	begin := time.Now()
 	g.asks("fill", "path=/dev/vda", "len=4194304", "direct")
 	if took := time.Since(begin); took < 2500*time.Millisecond {
@@ -162,7 +162,7 @@ func TestDiskSurvivesRebootAndPause(t *testing.T) {
 		t.Run(v.String(), func(t *testing.T) {
 			image := imageOf(t, 16*mib)
 			_, d := diskOf(t, blk.Config{Path: image, Queues: 2})
-			g := boot(t, v, mayfly.Config{Devices: []mayfly.Device{d}})
+			g := boot(t, v, mayfly.Config{Devices: []mayfly.DeviceConfig{d}})
 			g.asks("fill", "path=/dev/vda", "seed=1")
 			g.out.Forget()
 			g.begin("reboot")
@@ -176,7 +176,7 @@ func TestDiskSurvivesRebootAndPause(t *testing.T) {
 			}
 			q := g.begin("fill", "path=/dev/vda", "seed=2", "len=8388608", "direct", "jobs=8")
 			for range 5 {
-				if err := g.vm.Pause(); err != nil {
+				if err := g.vm.Pause(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				if err := g.vm.Resume(); err != nil {

@@ -3,6 +3,7 @@ package devices
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -19,12 +20,12 @@ const patience = 90 * time.Second
 
 // guest is a machine that runs, with devinit in it.
 type guest struct {
-	t    testing.TB
-	vm   *mayfly.VM
-	out  *machinetest.Output
-	keys *os.File // the console's input
-	next int      // number of the next question
-	ear  *ear     // what the monitor said
+	t        testing.TB
+	vm       *mayfly.VM
+	out      *machinetest.Output
+	keys     *os.File   // the console's input
+	next     int        // number of the next question
+	reported *reportLog // what the monitor said
 }
 
 // variant is how a guest reaches its devices.
@@ -90,15 +91,17 @@ func launch(t testing.TB, v variant, c mayfly.Config) *guest {
 		c.Cmdline = cmdline(v.bus)
 	}
 	for i := range c.Devices {
-		c.Devices[i].Packed = v.packed
+		if v.packed {
+			c.Devices[i] = mayfly.Packed{DeviceConfig: c.Devices[i]}
+		}
 	}
-	g := &guest{t: t, out: new(machinetest.Output), ear: hearing(t)}
+	g := &guest{t: t, out: new(machinetest.Output), reported: reportsOf(t)}
 	in, keys, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.keys = keys
-	c.Console, c.Report = mayfly.Console{In: in, Out: g.out}, g.ear.report
+	c.Console, c.Logger = mayfly.Console{In: in, Out: g.out}, slog.New(g.reported)
 	if g.vm, err = mayfly.New(c); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +128,7 @@ func (g *guest) says(text string) {
 	ctx, cancel := context.WithTimeout(g.t.Context(), patience)
 	defer cancel()
 	if err := g.out.Wait(ctx, text); err != nil {
-		g.t.Fatalf("the guest did not say %q: %v\n%s\n%s", text, err, g.out.Tail(), g.ear)
+		g.t.Fatalf("the guest did not say %q: %v\n%s\n%s", text, err, g.out.Tail(), g.reported)
 	}
 }
 
@@ -161,7 +164,7 @@ func (q question) answer() ask.Answer {
 	defer cancel()
 	line, err := q.g.out.Line(ctx, fmt.Sprintf("@%d ", q.text.ID))
 	if err != nil {
-		q.g.t.Fatalf("%s: %v\n%s\n%s", q.text, err, q.g.out.Tail(), q.g.ear)
+		q.g.t.Fatalf("%s: %v\n%s\n%s", q.text, err, q.g.out.Tail(), q.g.reported)
 	}
 	a, _, err := ask.ParseAnswer(line)
 	if err != nil {
@@ -175,7 +178,7 @@ func (q question) values() map[string]string {
 	q.g.t.Helper()
 	a := q.answer()
 	if a.Error != "" {
-		q.g.t.Fatalf("%s: the guest says: %s %s\n%s", q.text, a.Error, a.Errno, q.g.ear)
+		q.g.t.Fatalf("%s: the guest says: %s %s\n%s", q.text, a.Error, a.Errno, q.g.reported)
 	}
 	return a.Values
 }
@@ -202,10 +205,10 @@ func (g *guest) ends(want mayfly.Reason) mayfly.Outcome {
 	defer cancel()
 	o, err := g.vm.Wait(ctx)
 	if err != nil {
-		g.t.Fatalf("%v\n%s\n%s", err, g.out.Tail(), g.ear)
+		g.t.Fatalf("%v\n%s\n%s", err, g.out.Tail(), g.reported)
 	}
 	if o.Reason != want {
-		g.t.Fatalf("the guest ended: %v (%s), want: %v\n%s\n%s", o.Reason, o.Detail, want, g.out.Tail(), g.ear)
+		g.t.Fatalf("the guest ended: %v (%s), want: %v\n%s\n%s", o.Reason, o.Detail, want, g.out.Tail(), g.reported)
 	}
 	return o
 }

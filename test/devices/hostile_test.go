@@ -7,7 +7,10 @@ import (
 	"testing"
 
 	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/virtio/blk"
+	"github.com/mayfly-vm/mayfly/virtio/rng"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
+	"github.com/mayfly-vm/mayfly/virtio/vsock"
 )
 
 // TestHostileGuest takes the drivers away, writes nonsense to each register of each
@@ -20,9 +23,9 @@ func TestHostileGuest(t *testing.T) {
 			writeAt(t, image, 1, 0, mib)
 			path := socketPath(t)
 			g := boot(t, v, mayfly.Config{
-				Disks: []mayfly.Disk{{Path: image, Packed: v.packed}},
-				Nets:  []mayfly.Net{{Tap: "mfth", VHost: vnet.VHostOff, Packed: v.packed}},
-				Vsock: &mayfly.Vsock{Path: path, Packed: v.packed}, RNG: &mayfly.RNG{Packed: v.packed},
+				Devices: []mayfly.DeviceConfig{
+					blk.Config{Path: image}, vnet.Config{Tap: "mfth", VHost: vnet.VHostOff}, vsock.Config{Path: path}, rng.Config{},
+				},
 			})
 			const devices = 4
 			for round := range 3 {
@@ -57,7 +60,7 @@ func TestHostileGuest(t *testing.T) {
 			for _, name := range []string{"disk ", "net ", "vsock", "rng"} {
 				g.reports(name, "outside guest memory", "needs a reset")
 			}
-			t.Log(g.ear)
+			t.Log(g.reported)
 			g.powersOff()
 		})
 	}

@@ -8,18 +8,19 @@ import (
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/ratelimit"
+	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
 
 // netOf makes a card, as Config.Nets would, and keeps it at hand.
-func netOf(t testing.TB, c vnet.Config) (*vnet.Device, mayfly.Device) {
+func netOf(t testing.TB, c vnet.Config) (*vnet.Device, virtio.Opened) {
 	t.Helper()
-	c.Report = hearing(t).report
+	c.Report = reportsOf(t).report
 	d, err := vnet.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d, mayfly.Device{Name: "net " + c.Tap, Device: d}
+	return d, virtio.Opened{Name: "net " + c.Tap, Device: d}
 }
 
 // TestNet lets the network driver use taps: one that this process serves, with a
@@ -37,7 +38,7 @@ func TestNet(t *testing.T) {
 			if one.VHost() || two.VHost() == v.packed {
 				t.Errorf("served by the kernel: %t and %t", one.VHost(), two.VHost())
 			}
-			g := boot(t, v, mayfly.Config{Devices: []mayfly.Device{first, other}})
+			g := boot(t, v, mayfly.Config{Devices: []mayfly.DeviceConfig{first, other}})
 			expectDevices(t, g, v, "virtio_net", 2)
 			for i, d := range []*vnet.Device{one, two} {
 				host, at, card := fmt.Sprintf("10.9.%d.1", i), fmt.Sprintf("10.9.%d.2", i), fmt.Sprintf("eth%d", i)
@@ -76,7 +77,7 @@ func TestNetTapDeleted(t *testing.T) {
 	for _, way := range []vnet.VHost{vnet.VHostOff, vnet.VHostOn} {
 		t.Run("vhost "+string(way), func(t *testing.T) {
 			d, card := netOf(t, vnet.Config{Tap: "mft2", VHost: way})
-			g := boot(t, small, mayfly.Config{Devices: []mayfly.Device{card}})
+			g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{card}})
 			ifconfig(t, d.TapName(), "10.9.2.1/24")
 			g.asks("net", "if=eth0", "addr=10.9.2.2/24")
 			g.asks("ping", "addr=10.9.2.1")
@@ -95,7 +96,7 @@ func TestNetCable(t *testing.T) {
 	for _, way := range []vnet.VHost{vnet.VHostOff, vnet.VHostOn} {
 		t.Run("vhost "+string(way), func(t *testing.T) {
 			d, card := netOf(t, vnet.Config{Tap: "mft3", VHost: way})
-			g := boot(t, variant{smallKernel, mayfly.BusMMIO, false, 2}, mayfly.Config{Devices: []mayfly.Device{card}})
+			g := boot(t, variant{smallKernel, mayfly.BusMMIO, false, 2}, mayfly.Config{Devices: []mayfly.DeviceConfig{card}})
 			ifconfig(t, d.TapName(), "10.9.3.1/24")
 			g.asks("net", "if=eth0", "addr=10.9.3.2/24")
 			g.asks("ping", "addr=10.9.3.1")
@@ -118,7 +119,7 @@ func TestNetCable(t *testing.T) {
 						return
 					case <-time.After(50 * time.Millisecond):
 					}
-					if err := g.vm.Pause(); err != nil {
+					if err := g.vm.Pause(t.Context()); err != nil {
 						t.Error(err)
 					}
 					if err := g.vm.Resume(); err != nil {
@@ -139,7 +140,7 @@ func TestNetCable(t *testing.T) {
 func TestNetLimits(t *testing.T) {
 	limit := ratelimit.Config{Bandwidth: &ratelimit.Bucket{Size: mib, Refill: time.Second}}
 	d, card := netOf(t, vnet.Config{Tap: "mft4", VHost: vnet.VHostOff, TX: limit, RX: limit})
-	g := boot(t, small, mayfly.Config{Devices: []mayfly.Device{card}})
+	g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{card}})
 	ifconfig(t, d.TapName(), "10.9.4.1/24")
 	g.asks("net", "if=eth0", "addr=10.9.4.2/24")
 	begin := time.Now()

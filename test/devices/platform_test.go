@@ -8,7 +8,12 @@ import (
 	"time"
 
 	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/smbios"
+	"github.com/mayfly-vm/mayfly/virtio/blk"
+	"github.com/mayfly-vm/mayfly/virtio/console"
+	"github.com/mayfly-vm/mayfly/virtio/rng"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
+	"github.com/mayfly-vm/mayfly/virtio/vsock"
 )
 
 // plain are variants for what is no virtio device.
@@ -22,10 +27,12 @@ func TestConfiguredDevices(t *testing.T) {
 			image := imageOf(t, 8*mib)
 			writeAt(t, image, 1, 0, mib)
 			g := boot(t, v, mayfly.Config{
-				Disks: []mayfly.Disk{{Path: image, Serial: "one"}},
-				Nets:  []mayfly.Net{{Name: "a", Tap: "mft7", VHost: vnet.VHostOff}, {Name: "b", Tap: "mft8"}},
-				Vsock: &mayfly.Vsock{Path: socketPath(t)}, RNG: &mayfly.RNG{},
-				Consoles: []mayfly.ConsolePort{{Console: true}, {Name: "log", File: filepath.Join(t.TempDir(), "log")}},
+				Devices: []mayfly.DeviceConfig{
+					blk.Config{Path: image, Serial: "one"},
+					vnet.Config{Name: "a", Tap: "mft7", VHost: vnet.VHostOff}, vnet.Config{Name: "b", Tap: "mft8"},
+					vsock.Config{Path: socketPath(t)}, rng.Config{},
+					console.Config{Ports: []console.Port{{Console: true}, {Name: "log", File: filepath.Join(t.TempDir(), "log")}}},
+				},
 			})
 			for driver, n := range map[string]int{"virtio_blk": 1, "virtio_net": 2, "vmw_vsock_virtio_transport": 1, "virtio_rng": 1, "virtio_console": 1} {
 				expectDevices(t, g, v, driver, n)
@@ -47,7 +54,7 @@ func TestIdentity(t *testing.T) {
 	for i, v := range plain {
 		t.Run(v.String(), func(t *testing.T) {
 			oem := []string{"first", strings.Repeat("long ", 10+6000*i) + "second"}
-			g := boot(t, v, mayfly.Config{SMBIOS: &mayfly.SMBIOS{
+			g := boot(t, v, mayfly.Config{SMBIOS: &smbios.Config{
 				Serial: "M-0815", Product: "thing", AssetTag: "tag", OEM: oem,
 				UUID: [16]byte{0x12, 0x3e, 0x45, 0x67, 0xe8, 0x9b, 0x12, 0xd3, 0xa4, 0x56, 0x42, 0x66, 0x14, 0x17, 0x40, 0x00},
 			}})
@@ -145,7 +152,7 @@ func TestDevicesOnCommandLine(t *testing.T) {
 	writeAt(t, image, 1, 0, mib)
 	v := variant{smallKernel, mayfly.BusMMIO, false, 1}
 	g := boot(t, v, mayfly.Config{
-		Disks: []mayfly.Disk{{Path: image}}, RNG: &mayfly.RNG{}, Nets: []mayfly.Net{{Tap: "mft9", VHost: vnet.VHostOff}},
+		Devices: []mayfly.DeviceConfig{blk.Config{Path: image}, vnet.Config{Tap: "mft9", VHost: vnet.VHostOff}, rng.Config{}},
 		Cmdline: cmdline(v.bus, "acpi=off"),
 	})
 	expectDevices(t, g, v, "virtio_blk", 1)

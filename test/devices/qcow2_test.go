@@ -53,7 +53,7 @@ func TestDiskQcow2(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, d := diskOf(t, blk.Config{Path: top, Format: disk.QCOW2, ReadOnly: true})
-	g := boot(t, variant{smallKernel, mayfly.BusPCI, true, 2}, mayfly.Config{Devices: []mayfly.Device{d}})
+	g := boot(t, variant{smallKernel, mayfly.BusPCI, true, 2}, mayfly.Config{Devices: []mayfly.DeviceConfig{d}})
 	for i := range mib / cluster {
 		seed := uint64(1)
 		if i == 1 || i == 3 || i == 15 {

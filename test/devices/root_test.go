@@ -38,7 +38,7 @@ func TestRootOnDisk(t *testing.T) {
 			}
 			_, d := diskOf(t, blk.Config{Path: image})
 			g := boot(t, v, mayfly.Config{
-				Kernel: smallKernel, Initrd: []string{}, Devices: []mayfly.Device{d},
+				Kernel: smallKernel, Initrd: []string{}, Devices: []mayfly.DeviceConfig{d},
 				Cmdline: cmdline(v.bus, "root=/dev/vda", "rw", "init=/sbin/init"),
 			})
 			g.asks("fill", "path=/file", "len=4194304", "seed=7")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/devinit/ask"
+	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/console"
 	"github.com/mayfly-vm/mayfly/virtio/rng"
 	"github.com/mayfly-vm/mayfly/virtio/vsock"
@@ -32,8 +33,8 @@ func TestSmallDevices(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			g := boot(t, v, mayfly.Config{Devices: []mayfly.Device{
-				vsockOf(t, vsock.Config{CID: 42, Path: path}), {Name: "rng", Device: entropy}, {Name: "console", Device: ports},
+			g := boot(t, v, mayfly.Config{Devices: []mayfly.DeviceConfig{
+				vsockOf(t, vsock.Config{CID: 42, Path: path}), virtio.Opened{Name: "rng", Device: entropy}, virtio.Opened{Name: "console", Device: ports},
 			}})
 			expectDevices(t, g, v, "vmw_vsock_virtio_transport", 1)
 			expectDevices(t, g, v, "virtio_rng", 1)
@@ -114,10 +115,10 @@ func overConn(t testing.TB, g *guest, path string, end io.ReadWriter, n int) {
 	select {
 	case err := <-read:
 		if err != nil {
-			t.Errorf("%s: %v. %s", path, err, g.ear)
+			t.Errorf("%s: %v. %s", path, err, g.reported)
 		}
 	case <-time.After(patience):
-		t.Fatalf("%s: less than %d bytes came. %s", path, n, g.ear)
+		t.Fatalf("%s: less than %d bytes came. %s", path, n, g.reported)
 	}
 	if at := ask.Mismatch(got, 30, 0); at >= 0 {
 		t.Errorf("%s: byte %d is not what the guest sent", path, at)

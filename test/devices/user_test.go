@@ -24,7 +24,7 @@ func TestNetUser(t *testing.T) {
 			_, port, _ := net.SplitHostPort(free.Addr().String())
 			free.Close()
 			_, card := netOf(t, vnet.Config{Kind: vnet.User, HostAccess: true, Forward: []string{"127.0.0.1:" + port + ":7"}})
-			g := boot(t, v, mayfly.Config{Devices: []mayfly.Device{card}, Cmdline: cmdline(v.bus, "ip=dhcp")})
+			g := boot(t, v, mayfly.Config{Devices: []mayfly.DeviceConfig{card}, Cmdline: cmdline(v.bus, "ip=dhcp")})
 			if log := g.asks("log", "has=IP-Config")["text"]; !strings.Contains(log, "Complete") {
 				t.Errorf("the kernel says of DHCP: %s", log)
 			}
@@ -74,7 +74,7 @@ func TestNetStreamPeer(t *testing.T) {
 	}
 	defer l.Close()
 	_, card := netOf(t, vnet.Config{Kind: vnet.Stream, Socket: path})
-	g := boot(t, small, mayfly.Config{Devices: []mayfly.Device{card}})
+	g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{card}})
 	peer, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)

@@ -106,7 +106,7 @@ func TestPause(t *testing.T) {
 	c := mayfly.Config{Kernel: smallKernel, CPUs: 4, Cmdline: words()}
 	g := start(t, c)
 	for range 3 {
-		if err := g.vm.Pause(); err != nil {
+		if err := g.vm.Pause(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if err := g.vm.Resume(); err != nil {

@@ -4,6 +4,7 @@ import "github.com/mayfly-vm/mayfly/virtio"
 
 var (
 	_ virtio.DeviceConfig  = Config{}
+	_ virtio.Discarder     = Config{}
 	_ virtio.MediumDevice  = (*Device)(nil)
 	_ virtio.LimitedDevice = (*Device)(nil)
 	_ virtio.StatsDevice   = (*Device)(nil)
@@ -30,6 +31,13 @@ func (c Config) Open(report func(error)) (virtio.Device, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// Discard closes the Image, where there is one.
+func (c Config) Discard() {
+	if c.Image != nil {
+		_ = c.Image.Close()
+	}
 }
 
 // DeviceStats is Stats.

@@ -3,12 +3,15 @@ package vnet
 import (
 	"strconv"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
 var (
 	_ virtio.DeviceConfig = Config{}
 	_ virtio.Conflicter   = Config{}
+	_ virtio.Discarder    = Config{}
 	_ virtio.Numberer     = Config{}
 	_ virtio.PackedOpener = Config{}
 	_ virtio.LinkDevice   = (*Device)(nil)
@@ -61,6 +64,13 @@ func (c Config) Open(report func(error)) (virtio.Device, error) {
 func (c Config) OpenPacked(report func(error)) (virtio.Device, error) {
 	c.Packed = true
 	return c.Open(report)
+}
+
+// Discard closes the FDs.
+func (c Config) Discard() {
+	for _, fd := range c.FDs {
+		_ = unix.Close(fd)
+	}
 }
 
 // DeviceStats is Stats.

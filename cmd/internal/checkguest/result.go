@@ -59,7 +59,7 @@ func newResult(r check.Report, parse error, outcome mayfly.Outcome, timeout erro
 			c.Problem += ": " + outcome.Detail
 		}
 	case outcome.Reason != mayfly.PowerOff:
-		c.Problem = "the report is complete, but then the machine did not power off: " + outcome.Reason.String()
+		c.Problem = "the report is complete, but then the machine did not power off: " + string(outcome.Reason)
 	}
 	c.OK = c.Problem == "" && len(r.Points) > 0 && len(r.Failed()) == 0
 	return c

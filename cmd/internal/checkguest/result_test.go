@@ -26,7 +26,7 @@ func TestResult(t *testing.T) {
 		"skipped":  {points: []check.Point{good, skipped}, outcome: powerOff, ok: true, want: "All 1 points that were checked are as they must be; 1 skipped."},
 		"failed":   {points: []check.Point{good, bad}, outcome: powerOff, want: "1 of 2 points failed."},
 		"none":     {outcome: powerOff},
-		"crash":    {points: []check.Point{good}, parse: cut, outcome: mayfly.Outcome{Reason: mayfly.TripleFault, Detail: "at 0x100000"}, want: "ends before its plan, and the machine ended: " + mayfly.TripleFault.String() + ": at 0x100000"},
+		"crash":    {points: []check.Point{good}, parse: cut, outcome: mayfly.Outcome{Reason: mayfly.TripleFault, Detail: "at 0x100000"}, want: "ends before its plan, and the machine ended: " + string(mayfly.TripleFault) + ": at 0x100000"},
 		"timeout":  {points: []check.Point{good}, parse: cut, outcome: mayfly.Outcome{Reason: mayfly.Killed}, timeout: context.DeadlineExceeded, want: "and was killed after 1m0s"},
 		"late end": {points: []check.Point{good}, outcome: mayfly.Outcome{Reason: mayfly.TripleFault}, want: "The check is incomplete: the report is complete, but then"},
 	} {

@@ -52,18 +52,20 @@ func consoleKeys(p *ConsolePort) *option.Group {
 	}
 }
 
-// ConnectConsoles gives the configuration its ports; in and out are this program's terminal. Given to a port, the serial
-// port hasn't it.
-func (o *Run) ConnectConsoles(in io.Reader, out io.Writer) {
+// Connect gives the configuration its devices and the serial port its ends; in and out are this program's terminal. Given
+// to a port of the virtio console, the serial port hasn't it.
+func (o *Run) Connect(in io.Reader, out io.Writer) {
 	o.Config.Console.In, o.Config.Console.Out = in, out
+	var ports []vconsole.Port
 	for _, p := range o.Consoles {
 		if p.stdio {
 			p.In, p.Out = in, out
 			o.Config.Console = mayfly.Console{}
 		}
 		p.Console = p.Console || p.Name == ""
-		o.Config.Consoles = append(o.Config.Consoles, p.Port)
+		ports = append(ports, p.Port)
 	}
+	o.Config.Devices = o.deviceConfigs(ports)
 }
 
 // TerminalPort is the port that has this program's terminal; -1: none.

@@ -11,6 +11,8 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/sys/tap"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
+	vconsole "github.com/mayfly-vm/mayfly/virtio/console"
+	"github.com/mayfly-vm/mayfly/virtio/rng"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
 	"github.com/mayfly-vm/mayfly/virtio/vsock"
 )
@@ -20,18 +22,45 @@ func (o *Run) devices() []option.Flag {
 	c := &o.Config
 	return []option.Flag{
 		{Name: "bus", Arg: "HOW", Default: "auto", Help: "how the guest reaches its devices: by virtio-mmio, by PCI, or auto: what starts faster",
-			Value: option.Named(&c.Bus, name("auto", mayfly.BusAuto), name("mmio", mayfly.BusMMIO), name("pci", mayfly.BusPCI))},
-		{Name: "disk", Arg: "PATH[,KEY=VALUE…]", Many: true, Help: "a disk: an image file or a block device", Groups: option.ManyOf(&c.Disks, diskKeys)},
-		{Name: "net", Arg: "KIND[,KEY=VALUE…]", Many: true, Help: "a network card: user (a network of its own, without any privilege), tap, or another kind", Groups: option.ManyOf(&c.Nets, netKeys)},
-		{Name: "vsock", Arg: "PATH[,KEY=VALUE…]", Help: "sockets between host and guest: by a Unix socket of the host, or by the host's kernel", Groups: option.OneOf(&c.Vsock, vsockKeys)},
+			Value: option.Choice(&c.Bus, mayfly.BusAuto, mayfly.BusMMIO, mayfly.BusPCI)},
+		{Name: "disk", Arg: "PATH[,KEY=VALUE…]", Many: true, Help: "a disk: an image file or a block device", Groups: option.ManyOf(&o.Disks, diskKeys)},
+		{Name: "net", Arg: "KIND[,KEY=VALUE…]", Many: true, Help: "a network card: user (a network of its own, without any privilege), tap, or another kind", Groups: option.ManyOf(&o.Nets, netKeys)},
+		{Name: "vsock", Arg: "PATH[,KEY=VALUE…]", Help: "sockets between host and guest: by a Unix socket of the host, or by the host's kernel", Groups: option.OneOf(&o.Vsock, vsockKeys)},
 		{Name: "console", Arg: "KEY[=VALUE…]", Many: true, Help: "a port of a virtio console: a terminal (hvc0 …) or a named one", Groups: option.ManyOf(&o.Consoles, consoleKeys)},
-		{Name: "rng", Arg: "KEY=VALUE…", Optional: true, Help: "entropy from the host", Groups: option.OneOf(&c.RNG, rngKeys)},
+		{Name: "rng", Arg: "KEY=VALUE…", Optional: true, Help: "entropy from the host", Groups: option.OneOf(&o.RNG, rngKeys)},
 		{Name: "watchdog", Arg: "WHAT", Default: "off", Optional: true, Help: "a watchdog timer, and what it does to a guest that is silent for too long: restart (also with nothing said) or exit", Value: watchdog(&c.Watchdog)},
 		{Name: "smbios", Arg: "KEY=VALUE…", Help: "what the machine says of itself: serial number, UUID, credentials for systemd …", Groups: option.OneOf(&c.SMBIOS, smbiosKeys)},
 	}
 }
 
-func diskKeys(d *mayfly.Disk) *option.Group {
+// deviceConfigs are the machine's devices, in the order in which they get their places;
+// ports are those of its console.
+func (o *Run) deviceConfigs(ports []vconsole.Port) (list []virtio.DeviceConfig) {
+	add := func(c virtio.DeviceConfig, packed bool) {
+		if packed {
+			c = virtio.Packed{DeviceConfig: c}
+		}
+		list = append(list, c)
+	}
+	for _, d := range o.Disks {
+		add(d, d.Packed)
+	}
+	for _, n := range o.Nets {
+		add(n, n.Packed)
+	}
+	if o.Vsock != nil {
+		add(*o.Vsock, o.Vsock.Packed)
+	}
+	if len(ports) > 0 {
+		add(vconsole.Config{Ports: ports}, false)
+	}
+	if o.RNG != nil {
+		add(*o.RNG, o.RNG.Packed)
+	}
+	return list
+}
+
+func diskKeys(d *blk.Config) *option.Group {
 	return &option.Group{
 		Main: "path",
 		Keys: append([]option.Flag{
@@ -57,7 +86,7 @@ func diskKeys(d *mayfly.Disk) *option.Group {
 	}
 }
 
-func netKeys(n *mayfly.Net) *option.Group {
+func netKeys(n *vnet.Config) *option.Group {
 	keys := []option.Flag{
 		{Name: "kind", Default: "auto", Help: "what the cable ends in: user (mayfly-usernet, no privilege), tap (an interface of the host), passt or stream (a Unix socket), fd; auto is what the other keys say, else user",
 			Value: option.Choice(&n.Kind, vnet.Kinds...)},
@@ -94,7 +123,7 @@ func netKeys(n *mayfly.Net) *option.Group {
 	}
 }
 
-func vsockKeys(v *mayfly.Vsock) *option.Group {
+func vsockKeys(v *vsock.Config) *option.Group {
 	return &option.Group{
 		Main: "path",
 		Keys: []option.Flag{
@@ -120,7 +149,7 @@ func vsockKeys(v *mayfly.Vsock) *option.Group {
 
 // watchdog is what happens to a silent guest; the flag alone means a restart.
 func watchdog(p *mayfly.Watchdog) option.Value {
-	v := option.Named(p, name("off", mayfly.NoWatchdog), name("restart", mayfly.WatchdogRestart), name("exit", mayfly.WatchdogExit))
+	v := option.Choice(p, mayfly.NoWatchdog, mayfly.WatchdogRestart, mayfly.WatchdogExit)
 	set := v.Set
 	v.Set = func(s string) error {
 		if s == "" {
@@ -131,7 +160,7 @@ func watchdog(p *mayfly.Watchdog) option.Value {
 	return v
 }
 
-func rngKeys(r *mayfly.RNG) *option.Group {
+func rngKeys(r *rng.Config) *option.Group {
 	return &option.Group{
 		Keys:  append([]option.Flag{ringKey(&r.Packed)}, limitKeys("", &r.Limits)...),
 		Check: func() error { return checkLimits("", &r.Limits) },

@@ -3,6 +3,7 @@ package flags
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/mayfly-vm/mayfly"
 )
@@ -23,19 +24,23 @@ var fields = map[string]string{
 	"PMU":         "--pmu",
 	"OnReboot":    "--on-reboot",
 	"Bus":         "--bus",
-	"Devices":     "--disk, --net, --vsock, --console, --rng",
-	"Nets":        "--net",
-	"Consoles":    "--console",
+	"Devices":     "--disk, --net, --vsock, --console, --rng", // one without a device: see Named
 	"Watchdog":    "--watchdog",
 	"SMBIOS":      "--smbios",
 }
 
-// OfField names the flags that set a field of a mayfly.Config.
-func OfField(field string) string {
-	if flag, ok := fields[field]; ok {
-		return flag
+// Named is an error of a mayfly.Config that names the flag in place of the field: of a device, its own flag.
+func Named(e *mayfly.ConfigError) error {
+	var d *mayfly.DeviceError
+	if e.Field == "Devices" && errors.As(e, &d) {
+		kind, _, _ := strings.Cut(d.Device, " ")
+		return fmt.Errorf("--%s: %w", kind, d.Err)
 	}
-	return field
+	flag, ok := fields[e.Field]
+	if !ok {
+		flag = e.Field
+	}
+	return errors.New(flag + ": " + e.Msg)
 }
 
 // ExplainCmdline adds to an error about the length of the guest's command line how much of it the defaults are.

@@ -23,7 +23,7 @@ func (o *Run) Machine() []option.Flag {
 		{Name: "boot", Arg: "HOW", Default: "auto", Help: "how the kernel is entered: by its PVH entry, by the Linux 64-bit protocol, or auto: PVH where the kernel has it",
 			Value: option.Choice(&c.Boot, kernel.Boots...)},
 		{Name: "platform", Arg: "KIND", Default: "auto", Help: "for which guest the machine is made: linux has an I/O APIC with the few pins that it needs, generic one of 24 pins from GSI 0 on as a PC's, auto: linux where the kernel is recognised as Linux",
-			Value: option.Named(&c.Platform, name("auto", mayfly.PlatformAuto), name("linux", mayfly.PlatformLinux), name("generic", mayfly.PlatformGeneric))},
+			Value: option.Choice(&c.Platform, mayfly.PlatformAuto, mayfly.PlatformLinux, mayfly.PlatformGeneric)},
 		{Name: "load", Arg: "HOW", Default: "auto", Help: "how files come into guest memory: map shares the host's page cache, copy fills huge pages, auto copies what is executed or patched and maps what is read",
 			Value: option.Choice(&c.Load, mayfly.LoadAuto, mayfly.LoadMap, mayfly.LoadCopy)},
 		{Name: "hugepages", Help: "take guest memory from the host's reserved huge pages (hugetlbfs)", Value: option.Bool(&c.HugePages)},
@@ -32,7 +32,7 @@ func (o *Run) Machine() []option.Flag {
 		{Name: "nested", Help: "let the guest run virtual machines of its own (VMX, SVM), where the host's KVM does nested virtualisation", Value: option.Bool(&c.Nested)},
 		{Name: "pmu", Help: "give the guest performance counters, where the host's KVM has them", Value: option.Bool(&c.PMU)},
 		{Name: "on-reboot", Arg: "WHAT", Default: "restart", Help: "what a reboot of the guest does; restarts of a guest that reboots within a second, again and again, wait up to 5 s",
-			Value: option.Named(&c.OnReboot, option.Name[mayfly.Reboot]{Name: "restart", Value: mayfly.RebootRestart}, option.Name[mayfly.Reboot]{Name: "exit", Value: mayfly.RebootExit})},
+			Value: option.Choice(&c.OnReboot, mayfly.RebootRestart, mayfly.RebootExit)},
 	}, o.devices()...), []option.Flag{
 		{Name: "serial-limit", Arg: "SIZE", Help: "the most that the serial port writes to standard output, such as 10M; what the guest writes beyond is lost, and reported", Value: option.Bytes(&c.Console.Limit, 1, math.MaxInt64)},
 		{Name: "cache-dir", Arg: "DIR", Help: "where unpacked kernels are kept (default: mayfly/kernels in the user's cache folder)", Value: option.Path(&c.CacheDir)},

@@ -13,12 +13,20 @@ import (
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/internal/option"
 	"github.com/mayfly-vm/mayfly/timeline"
+	"github.com/mayfly-vm/mayfly/virtio/blk"
+	"github.com/mayfly-vm/mayfly/virtio/rng"
+	"github.com/mayfly-vm/mayfly/virtio/vnet"
+	"github.com/mayfly-vm/mayfly/virtio/vsock"
 )
 
 // Run holds what the flags of "mayfly run" set.
 type Run struct {
-	Config   mayfly.Config // without the command line and the ports of Consoles
+	Config   mayfly.Config // without the devices below; see Connect
 	Cmdline  Cmdline
+	Disks    []blk.Config
+	Nets     []vnet.Config
+	Vsock    *vsock.Config // nil: none
+	RNG      *rng.Config   // nil: none
 	Consoles []ConsolePort
 
 	Timeline string // the file to write; empty: none

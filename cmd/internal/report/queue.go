@@ -1,6 +1,9 @@
 package report
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +28,29 @@ func NewQueue(show func(string)) *Queue {
 
 // Error queues an error.
 func (q *Queue) Error(err error) { q.Message(flags.Name + ": " + Explain(err)) }
+
+// Enabled, Handle, WithAttrs and WithGroup make a Queue the slog.Handler of a machine, whose records are of one error each,
+// their attribute "error".
+func (q *Queue) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements slog.Handler.
+func (q *Queue) Handle(_ context.Context, r slog.Record) error {
+	err := errors.New(r.Message)
+	r.Attrs(func(a slog.Attr) bool {
+		if e, ok := a.Value.Any().(error); ok {
+			err = e
+		}
+		return true
+	})
+	q.Error(err)
+	return nil
+}
+
+// WithAttrs implements slog.Handler.
+func (q *Queue) WithAttrs([]slog.Attr) slog.Handler { return q }
+
+// WithGroup implements slog.Handler.
+func (q *Queue) WithGroup(string) slog.Handler { return q }
 
 // Message queues a message and never blocks.
 func (q *Queue) Message(s string) {

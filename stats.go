@@ -1,0 +1,41 @@
+package mayfly
+
+import (
+	"time"
+
+	"github.com/mayfly-vm/mayfly/virtio"
+)
+
+// Stats are counters of a machine since its first start, over its restarts. As JSON,
+// names are in snake_case.
+type Stats struct {
+	State    State         `json:"state"`
+	Uptime   time.Duration `json:"uptime_ns"` // since the call of Start, until the end
+	Restarts int           `json:"restarts"`
+	// Exits is how often vCPUs left the guest, by the kind of exit: "mmio write", "halt" …
+	Exits   map[string]uint64 `json:"exits"`
+	Devices []DeviceStats     `json:"devices"`
+}
+
+// DeviceStats are the counters of one device.
+type DeviceStats struct {
+	Name string `json:"name"` // as in Plan.Devices
+	Type string `json:"type"` // "blk", "net" …
+	// Stats is the Stats of the device's package, such as blk.Stats; nil where a device
+	// has none.
+	Stats any `json:"stats"`
+}
+
+// Stats counts. After Close it is that of the end, without devices.
+func (vm *VM) Stats() Stats {
+	m := vm.machine.Stats()
+	s := Stats{State: State(m.State), Uptime: m.Uptime, Restarts: m.Restarts, Exits: m.Exits, Devices: []DeviceStats{}}
+	for _, d := range m.Devices {
+		count := DeviceStats{Name: d.Name, Type: d.Device.Type().String()}
+		if c, ok := d.Device.(virtio.StatsDevice); ok {
+			count.Stats = c.DeviceStats()
+		}
+		s.Devices = append(s.Devices, count)
+	}
+	return s
+}
