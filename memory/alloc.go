@@ -145,9 +145,6 @@ func hide(b []byte) {
 	_ = unix.Madvise(b, unix.MADV_DONTDUMP) // fails for no memory of ours
 }
 
-// CanMapFiles reports whether MapFile works on this memory.
-func (m *Map) CanMapFiles() bool { return !m.opts.HugeTLB }
-
 // MapFile maps n bytes of f, from offset off, copy-on-write over the RAM at
 // addr: the page cache's pages are shared by all who map them until somebody
 // writes. addr, off and n are multiples of PageSize. Bytes of the last page

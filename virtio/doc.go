@@ -1,11 +1,11 @@
 // Package virtio is the part of virtio 1.3 that all devices share: the state
 // machine between driver and device (Instance), the virtqueues, split and packed
-// (Queue), and the goroutine that serves one (Session.Serve). Transports stand
+// (Queue), and the goroutine that serves them (Loop). Transports stand
 // above it (internal/transport), devices below their own folders.
 //
 // # The way of a request
 //
-//	driver writes a doorbell ─ eventfd ─► Worker ─► Queue.Pop ─► Chain ─► the device
+//	driver kicks ─ eventfd ─► Loop ─► Queue.Pop ─► Chain ─► the device
 //	                    interrupt ◄─ Queue.Flush ◄─ Queue.Push ◄──────────────┘
 //
 // # Trust

@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/mayfly-vm/mayfly/internal/sys/eventfd"
 	"github.com/mayfly-vm/mayfly/memory"
 )
 
@@ -24,11 +23,11 @@ const (
 // Interrupt.Signal and ConfigChanged come from goroutines for whose end SetStatus
 // waits: a Transport holds no lock that these take while it calls an Instance.
 type Transport interface {
-	// Bind makes the driver's notifications of queue i signal bell, until Unbind.
-	// They may also come as Instance.Notify: what the processors' side can't do by
-	// itself.
-	Bind(i int, bell *eventfd.FD) error
-	Unbind(i int, bell *eventfd.FD)
+	// Bind makes the driver's kicks of queue i signal the eventfd kick, a descriptor,
+	// until Unbind. They may also come as Instance.Notify: what the processors' side
+	// can't do by itself.
+	Bind(i, kick int) error
+	Unbind(i, kick int)
 	// Interrupt is that of queue i's used buffers. It is asked for at the start of
 	// a session.
 	Interrupt(i int) Interrupt
@@ -234,7 +233,7 @@ func (in *Instance) Notify(i int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if s := in.session; s != nil && i >= 0 && i < len(s.Queues) && s.Queues[i] != nil {
-		s.Queues[i].bell.Signal()
+		s.Queues[i].kick.Signal()
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/mayfly-vm/mayfly/internal/sys/eventfd"
 	"github.com/mayfly-vm/mayfly/memory"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
@@ -29,13 +28,13 @@ type board struct {
 	bindErr                error
 }
 
-func (b *board) Bind(int, *eventfd.FD) error {
+func (b *board) Bind(int, int) error {
 	if b.bindErr == nil {
 		b.bound++
 	}
 	return b.bindErr
 }
-func (b *board) Unbind(int, *eventfd.FD)        { b.unbound++ }
+func (b *board) Unbind(int, int)                { b.unbound++ }
 func (b *board) Interrupt(int) virtio.Interrupt { return deaf{} }
 func (b *board) ConfigChanged()                 { b.config++ }
 func (b *board) Refresh()                       {}
@@ -178,7 +177,7 @@ func TestLife(t *testing.T) {
 	b.Notify(1)
 	b.Notify(-1)
 	b.Notify(2)
-	if !s.Queue(0).Bell().Clear() {
+	if !s.Queue(0).TakeKick() {
 		t.Error("the notification is lost")
 	}
 	b.SetStatus(0)
@@ -315,10 +314,10 @@ func TestPauseAndResume(t *testing.T) {
 	if b.dev.stops != 1 {
 		t.Errorf("%d stops", b.dev.stops)
 	}
-	b.dev.session.Queue(0).Bell().Clear()
+	b.dev.session.Queue(0).TakeKick()
 	b.Resume()
 	b.Resume()
-	if b.dev.starts != 2 || !b.dev.session.Queue(0).Bell().Clear() {
+	if b.dev.starts != 2 || !b.dev.session.Queue(0).TakeKick() {
 		t.Errorf("%d starts; the bell must ring for what came meanwhile", b.dev.starts)
 	}
 	b.pause()

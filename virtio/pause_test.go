@@ -57,7 +57,7 @@ func TestPauseEndsWithItsContext(t *testing.T) {
 	s.abandon()
 	// Nobody waits for the Stop.
 	q := s.dev.session.Queue(0)
-	q.Bell().Clear()
+	q.TakeKick()
 	s.Notify(0)
 	s.SetStatus(ready | ok)
 	s.WriteConfig(0, []byte{1})
@@ -80,7 +80,7 @@ func TestPauseEndsWithItsContext(t *testing.T) {
 	<-s.started // by itself
 	s.release <- struct{}{}
 	s.pause() // has the transition, so the start is over
-	if s.dev.starts != 2 || s.dev.stops != 2 || !q.Bell().Clear() {
+	if s.dev.starts != 2 || s.dev.stops != 2 || !q.TakeKick() {
 		t.Errorf("%d starts, %d stops; the kick must not be lost", s.dev.starts, s.dev.stops)
 	}
 	if _, err := s.Save(); err != nil {
@@ -202,7 +202,7 @@ func TestDriverBeginsWhilePaused(t *testing.T) {
 	for _, b := range []*bench{b, n} {
 		fresh := false
 		b.dev.onStart = func() { fresh = b.dev.next.Fresh() }
-		if b.Resume(); b.dev.starts != 1 || !fresh || !b.dev.session.Queue(0).Bell().Clear() {
+		if b.Resume(); b.dev.starts != 1 || !fresh || !b.dev.session.Queue(0).TakeKick() {
 			t.Errorf("%d starts, for a driver that has just begun: %v", b.dev.starts, fresh)
 		}
 		b.pause()

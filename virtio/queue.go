@@ -10,7 +10,7 @@ import (
 )
 
 // Queue is a virtqueue of a running device, split or packed. It belongs to one
-// goroutine; Signal alone may be called by others.
+// goroutine; Wake alone may be called by others.
 //
 // A driver's mistake ends the queue: Pop finds nothing any more, and the device
 // needs a reset.
@@ -21,7 +21,8 @@ type Queue struct {
 	mem       *memory.Map
 	features  Feature
 	ring      ring
-	bell      *eventfd.FD
+	kick      *eventfd.FD
+	woken     atomic.Bool // by Wake
 	interrupt Interrupt
 	fail      func(error)
 	broken    bool
@@ -70,9 +71,16 @@ func (q *Queue) Index() int { return q.index }
 // chains under way; one that lies can, so a device that keeps chains counts them.
 func (q *Queue) Size() int { return int(q.size) }
 
-// Bell is the eventfd that the driver rings. The goroutine of Session.Serve waits
-// for it; whoever has something for that goroutine to do may signal it.
-func (q *Queue) Bell() *eventfd.FD { return q.bell }
+// KickFD is the eventfd that the driver's kicks signal, for a back end in the kernel.
+// It stays the queue's.
+func (q *Queue) KickFD() int { return q.kick.FD() }
+
+// Wake has the Loop that serves the queue call its Work soon. Any goroutine may call it,
+// also after the session's end.
+func (q *Queue) Wake() {
+	q.woken.Store(true)
+	q.kick.Signal()
+}
 
 // Interrupt is what Flush signals; for a back end in the kernel.
 func (q *Queue) Interrupt() Interrupt { return q.interrupt }

@@ -120,17 +120,17 @@ func TestNotificationsAreAskedFor(t *testing.T) {
 		for _, o.NoEventIndex = range []bool{false, true} {
 			d, q := serve(t, o, 8)
 			g := d.Queue(0)
-			q.Bell().Clear()
+			q.TakeKick()
 			if q.EnableNotify() {
 				t.Error("a chain in an empty queue")
 			}
 			g.Add([][]byte{{1}}, nil)
-			if g.Kick(); !q.Bell().Clear() {
+			if g.Kick(); !q.TakeKick() {
 				t.Error("no notification of the first chain")
 			}
 			q.DisableNotify()
 			g.Add([][]byte{{1}}, nil)
-			if g.Kick(); q.Bell().Clear() {
+			if g.Kick(); q.TakeKick() {
 				t.Error("a notification that nobody asked for")
 			}
 			if !q.EnableNotify() {

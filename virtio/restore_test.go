@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/mayfly-vm/mayfly/internal/statetest"
-	"github.com/mayfly-vm/mayfly/internal/sys/eventfd"
 	"github.com/mayfly-vm/mayfly/memory"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
@@ -15,8 +14,8 @@ import (
 // noTransport is one whose driver is the test.
 type noTransport struct{ virtio.Transport }
 
-func (noTransport) Bind(int, *eventfd.FD) error    { return nil }
-func (noTransport) Unbind(int, *eventfd.FD)        {}
+func (noTransport) Bind(int, int) error            { return nil }
+func (noTransport) Unbind(int, int)                {}
 func (noTransport) Interrupt(int) virtio.Interrupt { return nil }
 func (noTransport) ConfigChanged()                 {}
 func (noTransport) Refresh()                       {}

@@ -46,11 +46,11 @@ func (s *Session) openAt(i int, state QueueState) error {
 		return fmt.Errorf("queue %d: %w", i, err)
 	}
 	var err error
-	if q.bell, err = eventfd.New(); err != nil {
+	if q.kick, err = eventfd.New(); err != nil {
 		return err
 	}
-	if err := s.in.transport.Bind(i, q.bell); err != nil {
-		q.bell.Close()
+	if err := s.in.transport.Bind(i, q.kick.FD()); err != nil {
+		q.kick.Close()
 		return fmt.Errorf("queue %d: %w", i, err)
 	}
 	s.Queues[i] = q
@@ -64,8 +64,8 @@ func (s *Session) close() {
 		if q == nil {
 			continue
 		}
-		s.in.transport.Unbind(i, q.bell)
-		q.bell.Close()
+		s.in.transport.Unbind(i, q.kick.FD())
+		q.kick.Close()
 		s.Queues[i] = nil
 	}
 }

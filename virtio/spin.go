@@ -2,10 +2,9 @@ package virtio
 
 import "time"
 
-// Spin is how long at most a Worker that has just worked looks for more before it
-// asks the driver to ring and sleeps. A ring costs the guest an exit and the host
-// a wake-up, each a few microseconds on bare hardware and tens of them when
-// nested.
+// Spin is how long at most a Loop that has just worked polls for more before it asks
+// the driver for kicks and sleeps. A kick costs the guest an exit and the host a
+// wake-up, each a few microseconds on bare hardware and tens of them when nested.
 const Spin = 50 * time.Microsecond
 
 const (
@@ -15,12 +14,12 @@ const (
 	spinAgain = 32
 )
 
-// Spinner decides how long to look, by what came of it before: longer when
-// looking found work, shorter when it did not, and at last not at all but for a
+// Spinner decides how long to busy-poll, by what came of it before: longer when
+// polling found work, shorter when it did not, and at last not at all but for a
 // try now and then. So a device with little to do costs nothing, and neither does
-// one on a host with more threads than processors: there, looking takes the time
+// one on a host with more threads than processors: there, polling takes the time
 // of who would bring the work, and makes the scheduler think less of the one who
-// looks.
+// polls.
 type Spinner struct {
 	window time.Duration // how long at present; 0: not
 	most   time.Duration // 0: never

@@ -63,7 +63,7 @@ func (in *Instance) start(s *Session) {
 	// What the driver made available before anybody listened.
 	for _, q := range s.Queues {
 		if q != nil {
-			q.bell.Signal()
+			q.Wake()
 		}
 	}
 }

@@ -142,20 +142,23 @@ func (d *Device) Start(s *virtio.Session) error {
 		d.writeback.Store(s.Features.Has(featureFlush))
 	}
 	d.session = s
-	d.start()
-	return nil
+	return d.start()
 }
 
-func (d *Device) start() {
+func (d *Device) start() error {
 	d.running = true
 	for _, q := range d.session.Queues {
 		if q == nil {
 			continue
 		}
 		w := newWorker(d, d.session, q)
+		if err := w.serve(); err != nil {
+			d.stop()
+			return err
+		}
 		d.workers = append(d.workers, w)
-		w.serve()
 	}
+	return nil
 }
 
 // Stop finishes what is under way. Requests that the limits hold back stay in

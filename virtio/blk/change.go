@@ -79,10 +79,12 @@ func (d *Device) change(c Config) (*virtio.Session, error) {
 	d.adopt(c, img)
 	d.limiter.Set(c.Limits)
 	if running {
-		d.start()
+		if err := d.start(); err != nil {
+			d.session.Fail(err)
+		}
 	}
 	for _, w := range d.workers {
-		w.queue.Bell().Signal()
+		w.queue.Wake()
 	}
 	return d.session, nil
 }
@@ -98,7 +100,7 @@ func (d *Device) SetLimits(c ratelimit.Config) error {
 	d.config.Limits = c
 	d.limiter.Set(c)
 	for _, w := range d.workers {
-		w.queue.Bell().Signal()
+		w.queue.Wake()
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ const poolThreads = 16
 type pool struct {
 	session *virtio.Session
 	image   disk.Image
-	bell    func()
+	wake    func()
 	work    chan *request
 	flight  int // of the queue's goroutine
 	threads int
@@ -38,8 +38,8 @@ type outcome struct {
 	err   error
 }
 
-func newPool(s *virtio.Session, img disk.Image, bell func(), size int) *pool {
-	p := &pool{session: s, image: img, bell: bell, work: make(chan *request, size), done: make([]outcome, 0, size)}
+func newPool(s *virtio.Session, img disk.Image, wake func(), size int) *pool {
+	p := &pool{session: s, image: img, wake: wake, work: make(chan *request, size), done: make([]outcome, 0, size)}
 	p.some.L = &p.mu
 	return p
 }
@@ -79,7 +79,7 @@ func (p *pool) run() {
 		p.some.Signal()
 		p.mu.Unlock()
 		if armed {
-			p.bell()
+			p.wake()
 		}
 	}
 }

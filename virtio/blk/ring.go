@@ -5,7 +5,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/mayfly-vm/mayfly/internal/sys/eventfd"
 	"github.com/mayfly-vm/mayfly/internal/sys/uring"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
@@ -23,13 +22,12 @@ const cancelTag = ^uint64(0)
 type ring struct {
 	u      *uring.Ring
 	fd     int
-	bell   *eventfd.FD
 	flight int // transfers
 	staged int
 	bytes  int            // of the staged transfers
 	joint  joint          // the last one that was put into the ring
 	sqe    *uring.SQE     // its
-	wakers [2]unix.PollFd // sleep's: the ring, the bell
+	waker  [1]unix.PollFd // waitFor's
 }
 
 func newRing(q *virtio.Queue, fd int) (*ring, error) {
@@ -45,7 +43,7 @@ func newRing(q *virtio.Queue, fd int) (*ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ring{u: u, fd: fd, bell: q.Bell()}, nil
+	return &ring{u: u, fd: fd}, nil
 }
 
 // start puts r's transfer into the ring, with the one before if that may be; submit
@@ -117,17 +115,6 @@ func (e *ring) submit() bool {
 	return true
 }
 
-// sleep returns when something is done, or the bell rings; it may return early. A
-// request to the ring to poll the bell would spare a call, but be answered through
-// the thread that made it, whatever that does by then.
-func (e *ring) sleep() {
-	e.submit()
-	e.wakers = [2]unix.PollFd{{Fd: int32(e.u.FD()), Events: unix.POLLIN}, {Fd: int32(e.bell.FD()), Events: unix.POLLIN}}
-	if _, err := unix.Poll(e.wakers[:], -1); err == nil && e.wakers[1].Revents != 0 {
-		e.bell.Clear()
-	}
-}
-
 func (e *ring) enter(wait int) {
 	e.joint.first, e.bytes = nil, 0
 	if err := e.u.Submit(wait); err != nil {
@@ -155,8 +142,8 @@ func (e *ring) next() (index uint32, res int32, ok bool) {
 // waitFor returns when something is done, or after d.
 func (e *ring) waitFor(d time.Duration) {
 	e.submit()
-	e.wakers[0] = unix.PollFd{Fd: int32(e.u.FD()), Events: unix.POLLIN}
-	_, _ = unix.Poll(e.wakers[:1], int(d.Milliseconds()))
+	e.waker[0] = unix.PollFd{Fd: int32(e.u.FD()), Events: unix.POLLIN}
+	_, _ = unix.Poll(e.waker[:], int(d.Milliseconds()))
 }
 
 func (e *ring) close() { e.u.Close() }

@@ -43,7 +43,7 @@ func (w *worker) begin(r *request) bool {
 		w.queue.Unpop(&r.chain)
 		w.give(r)
 		w.d.stats.throttled.Add(1)
-		w.alarm.set(w.d.limiter.Wait())
+		w.limited.Set(w.d.limiter.Wait())
 		return false
 	}
 	switch r.kind {
@@ -205,7 +205,7 @@ func (w *worker) wait(r *request) {
 
 func (w *worker) toPool(r *request) {
 	if w.pool == nil {
-		w.pool = newPool(w.session, w.image, w.queue.Bell().Signal, w.queue.Size())
+		w.pool = newPool(w.session, w.image, w.queue.Wake, w.queue.Size())
 		if w.armed {
 			w.pool.arm(true)
 		}

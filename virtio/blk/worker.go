@@ -2,7 +2,6 @@ package blk
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -34,7 +33,7 @@ type worker struct {
 	d       *Device
 	session *virtio.Session
 	queue   *virtio.Queue
-	serving *virtio.Worker
+	loop    *virtio.Loop
 
 	image    disk.Image
 	file     *disk.File // nil: only the image knows how
@@ -50,16 +49,17 @@ type worker struct {
 	ring   *ring // nil until something has to wait for a disk
 	pool   *pool // nil until something has to wait for a thread
 	noRing bool
-	armed  bool  // the threads ring the bell
+	armed  bool  // the threads wake the loop
 	held   joint // reads for the page cache; nothing is held outside work
 	look   virtio.Spinner
 	mute   bool // guest memory is not to be touched any more
 	behind bool // the next request is long, and waits for those under way
+	full   bool // chains were left in the ring, for want of room or of tokens
 
 	halting atomic.Bool // nothing more is to be begun
 
-	pace  pace
-	alarm alarm
+	pace    pace
+	limited virtio.Timer // when the limits let the next request through
 }
 
 func newWorker(d *Device, s *virtio.Session, q *virtio.Queue) *worker {
@@ -68,18 +68,24 @@ func newWorker(d *Device, s *virtio.Session, q *virtio.Queue) *worker {
 	if runtime.NumCPU() > 1 {
 		w.look = virtio.NewSpinner(diskLook)
 	}
-	w.alarm.bell = q.Bell().Signal
 	return w
 }
 
-func (w *worker) serve() { w.serving = w.session.Serve(w.queue, w.work) }
+func (w *worker) serve() error {
+	l, err := w.session.NewLoop(virtio.LoopConfig{Queues: []*virtio.Queue{w.queue}, Work: w.work, Idle: w.idle,
+		Spinner: w.spinner, Timers: []*virtio.Timer{&w.limited}})
+	if err == nil {
+		w.loop = l
+		l.Run()
+	}
+	return err
+}
 
 // stop ends the goroutine. What is under way is finished or, if nobody waits for it
 // any more, abandoned where that can be done.
 func (w *worker) stop() {
 	w.halting.Store(true)
-	w.serving.Stop()
-	w.alarm.close()
+	w.loop.Stop()
 	w.session.Guard(w.drain)
 	// What a fault kept from its end goes on in the kernel, which writes to guest
 	// memory: that too must end here.
@@ -113,6 +119,7 @@ func (w *worker) drain() {
 
 // work takes what the driver has made available and what the engines have done.
 func (w *worker) work() bool {
+	w.limited.Stop()
 	busy := w.reap()
 	w.behind = false
 	held, full := false, false
@@ -139,43 +146,48 @@ func (w *worker) work() bool {
 	more := w.ring != nil && w.ring.submit() && w.reap()
 	w.queue.Flush()
 	w.d.stats.add(&w.tally)
+	w.full = !more && (held || full && len(w.free) == 0)
 	switch {
 	case w.behind && w.flight == 0:
 		return true
-	case !more && (held || full && len(w.free) == 0):
-		return w.sleep(false)
-	case busy, more, full: // what filled it may be done by now: then nothing would ring
-		w.arm(false)
-		w.look.Worked()
-		return true
-	case w.flight == 0:
+	case w.full:
 		return false
-	case w.look.More():
-		return true // the disk is looked at for a while before it must wake us
+	case busy, more, full: // what filled it may be done by now: then nothing would wake us
+		w.arm(false)
+		return true
 	}
-	return w.sleep(true)
+	return false
 }
 
-// sleep waits until an engine has done something, or the bell rings. The driver is
-// asked to ring unless chains were left in its ring, for want of room or of
-// tokens: then that would tell nothing new.
-func (w *worker) sleep(ask bool) bool {
-	w.arm(true)
+// spinner chooses how long to poll: the disk, before it must wake us, or the driver.
+func (w *worker) spinner(own *virtio.Spinner) *virtio.Spinner {
 	switch {
-	case w.reap():
-		w.queue.Flush()
-	case ask && w.queue.EnableNotify():
-		w.queue.DisableNotify()
-	case w.ring != nil && w.ring.flight > 0:
-		w.ring.sleep()
-		w.queue.DisableNotify()
-	default:
-		if w.queue.Bell().Wait() != nil {
-			return false
-		}
-		w.queue.DisableNotify()
+	case w.full:
+		return nil
+	case w.flight > 0:
+		return &w.look
 	}
-	return true
+	return own
+}
+
+// idle asks for what ends the sleep: the engines, the timer and the driver. The driver
+// is not asked to kick where chains were left in its ring: that would tell nothing new.
+func (w *worker) idle() bool {
+	w.arm(true)
+	if w.reap() {
+		w.queue.Flush()
+		return true
+	}
+	if !w.full && w.queue.EnableNotify() {
+		return true
+	}
+	if w.ring != nil && w.ring.flight > 0 {
+		// A request to the ring to poll the kicks would spare a call, but be answered
+		// through the thread that made it, whatever that does by then.
+		w.ring.submit()
+		w.loop.Block(w.ring.u.FD())
+	}
+	return false
 }
 
 func (w *worker) arm(on bool) {
@@ -239,38 +251,4 @@ func errno(res int32) error {
 		return nil
 	}
 	return syscall.Errno(-res)
-}
-
-// alarm rings the bell when the limits let the next request through.
-type alarm struct {
-	bell  func()
-	timer *time.Timer
-
-	mu     sync.Mutex
-	closed bool // the bell may be another's
-}
-
-func (a *alarm) set(d time.Duration) {
-	if a.timer == nil {
-		a.timer = time.AfterFunc(d, a.ring)
-		return
-	}
-	a.timer.Reset(d)
-}
-
-func (a *alarm) ring() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.closed {
-		a.bell()
-	}
-}
-
-func (a *alarm) close() {
-	if a.timer != nil {
-		a.timer.Stop()
-	}
-	a.mu.Lock()
-	a.closed = true
-	a.mu.Unlock()
 }

@@ -140,7 +140,7 @@ type Device struct {
 	session *virtio.Session // the last one
 	runs    bool
 	ready   bool // the driver wants to hear of ports
-	workers []*virtio.Worker
+	loops   []*virtio.Loop
 }
 
 // New opens what the ports lead to.
@@ -264,14 +264,14 @@ func (d *Device) Start(s *virtio.Session) error {
 		rx, tx := queues(i)
 		p.attach(s.Queue(rx), s.Queue(tx), !multi)
 		d.serve(s, rx, p.input, p.in.waits)
-		d.serve(s, tx, p.output, p.out.hasRoom)
+		d.serve(s, tx, p.output, p.out.hasRoom, &p.out.timer)
 	}
 	return nil
 }
 
-func (d *Device) serve(s *virtio.Session, i int, work func(*virtio.Queue) bool, wants func() bool) {
+func (d *Device) serve(s *virtio.Session, i int, work func(*virtio.Queue) bool, wants func() bool, timers ...*virtio.Timer) {
 	if q := s.Queue(i); q != nil {
-		d.workers = append(d.workers, s.ServeWhile(q, func() bool { return work(q) }, wants))
+		d.loops = append(d.loops, s.ServeWhile(q, func() bool { return work(q) }, wants, timers...))
 	}
 }
 
@@ -282,11 +282,11 @@ func (d *Device) Stop() {
 	for _, p := range d.ports {
 		p.attach(nil, nil, false)
 	}
-	workers := d.workers
-	d.workers = nil
+	loops := d.loops
+	d.loops = nil
 	d.mu.Unlock()
-	for _, w := range workers {
-		w.Stop()
+	for _, l := range loops {
+		l.Stop()
 	}
 }
 

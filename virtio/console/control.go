@@ -38,7 +38,7 @@ func (d *Device) order(p *port, what todo) {
 	p.todo |= what
 	if d.runs {
 		if q := d.session.Queue(controlRx); q != nil {
-			q.Bell().Signal()
+			q.Wake()
 		}
 	}
 }

@@ -31,7 +31,7 @@ func (in *Input) Receive(p []byte) int {
 	}
 	n := in.ring.put(p)
 	in.refused = n < len(p)
-	in.ringBell()
+	in.wake()
 	return n
 }
 
@@ -39,9 +39,9 @@ func (in *Input) Receive(p []byte) int {
 // after Receive had to refuse some.
 func (in *Input) Space() <-chan struct{} { return in.space }
 
-func (in *Input) ringBell() {
+func (in *Input) wake() {
 	if in.queue != nil && in.opened && in.ring.n > 0 {
-		in.queue.Bell().Signal()
+		in.queue.Wake()
 	}
 }
 
@@ -57,7 +57,7 @@ func (in *Input) attach(q *virtio.Queue) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.queue = q
-	in.ringBell()
+	in.wake()
 }
 
 // open is the guest's word that it reads the port; input before it would be lost.
@@ -65,7 +65,7 @@ func (in *Input) open(yes bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.opened = yes
-	in.ringBell()
+	in.wake()
 }
 
 // forget drops what another client left.

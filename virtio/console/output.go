@@ -26,7 +26,8 @@ type output struct {
 	limited    bool
 	stalled    bool // that nobody takes the output was reported
 	report     func(error)
-	size       uint64 // of the whole output, for the message
+	size       uint64       // of the whole output, for the message
+	timer      virtio.Timer // of the queue's loop: when a console's output is lost
 
 	mu        sync.Mutex
 	ring      ring
@@ -36,7 +37,6 @@ type output struct {
 	full      bool          // the ring filled, and the host has taken nothing since
 	progress  time.Time     // since when
 	writing   time.Time     // since when a Write is under way; zero: none is
-	timer     *time.Timer
 	err       error
 	closed    bool
 	abandoned bool      // what is in the ring is counted as lost
@@ -48,20 +48,21 @@ func (o *output) init(stats *counters, patient bool) {
 	o.stats, o.patient = stats, patient
 	o.more.L = &o.mu
 	o.done = make(chan struct{})
-	o.timer = time.AfterFunc(time.Hour, o.retry)
-	o.timer.Stop()
 }
 
-// retry lets the queue try again.
+// retry lets the queue try again when the timer's time is over.
 func (o *output) retry() {
+	if !o.timer.IsSet() || o.timer.Waits() {
+		return
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.unblock()
+	o.blocked = false
 }
 
 func (o *output) unblock() {
 	if o.blocked && o.queue != nil {
-		o.queue.Bell().Signal()
+		o.queue.Wake()
 	}
 	o.blocked = false
 }
@@ -177,7 +178,7 @@ func (o *output) take(v virtio.Vec, off int, seen func([]byte)) int {
 	if left := stallLimit - now.Sub(o.progress); o.patient || left > 0 {
 		o.blocked = true
 		if !o.patient {
-			o.timer.Reset(left + time.Millisecond)
+			o.timer.Set(left + time.Millisecond)
 		}
 		return off
 	}
@@ -240,7 +241,6 @@ func (o *output) close(deadline time.Time) error {
 		deadline = time.Now() // it was waited for already
 	}
 	o.mu.Unlock()
-	o.timer.Stop()
 	t := time.NewTimer(time.Until(deadline))
 	defer t.Stop()
 	select {

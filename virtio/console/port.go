@@ -187,6 +187,7 @@ func (p *port) input(q *virtio.Queue) bool { return p.in.fill(q, &p.rx) }
 // output is the work of the queue from it.
 func (p *port) output(q *virtio.Queue) bool {
 	did := false
+	p.out.retry()
 	for range portQueue {
 		if !p.out.hasRoom() || !q.Pop(&p.tx) {
 			break
@@ -194,7 +195,7 @@ func (p *port) output(q *virtio.Queue) bool {
 		size := p.tx.Out.Len()
 		p.skip = p.out.take(p.tx.Out, min(p.skip, size), p.cfg.Seen)
 		if p.skip < size {
-			q.Unpop(&p.tx) // the writer rings when there is room
+			q.Unpop(&p.tx) // the writer wakes the queue when there is room
 			break
 		}
 		p.skip = 0

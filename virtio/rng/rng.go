@@ -5,7 +5,6 @@ package rng
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/mayfly-vm/mayfly/ratelimit"
 	"github.com/mayfly-vm/mayfly/virtio"
@@ -33,14 +32,14 @@ type Config struct {
 type Device struct {
 	limiter *ratelimit.Limiter
 	stats   counters
-	worker  *virtio.Worker
+	loop    *virtio.Loop
 	chain   virtio.Chain
-	held    virtio.Vec  // chain's, cut to MaxRequest
-	waits   atomic.Bool // for the limits
+	held    virtio.Vec   // chain's, cut to MaxRequest
+	limited virtio.Timer // when the limits let the next request through
+	changed atomic.Bool  // the limits were, since limited was set
 
 	mu    sync.Mutex
-	timer *time.Timer   // nil until the limits first hold something back
-	queue *virtio.Queue // that the timer wakes; nil between sessions
+	queue *virtio.Queue // nil between sessions
 }
 
 // New makes a device.
@@ -77,23 +76,20 @@ func (d *Device) Start(s *virtio.Session) error {
 	d.mu.Lock()
 	d.queue = q
 	d.mu.Unlock()
-	d.waits.Store(false)
-	d.worker = s.ServeWhile(q, func() bool { return d.work(q) }, func() bool { return !d.waits.Load() })
+	d.limited.Stop()
+	d.loop = s.ServeWhile(q, func() bool { return d.work(q) }, func() bool { return !d.limited.IsSet() }, &d.limited)
 	return nil
 }
 
 // Stop ends that. A request that waits for the limits stays in the ring.
 func (d *Device) Stop() {
-	if d.worker != nil {
-		d.worker.Stop()
-		d.worker = nil
+	if d.loop != nil {
+		d.loop.Stop()
+		d.loop = nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.queue = nil
-	if d.timer != nil {
-		d.timer.Stop()
-	}
 }
 
 // State is nil: nothing is to be remembered.
@@ -110,28 +106,6 @@ func (d *Device) SetState(s any) error {
 // Close has nothing to give back.
 func (d *Device) Close() error { return nil }
 
-// wakeIn has wake called after that time.
-func (d *Device) wakeIn(t time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.timer == nil {
-		d.timer = time.AfterFunc(t, d.wake)
-	} else {
-		d.timer.Reset(t)
-	}
-}
-
-// wake lets the worker ask the limits again. The lock keeps the bell of a
-// session that is over from being rung.
-func (d *Device) wake() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.waits.Store(false)
-	if d.queue != nil {
-		d.queue.Bell().Signal()
-	}
-}
-
 // SetLimits changes the limits. A request that waits for the old ones is served by
 // the new ones.
 func (d *Device) SetLimits(c ratelimit.Config) error {
@@ -139,6 +113,11 @@ func (d *Device) SetLimits(c ratelimit.Config) error {
 		return virtio.DeviceErrorf(name, "limits: %w", err)
 	}
 	d.limiter.Set(c)
-	d.wake()
+	d.changed.Store(true)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.queue != nil {
+		d.queue.Wake()
+	}
 	return nil
 }

@@ -11,16 +11,18 @@ import (
 // work answers up to batch requests.
 func (d *Device) work(q *virtio.Queue) bool {
 	did := false
+	if d.changed.Swap(false) {
+		d.limited.Stop()
+	}
 	for range batch {
-		if d.waits.Load() || !q.Pop(&d.chain) {
+		if d.limited.Waits() || !q.Pop(&d.chain) {
 			break
 		}
 		n := min(d.chain.In.Len(), MaxRequest)
 		if !d.limiter.Take(uint64(n)) {
 			q.Unpop(&d.chain)
 			d.stats.throttled.Add(1)
-			d.waits.Store(true)
-			d.wakeIn(d.limiter.Wait())
+			d.limited.Set(d.limiter.Wait())
 			break
 		}
 		if err := d.fill(n); err != nil {

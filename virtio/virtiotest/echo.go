@@ -24,7 +24,7 @@ type Echo struct {
 	mu      sync.Mutex
 	config  [32]byte
 	session *virtio.Session
-	workers []*virtio.Worker
+	loops   []*virtio.Loop
 }
 
 // EchoState is what an Echo saves.
@@ -91,7 +91,7 @@ func (e *Echo) Start(s *virtio.Session) error {
 	e.mu.Unlock()
 	for _, q := range s.Queues {
 		if q != nil {
-			e.workers = append(e.workers, s.Serve(q, e.work(q)))
+			e.loops = append(e.loops, s.Serve(q, e.work(q)))
 		}
 	}
 	return nil
@@ -129,13 +129,13 @@ func echo(c *virtio.Chain) (n int) {
 	return n
 }
 
-// Stop ends the workers.
+// Stop ends the loops.
 func (e *Echo) Stop() {
 	e.Stops.Add(1)
-	for _, w := range e.workers {
-		w.Stop()
+	for _, l := range e.loops {
+		l.Stop()
 	}
-	e.workers = nil
+	e.loops = nil
 	e.mu.Lock()
 	e.session = nil
 	e.mu.Unlock()

@@ -37,12 +37,12 @@ type direct struct {
 	config *eventfd.FD
 
 	mu    sync.Mutex
-	bells map[int]*eventfd.FD
+	kicks map[int]int // eventfds
 }
 
 // Direct connects a driver to an instance with no transport between.
 func Direct(t testing.TB, in *virtio.Instance) Link {
-	l := &direct{Instance: in, config: newEvent(t), bells: make(map[int]*eventfd.FD)}
+	l := &direct{Instance: in, config: newEvent(t), kicks: make(map[int]int)}
 	for range in.NumQueues() {
 		l.used = append(l.used, newEvent(t))
 	}
@@ -66,8 +66,8 @@ func (l *direct) SetQueue(i int, q virtio.QueueState) {
 func (l *direct) Notify(i int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if bell := l.bells[i]; bell != nil {
-		bell.Signal()
+	if fd, ok := l.kicks[i]; ok {
+		eventfd.Signal(fd)
 	}
 }
 
@@ -75,17 +75,17 @@ func (l *direct) WaitUsed(i int, d time.Duration) bool { return l.used[i].WaitFo
 func (l *direct) WaitConfig(d time.Duration) bool      { return l.config.WaitFor(d) == nil }
 
 // Bind, Unbind, Interrupt and ConfigChanged make it a virtio.Transport.
-func (l *direct) Bind(i int, bell *eventfd.FD) error {
+func (l *direct) Bind(i, kick int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.bells[i] = bell
+	l.kicks[i] = kick
 	return nil
 }
 
-func (l *direct) Unbind(i int, _ *eventfd.FD) {
+func (l *direct) Unbind(i, _ int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.bells, i)
+	delete(l.kicks, i)
 }
 
 func (l *direct) Interrupt(i int) virtio.Interrupt { return l.used[i] }

@@ -2,10 +2,9 @@ package vnet
 
 import (
 	"runtime"
-	"sync/atomic"
-	"time"
 
-	"github.com/mayfly-vm/mayfly/internal/sys/epoll"
+	"golang.org/x/sys/unix"
+
 	"github.com/mayfly-vm/mayfly/internal/sys/tap"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
@@ -20,78 +19,43 @@ const tapBatchBytes = 1 << 20
 // Neither direction waits for what it lacks, buffers or the end of a limit: it
 // remembers it, and the goroutine sleeps when both have nothing to do.
 type pair struct {
-	session *virtio.Session
-	cable   *tap.Queue
-	rx      *tapReceiver // nil where the driver has set up no such queue
-	tx      *tapSender   // likewise
-	look    virtio.Spinner
-	set     *epoll.Set // the bells, and the tap
-	last    func() bool
-	stopped atomic.Bool
-	done    chan struct{}
+	cable *tap.Queue
+	rx    *tapReceiver // nil where the driver has set up no such queue
+	tx    *tapSender   // likewise
+	loop  *virtio.Loop
 }
 
-func newPair(d *Device, s *virtio.Session, cable *tap.Queue, rx, tx *virtio.Queue) (*pair, error) {
-	p := &pair{session: s, cable: cable, look: virtio.NewSpinner(d.spin), done: make(chan struct{})}
-	p.last = p.lastLook
-	var err error
-	if p.set, err = epoll.New(); err != nil {
-		return nil, err
+// startPair serves the queues that the driver has set up: at least one.
+func startPair(d *Device, s *virtio.Session, cable *tap.Queue, rx, tx *virtio.Queue) (*pair, error) {
+	p := &pair{cable: cable}
+	c := virtio.LoopConfig{Work: p.work, Idle: p.idle, Spin: d.spin, End: p.end, Descriptor: true}
+	if tx != nil {
+		p.tx = newTapSender(d, cable, tx)
+		c.Queues, c.Timers = append(c.Queues, tx), append(c.Timers, &p.tx.until)
 	}
 	if rx != nil {
 		p.rx = newTapReceiver(d, cable, rx, s.Features.Has(FeatureMergeable))
-		if err = p.set.Watch(rx.Bell().FD()); err == nil {
-			err = p.set.Add(cable.FD())
-		}
+		c.Queues, c.Timers = append(c.Queues, rx), append(c.Timers, &p.rx.until)
+		c.Descriptors = []int{cable.FD()}
 	}
-	if tx != nil && err == nil {
-		p.tx = newTapSender(d, cable, tx)
-		err = p.set.Watch(tx.Bell().FD())
-	}
-	if err != nil {
-		p.set.Close()
+	var err error
+	if p.loop, err = s.NewLoop(c); err != nil {
 		return nil, err
 	}
+	p.loop.Run()
 	return p, nil
 }
 
-func (p *pair) start() {
-	go func() {
-		defer close(p.done)
-		defer p.set.Close()
-		p.session.Guard(p.run)
-	}()
-}
+func (p *pair) quit() { p.loop.Quit() }
 
-func (p *pair) tell() {
-	p.stopped.Store(true)
-	if p.tx != nil {
-		p.tx.q.Bell().Signal()
-	}
+func (p *pair) join() {
+	p.loop.Stop()
 	if p.rx != nil {
-		p.rx.q.Bell().Signal()
+		p.rx.win.restore()
 	}
 }
 
-func (p *pair) join() { <-p.done }
-
-func (p *pair) run() {
-	if p.rx != nil {
-		defer p.rx.win.restore()
-		p.rx.q.DisableNotify()
-	}
-	if p.tx != nil {
-		p.tx.q.DisableNotify()
-	}
-	for !p.stopped.Load() {
-		switch {
-		case p.work():
-			p.look.Worked()
-			runtime.Gosched() // a processor that came back from its guest may wait for this thread
-		case !p.look.More():
-			p.sleep()
-		}
-	}
+func (p *pair) end() {
 	if p.rx != nil {
 		p.rx.finish()
 	}
@@ -106,43 +70,20 @@ func (p *pair) work() bool {
 	if p.rx != nil {
 		n += p.rx.work()
 	}
+	if n > 0 {
+		runtime.Gosched() // a processor that came back from its guest may wait for this thread
+	}
 	return n > 0
 }
 
-func (p *pair) sleep() {
-	if err := p.set.Wait(p.last, p.until()); err != nil {
-		p.session.Fail(err)
-		p.stopped.Store(true)
-	}
-	if p.rx != nil {
-		p.rx.q.DisableNotify()
-		p.rx.q.Stats().Wakeups.Add(1)
-	}
-	if p.tx != nil {
-		p.tx.q.DisableNotify()
-		p.tx.q.Stats().Wakeups.Add(1)
-	}
-}
-
-// lastLook asks for what is to wake the goroutine, and tells whether there is work
+// idle asks for what is to wake the goroutine, and tells whether there is work
 // already.
-func (p *pair) lastLook() bool {
-	if p.tx != nil && p.tx.rings() || p.rx != nil && p.rx.rings() || p.stopped.Load() {
+func (p *pair) idle() bool {
+	if p.tx != nil && p.tx.rings() || p.rx != nil && p.rx.rings() {
 		return true
 	}
-	if p.rx != nil && p.rx.listens() && p.set.Arm(p.cable.FD()) != nil {
-		return true
+	if p.rx != nil && p.rx.listens() {
+		p.loop.Await(p.cable.FD(), unix.EPOLLIN)
 	}
 	return false
-}
-
-// until is when there is something to do in any case; zero: never.
-func (p *pair) until() (t time.Time) {
-	if p.rx != nil {
-		t = p.rx.until.end
-	}
-	if p.tx != nil && p.tx.until.set() && (t.IsZero() || p.tx.until.end.Before(t)) {
-		t = p.tx.until.end
-	}
-	return t
 }

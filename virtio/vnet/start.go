@@ -2,9 +2,7 @@ package vnet
 
 import (
 	"fmt"
-	"time"
 
-	"github.com/mayfly-vm/mayfly/internal/sys/tap"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
@@ -81,10 +79,18 @@ func (d *Device) startPairs(s *virtio.Session) error {
 	}
 	for i := range d.known(s) {
 		rx, tx := s.Queue(2*i), s.Queue(2*i+1)
-		if d.stream != nil {
-			d.startStream(s, rx, tx)
-		} else if err := d.startPair(s, d.tap.Queues()[i], rx, tx); err != nil {
-			return err
+		switch {
+		case rx == nil && tx == nil:
+		case d.stream != nil:
+			if err := d.startStream(s, rx, tx); err != nil {
+				return err
+			}
+		default:
+			p, err := startPair(d, s, d.tap.Queues()[i], rx, tx)
+			if err != nil {
+				return err
+			}
+			d.movers = append(d.movers, p)
 		}
 	}
 	return nil
@@ -100,28 +106,21 @@ func (d *Device) startKernel(s *virtio.Session) error {
 	return nil
 }
 
-func (d *Device) startStream(s *virtio.Session, rx, tx *virtio.Queue) {
+func (d *Device) startStream(s *virtio.Session, rx, tx *virtio.Queue) error {
 	if rx != nil {
-		t := newStreamReceiver(d.stream)
-		t.init(d, s, rx)
+		t, err := startStreamReceiver(d, s, rx)
+		if err != nil {
+			return err
+		}
 		d.movers = append(d.movers, t)
-		t.start(t.run)
 	}
 	if tx != nil {
-		t := newStreamSender(d, d.stream)
-		t.init(d, s, tx)
+		t, err := startStreamSender(d, s, tx)
+		if err != nil {
+			return err
+		}
 		d.movers = append(d.movers, t)
-		t.start(t.run)
 	}
-}
-
-func (d *Device) startPair(s *virtio.Session, cable *tap.Queue, rx, tx *virtio.Queue) error {
-	p, err := newPair(d, s, cable, rx, tx)
-	if err != nil {
-		return err
-	}
-	d.movers = append(d.movers, p)
-	p.start()
 	return nil
 }
 
@@ -143,27 +142,17 @@ func (d *Device) Stop() {
 // halt ends all that move frames.
 func (d *Device) halt() {
 	for _, m := range d.movers {
-		m.tell()
+		m.quit()
 	}
 	for _, m := range d.movers {
 		m.join()
 	}
 	d.movers = nil
-	d.endDeadline()
 	if d.watch != nil {
 		d.watch.stop()
 		d.watch = nil
 	}
 	d.takeBack()
-}
-
-// endDeadline takes away what woke the pumps.
-func (d *Device) endDeadline() {
-	if d.stream != nil {
-		if l := d.stream.current(); l != nil {
-			_ = l.file.SetDeadline(time.Time{})
-		}
-	}
 }
 
 // setPairs is the driver's choice of queues.

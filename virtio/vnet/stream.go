@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/internal/unixsocket"
+	"github.com/mayfly-vm/mayfly/virtio"
 )
 
 // On a stream each frame follows its length in bytes, u32 big-endian, and has no
@@ -31,6 +32,8 @@ type stream struct {
 	mu  sync.Mutex
 	now *link // nil: there is none
 	end bool
+	// sender is woken when a connection ends, which it may wait for.
+	sender *virtio.Loop
 	// rest is what a Stop kept from being sent, the end of a frame; unread is what it
 	// kept from being delivered, the beginning of one that has come in part.
 	rest, unread []byte
@@ -40,6 +43,13 @@ type stream struct {
 type link struct {
 	file *os.File
 	conn syscall.RawConn
+	fd   int
+}
+
+// watch lets a Loop await the connection.
+func (l *link) watch(loop *virtio.Loop) error {
+	var err error
+	return errors.Join(l.conn.Control(func(fd uintptr) { err = loop.AddDescriptor(int(fd)) }), err)
 }
 
 func isSocket(fd int) bool {
@@ -119,7 +129,7 @@ func newLink(fd int) (*link, error) {
 		f.Close()
 		return nil, err
 	}
-	return &link{f, conn}, nil
+	return &link{f, conn, fd}, nil
 }
 
 const socketBuffer = 1 << 20
@@ -139,8 +149,12 @@ func (s *stream) lost(l *link, err error) {
 		return
 	}
 	s.now, s.rest, s.unread = nil, nil, nil
+	sender := s.sender
 	s.mu.Unlock()
 	l.file.Close()
+	if sender != nil {
+		sender.Wake()
+	}
 	why := "was closed by its far end"
 	if err != nil {
 		why = "broke: " + err.Error()
@@ -154,22 +168,29 @@ func (s *stream) lost(l *link, err error) {
 	}
 }
 
-// again tries to connect once.
-func (s *stream) again() bool {
+// again tries to connect once; nil: it failed.
+func (s *stream) again() *link {
 	l, err := s.dial()
 	if err != nil {
-		return false
+		return nil
 	}
 	s.mu.Lock()
 	if s.end {
 		s.mu.Unlock()
 		l.file.Close()
-		return false
+		return nil
 	}
 	s.now = l
 	s.mu.Unlock()
 	s.d.cableUp(true)
-	return true
+	return l
+}
+
+// setSender says whom to wake when a connection ends; nil: nobody.
+func (s *stream) setSender(l *virtio.Loop) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sender = l
 }
 
 func (s *stream) close() {

@@ -2,8 +2,6 @@ package vnet
 
 import (
 	"encoding/binary"
-	"errors"
-	"os"
 	"runtime"
 	"syscall"
 	"unsafe"
@@ -19,66 +17,105 @@ const streamBatch = 32
 
 // streamSender writes frames to a stream from the driver's buffers, several with
 // one call. A far end that doesn't read makes the driver wait: nothing piles up
-// here but the frame that was begun.
+// here but the batch that was begun.
 type streamSender struct {
-	pump
+	d       *Device
+	s       *stream
+	q       *virtio.Queue
+	loop    *virtio.Loop
 	limit   *ratelimit.Limiter
 	limited bool
-	s       *stream
-	chains  [streamBatch]virtio.Chain
-	length  [streamBatch][lengthSize]byte
-	ends    [streamBatch]int // bytes of all frames up to this one
-	n       int              // frames
-	moved   int              // frames of the last batch
-	iov     []unix.Iovec
-	at      int // pieces that are sent
-	sent    int // bytes that are
+	pause   virtio.Timer // of the limit
+
+	link   *link // that the loop knows
+	begun  bool  // a batch waits for room
+	chains [streamBatch]virtio.Chain
+	length [streamBatch][lengthSize]byte
+	ends   [streamBatch]int // bytes of all frames up to this one
+	n      int              // frames
+	iov    []unix.Iovec
+	at     int // pieces that are sent
+	sent   int // bytes that are
 
 	errno syscall.Errno
 	try   func(uintptr) bool
 	msg   unix.Msghdr
 }
 
-func newStreamSender(d *Device, s *stream) *streamSender {
-	w := &streamSender{s: s, iov: make([]unix.Iovec, 0, maxIov), limit: d.tx, limited: limits(d.config.TX)}
-	w.try = w.write
-	return w
+func startStreamSender(d *Device, s *virtio.Session, q *virtio.Queue) (*streamSender, error) {
+	t := &streamSender{d: d, s: d.stream, q: q, iov: make([]unix.Iovec, 0, maxIov), limit: d.tx, limited: limits(d.config.TX)}
+	t.try = t.write
+	var err error
+	t.loop, err = s.NewLoop(virtio.LoopConfig{Queues: []*virtio.Queue{q}, Work: t.work, Idle: t.idle, End: t.end, Spin: d.spin,
+		Spinner: t.spinner, Timers: []*virtio.Timer{&t.pause}, Descriptor: true})
+	if err != nil {
+		return nil, err
+	}
+	t.s.setSender(t.loop)
+	t.loop.Run()
+	return t, nil
 }
 
-func (t *streamSender) run() {
-	t.q.DisableNotify()
-	for !t.stopped.Load() {
-		if t.work() {
-			t.busy(max(t.moved, 1))
-			runtime.Gosched()
-			continue
-		}
-		if t.spin() {
-			continue
-		}
-		t.sleep()
+func (t *streamSender) quit() { t.loop.Quit() }
+
+func (t *streamSender) join() {
+	t.loop.Stop()
+	t.s.setSender(nil)
+}
+
+// end puts back what is not sent.
+func (t *streamSender) end() {
+	if t.begun {
+		t.interrupted()
 	}
 	t.q.Flush()
 }
 
-// work takes a batch and tells whether there was any.
+// work sends a batch and reports whether there was any.
 func (t *streamSender) work() bool {
-	did := t.gather()
-	t.moved = t.n
-	if len(t.iov) == 0 {
-		if did {
-			t.q.Flush()
-		}
-		return did
+	if t.pause.Waits() {
+		return false
 	}
 	l := t.s.current()
-	if l == nil || !t.d.linkUp() {
-		t.d.stats.txDropped.Add(uint64(t.n))
-		t.finish(t.n)
-		return true
+	lost := l == nil || t.begun && l != t.link
+	if l != t.link {
+		if t.link = l; l != nil && l.watch(t.loop) != nil {
+			lost = true // closed since
+		}
 	}
-	t.send(l)
+	if !t.begun && !t.gather() {
+		return false
+	}
+	switch {
+	case len(t.iov) == 0: // what was no frame
+		t.q.Flush()
+	case lost || !t.begun && !t.d.linkUp():
+		t.drop(0)
+	case !t.send(l):
+		return false
+	}
+	runtime.Gosched() // a processor that came back from its guest may wait for this thread
 	return true
+}
+
+// spinner chooses to sleep at once where polling finds nothing.
+func (t *streamSender) spinner(own *virtio.Spinner) *virtio.Spinner {
+	if t.begun || t.pause.IsSet() {
+		return nil
+	}
+	return own
+}
+
+// idle asks for what is to wake the goroutine: room, frames, or a timer alone.
+func (t *streamSender) idle() bool {
+	switch {
+	case t.pause.IsSet():
+		return false
+	case t.begun:
+		t.loop.Await(t.link.fd, unix.EPOLLOUT)
+		return false
+	}
+	return t.q.EnableNotify()
 }
 
 // gather pops frames and lines them up; what a Stop has left goes first, alone.
@@ -109,8 +146,7 @@ func (t *streamSender) gather() bool {
 			t.q.Unpop(c)
 			if t.n == 0 {
 				t.d.stats.throttled.Add(1)
-				t.nap(t.limit.Wait())
-				return true
+				t.pause.Set(t.limit.Wait())
 			}
 			break
 		}
@@ -125,7 +161,8 @@ func (t *streamSender) gather() bool {
 	return t.n > 0
 }
 
-// write sends what it can. True: all is sent, or it failed.
+// write sends what it can without waiting. The connection keeps the descriptor from
+// being closed meanwhile.
 func (t *streamSender) write(fd uintptr) bool {
 	for t.at < len(t.iov) {
 		piece := t.iov[t.at:min(len(t.iov), t.at+maxIov)]
@@ -135,9 +172,6 @@ func (t *streamSender) write(fd uintptr) bool {
 		case 0:
 			t.advance(int(n))
 		case unix.EINTR:
-		case unix.EAGAIN:
-			t.d.stats.txStalls.Add(1)
-			return false
 		default:
 			t.errno = e
 			return true
@@ -161,36 +195,45 @@ func (t *streamSender) advance(n int) {
 	}
 }
 
-// send sends the batch, and waits for room as long as the device is not stopped.
-func (t *streamSender) send(l *link) {
+// send sends what there is room for of the batch. False: the rest waits.
+func (t *streamSender) send(l *link) bool {
 	t.errno = 0
-	t.waitsFor(l.file)
-	err := os.ErrDeadlineExceeded
-	if !t.stopped.Load() {
-		err = l.conn.Write(t.try)
+	err := l.conn.Write(t.try)
+	if err == nil && t.errno == unix.EAGAIN {
+		t.begun = true
+		t.d.stats.txStalls.Add(1)
+		return false
 	}
-	t.waitsFor(nil)
-	whole, start := 0, 0 // frames that are sent, and where the next began
+	whole, _ := t.count()
+	if err != nil || t.errno != 0 { // broken: the receiver finds out and says so
+		t.drop(whole)
+		return true
+	}
+	t.finish(t.n)
+	return true
+}
+
+// count counts the frames that are sent, and is where the next began in the batch.
+func (t *streamSender) count() (whole, start int) {
 	for whole < t.n && t.ends[whole] <= t.sent {
 		start = t.ends[whole]
 		whole++
 	}
 	t.d.stats.txFrames.Add(uint64(whole))
 	t.d.stats.txBytes.Add(uint64(start - whole*lengthSize))
-	switch {
-	case err == nil && t.errno == 0:
-		t.finish(t.n)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		t.interrupted(whole, start)
-	default: // broken: the receiver finds out and says so
-		t.d.stats.txDropped.Add(uint64(t.n - whole))
-		t.finish(t.n)
-	}
+	return whole, start
+}
+
+// drop ends a batch of which a number of frames was sent and no more will be.
+func (t *streamSender) drop(sent int) {
+	t.d.stats.txDropped.Add(uint64(t.n - sent))
+	t.finish(t.n)
 }
 
 // interrupted puts back what a Stop kept from being sent; the rest of a frame that
 // was begun is kept for the next Start.
-func (t *streamSender) interrupted(whole, start int) {
+func (t *streamSender) interrupted() {
+	whole, start := t.count()
 	begun := whole
 	switch {
 	case t.n == 0 && t.at < len(t.iov): // all there is is such a rest
@@ -224,7 +267,7 @@ func (t *streamSender) finish(n int) {
 	for i := range n {
 		t.q.Push(&t.chains[i], 0)
 	}
-	t.n = 0
+	t.n, t.begun = 0, false
 	t.q.Flush()
 }
 

@@ -27,9 +27,9 @@ type tapReceiver struct {
 	frame  int // bytes of the frame that was read and waits; 0: there is none
 	direct int // of these, those that the driver's buffers have; the rest is in bounce
 
-	starved bool  // more buffers are needed
-	until   pause // of the limit, of the patience with a frame, or of an interface that is down
-	gone    bool  // there is nothing to be had any more
+	starved bool         // more buffers are needed
+	until   virtio.Timer // of the limit, of the patience with a frame, or of an interface that is down
+	gone    bool         // there is nothing to be had any more
 }
 
 // How many bytes of buffers a read gets: a readv of few pieces is cheaper, and
@@ -72,7 +72,7 @@ func (t *tapReceiver) work() (frames int) {
 
 // next reads a frame, if there is one. One that is to be dropped leaves frame 0.
 func (t *tapReceiver) next() bool {
-	if t.gone || !t.until.over() {
+	if t.gone || t.until.Waits() {
 		return false
 	}
 	if !t.win.fill(t.want) {
@@ -115,12 +115,12 @@ func (t *tapReceiver) deliver() bool {
 		return t.frame == 0
 	}
 	if t.limited {
-		if !t.until.over() {
+		if t.until.Waits() {
 			return false
 		}
 		if !t.limit.Take(uint64(t.frame - headerSize)) {
 			t.d.stats.throttled.Add(1)
-			t.until.begin(t.limit.Wait())
+			t.until.Set(t.limit.Wait())
 			return false
 		}
 	}
@@ -136,12 +136,12 @@ func (t *tapReceiver) room() bool {
 	case t.win.room() >= t.frame:
 		t.win.vec().CopyIn(t.bounce[:t.frame-t.direct], t.direct)
 		t.direct = t.frame
-		t.until = pause{}
+		t.until.Stop()
 		return true
-	case !t.win.full() && !t.until.set():
-		t.until.begin(patience)
-	case t.win.full() || t.until.over():
-		t.until = pause{}
+	case !t.win.full() && !t.until.IsSet():
+		t.until.Set(patience)
+	case t.win.full() || !t.until.Waits():
+		t.until.Stop()
 		t.d.stats.rxDropped.Add(1)
 		t.frame = 0
 		return false
@@ -169,10 +169,10 @@ func (t *tapReceiver) broken(e syscall.Errno) {
 		t.d.stats.rxDropped.Add(1)
 		t.q.Fail(errMemory)
 	case unix.EIO: // the interface is down; the poller would not say when it is up again
-		t.until.begin(patience)
+		t.until.Set(patience)
 	default:
 		t.d.stats.rxDropped.Add(1)
-		t.until.begin(patience)
+		t.until.Set(patience)
 	}
 }
 
@@ -188,7 +188,7 @@ func (t *tapReceiver) rings() bool {
 
 // listens tells whether a frame would be read.
 func (t *tapReceiver) listens() bool {
-	return t.frame == 0 && !t.starved && !t.gone && !t.until.set()
+	return t.frame == 0 && !t.starved && !t.gone && !t.until.IsSet()
 }
 
 // finish is the end of the work. What was read from the cable and fits is not lost.

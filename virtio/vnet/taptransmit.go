@@ -16,7 +16,7 @@ type tapSender struct {
 	cable   *tap.Queue
 	limit   *ratelimit.Limiter
 	limited bool
-	until   pause // of the limit
+	until   virtio.Timer // of the limit
 
 	chains  [batch]virtio.Chain
 	sent    [batch]*virtio.Chain // the same, for PushAll
@@ -34,7 +34,7 @@ func newTapSender(d *Device, cable *tap.Queue, q *virtio.Queue) *tapSender {
 // work takes a batch and tells how many frames that were. The driver gets them back at
 // once: each time takes the ring's cache line from a driver that polls.
 func (t *tapSender) work() (frames int) {
-	if !t.until.over() {
+	if t.until.Waits() {
 		return 0
 	}
 	for bytes := 0; frames < batch && bytes < tapBatchBytes; frames++ {
@@ -46,7 +46,7 @@ func (t *tapSender) work() (frames int) {
 		if ok && t.limited && !t.limit.Take(uint64(n)) {
 			t.q.Unpop(c)
 			t.d.stats.throttled.Add(1)
-			t.until.begin(t.limit.Wait())
+			t.until.Set(t.limit.Wait())
 			break
 		}
 		if ok && t.d.linkUp() && t.write(c) {
@@ -76,7 +76,7 @@ func (t *tapSender) write(c *virtio.Chain) bool {
 
 // rings asks the driver to ring for frames, if they could go, and tells whether
 // there are some.
-func (t *tapSender) rings() bool { return !t.until.set() && t.q.EnableNotify() }
+func (t *tapSender) rings() bool { return !t.until.IsSet() && t.q.EnableNotify() }
 
 // frameLen is the length of the frame in c, without its header. False: that is no
 // frame.

@@ -6,13 +6,11 @@
 //	vhost   the host's kernel does it, and this process sleeps
 //	stream  a Unix socket, each frame behind its length: passt, mayfly-usernet, QEMU
 //
-// A pair of queues has one goroutine on a tap, and one for each queue on a stream.
-// They wait in the Go poller: a card that does nothing costs no thread.
+// A pair of queues has one virtio.Loop on a tap, and one for each queue on a stream.
 package vnet
 
 import (
 	"errors"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,7 +59,7 @@ type Device struct {
 	pairs    int
 	offloads virtio.Feature
 	movers   []mover
-	control  *virtio.Worker
+	control  *virtio.Loop
 	watch    *watch
 	handed   []handed // queues that the kernel has
 }
@@ -74,10 +72,7 @@ func New(c Config) (*Device, error) {
 		c.closeFDs()
 		return nil, err
 	}
-	d := &Device{config: c, rx: ratelimit.New(c.RX), tx: ratelimit.New(c.TX), maxPairs: max(c.Queues, 1), mtu: c.MTU, pairs: 1}
-	if runtime.NumCPU() > 1 { // with one, spinning takes the time of who has the work
-		d.spin = spin
-	}
+	d := &Device{config: c, rx: ratelimit.New(c.RX), tx: ratelimit.New(c.TX), maxPairs: max(c.Queues, 1), mtu: c.MTU, pairs: 1, spin: spin}
 	if err := d.open(); err != nil {
 		d.Close()
 		return nil, virtio.Named(c.DeviceName(), err)

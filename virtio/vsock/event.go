@@ -2,17 +2,11 @@ package vsock
 
 import "golang.org/x/sys/unix"
 
-// look asks for events without waiting.
-func (l *loop) look() int {
-	l.found = epollWait(l.epoll, l.events[:])
-	return l.found
-}
-
 func (l *loop) event(ev *unix.EpollEvent) {
 	switch {
 	case ev.Fd == slotListener:
 		l.acceptable = true
-	case ev.Fd < 0: // a bell, or the wake: the queues are looked at anyway
+	case ev.Fd < 0:
 	case int(ev.Fd) < len(l.conns):
 		c := l.conns[ev.Fd]
 		if c.phase != free && c.generation == ev.Pad {

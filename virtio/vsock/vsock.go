@@ -127,7 +127,7 @@ type Device struct {
 	space    [8]byte // guest_cid
 	session  *virtio.Session
 	restored bool // the driver is to be told that its connections are gone
-	events   *virtio.Worker
+	events   *virtio.Loop
 	stats    counters
 
 	listener *unixsocket.Listener // nil with vhost

@@ -52,11 +52,11 @@ func (s *Set) Watch(fd int) error {
 // Add adds a descriptor that counts only while a Wait has it armed.
 func (s *Set) Add(fd int) error { return s.control(unix.EPOLL_CTL_ADD, fd, unix.EPOLLET) }
 
-// Arm makes the Wait that calls it end when fd, and no other that was added, has
-// something to read. For the rest of the time fd's events wake nobody.
-func (s *Set) Arm(fd int) error {
+// Arm makes the Wait that calls it end when fd, and no other that was added, is ready
+// for events, EPOLLIN or EPOLLOUT. For the rest of the time fd's events wake nobody.
+func (s *Set) Arm(fd int, events uint32) error {
 	s.armed = fd
-	return s.control(unix.EPOLL_CTL_MOD, fd, unix.EPOLLIN|unix.EPOLLET)
+	return s.control(unix.EPOLL_CTL_MOD, fd, events|unix.EPOLLET)
 }
 
 func (s *Set) control(op, fd int, events uint32) error {
@@ -88,7 +88,10 @@ func (s *Set) Wait(last func() bool, until time.Time) error {
 		err = nil
 	}
 	if s.armed >= 0 {
-		err = errors.Join(err, s.control(unix.EPOLL_CTL_MOD, s.armed, unix.EPOLLET))
+		// Somebody may have closed it meanwhile.
+		if e := s.control(unix.EPOLL_CTL_MOD, s.armed, unix.EPOLLET); e != nil && !errors.Is(e, unix.ENOENT) && !errors.Is(e, unix.EBADF) {
+			err = errors.Join(err, e)
+		}
 		s.armed = -1
 	}
 	// Arm tells of what is there already only if no older event of it is left.

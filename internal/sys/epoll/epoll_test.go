@@ -73,7 +73,7 @@ func (f *fixture) wait(limit time.Duration, arm func()) bool {
 }
 
 func (f *fixture) arm() {
-	if err := f.Arm(f.pipe[0]); err != nil {
+	if err := f.Arm(f.pipe[0], unix.EPOLLIN); err != nil {
 		f.t.Error(err)
 	}
 }

@@ -5,6 +5,7 @@ package eventfd
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -44,9 +45,12 @@ func (e *FD) Signal() {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	if !e.closed {
-		_, _ = unix.Write(e.fd, one)
+		Signal(e.fd)
 	}
 }
+
+// Signal is FD.Signal for who has the descriptor alone, and knows that it is open.
+func Signal(fd int) { _, _ = unix.Write(fd, one) }
 
 // Clear sets the count to 0 and tells whether it was more.
 func (e *FD) Clear() bool {
@@ -65,6 +69,22 @@ func (e *FD) Clear() bool {
 // os.ErrClosed after Close.
 func (e *FD) Wait() error {
 	_, err := e.file.Read(e.buf[:])
+	return err
+}
+
+// WaitUntil is Wait until a time, after which it returns nil too. Zero: for ever.
+func (e *FD) WaitUntil(t time.Time) error {
+	if t.IsZero() {
+		return e.Wait()
+	}
+	err := e.file.SetReadDeadline(t)
+	if err == nil {
+		err = e.Wait()
+		_ = e.file.SetReadDeadline(time.Time{})
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
+	}
 	return err
 }
 

@@ -19,7 +19,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/internal/bus"
-	"github.com/mayfly-vm/mayfly/internal/sys/eventfd"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
@@ -93,14 +92,14 @@ func (t *Transport) Parameter() string {
 	return fmt.Sprintf("virtio_mmio.device=%d@%#x:%d", Size, t.cfg.Addr, t.cfg.GSI)
 }
 
-// Bind makes writes of i to QueueNotify ring bell. Where the processors' side has
-// no doorbells the writes come to Write.
-func (t *Transport) Bind(i int, bell *eventfd.FD) error {
+// Bind makes writes of i to QueueNotify signal the eventfd kick. Where the processors'
+// side has no ioeventfds the writes come to Write.
+func (t *Transport) Bind(i, kick int) error {
 	if t.panel.mem != nil && t.bound == 0 {
 		t.bindACK()
 	}
 	t.bound++
-	err := t.cfg.Fabric.Bind(t.doorbell(i, bell))
+	err := t.cfg.Fabric.Bind(t.doorbell(i, kick))
 	switch {
 	case err == nil, errors.Is(err, bus.ErrNoDoorbell):
 		return nil
@@ -110,8 +109,8 @@ func (t *Transport) Bind(i int, bell *eventfd.FD) error {
 }
 
 // Unbind ends a Bind.
-func (t *Transport) Unbind(i int, bell *eventfd.FD) {
-	_ = t.cfg.Fabric.Unbind(t.doorbell(i, bell)) // where none was bound none is missed
+func (t *Transport) Unbind(i, kick int) {
+	_ = t.cfg.Fabric.Unbind(t.doorbell(i, kick)) // where none was bound none is missed
 	t.unbound()
 }
 
@@ -154,8 +153,8 @@ func (t *Transport) doorbellACK() bus.Doorbell {
 	return bus.Doorbell{Addr: t.cfg.Addr + regInterruptACK, Size: 4, Match: true, Value: statusUsed, FD: t.ack}
 }
 
-func (t *Transport) doorbell(i int, bell *eventfd.FD) bus.Doorbell {
-	return bus.Doorbell{Addr: t.cfg.Addr + regQueueNotify, Size: 4, Match: true, Value: uint64(i), FD: bell.FD()}
+func (t *Transport) doorbell(i, kick int) bus.Doorbell {
+	return bus.Doorbell{Addr: t.cfg.Addr + regQueueNotify, Size: 4, Match: true, Value: uint64(i), FD: kick}
 }
 
 // Interrupt is the same for all queues.

@@ -10,12 +10,12 @@ package vpci
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/mayfly-vm/mayfly/internal/bus"
 	"github.com/mayfly-vm/mayfly/internal/pci"
-	"github.com/mayfly-vm/mayfly/internal/sys/eventfd"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
@@ -41,6 +41,8 @@ const MaxQueues = 255
 // NoVector is the vector of what has no interrupt (VIRTIO_MSI_NO_VECTOR).
 const NoVector = 0xFFFF
 
+const noKick = -1
+
 // Transport is a device on a PCI bus: a pci.Function and the virtio.Transport of
 // its instance.
 type Transport struct {
@@ -57,9 +59,9 @@ type Transport struct {
 	mu sync.Mutex // of the registers that select and of the vectors
 	regs
 
-	bellMu sync.Mutex // of what follows; nothing else is locked under it
-	bells  []*eventfd.FD
-	base   uint64 // of the BAR; 0: it is not mapped
+	kickMu sync.Mutex // of what follows; nothing else is locked under it
+	kicks  []int      // eventfds by queue; noKick: none
+	base   uint64     // of the BAR; 0: it is not mapped
 }
 
 // New stands before in, a new instance, which it attaches itself to. pci.Host.Add
@@ -72,7 +74,7 @@ func New(in *virtio.Instance, f bus.Fabric) (*Transport, error) {
 	case n > MaxQueues:
 		return nil, fmt.Errorf("virtio/vpci: a device with %d queues; at most %d", n, MaxQueues)
 	}
-	t := &Transport{fabric: f, in: in, queues: make([]interrupt, n), bells: make([]*eventfd.FD, n)}
+	t := &Transport{fabric: f, in: in, queues: make([]interrupt, n), kicks: slices.Repeat([]int{noKick}, n)}
 	var err error
 	if t.msix, err = pci.NewMSIX(f, n+1); err != nil {
 		return nil, err

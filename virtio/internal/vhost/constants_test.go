@@ -14,7 +14,7 @@ func TestConstantsMatchHeaders(t *testing.T) {
 		"VHOST_GET_FEATURES": getFeatures, "VHOST_SET_FEATURES": setFeatures, "VHOST_SET_OWNER": setOwner, "VHOST_SET_MEM_TABLE": setMemTable,
 		"VHOST_SET_VRING_NUM": setVringNum, "VHOST_SET_VRING_ADDR": setVringAddr, "VHOST_SET_VRING_BASE": setVringBase, "VHOST_GET_VRING_BASE": getVringBase,
 		"VHOST_SET_VRING_KICK": setVringKick, "VHOST_SET_VRING_CALL": setVringCall, "VHOST_SET_VRING_ERR": setVringErr,
-		"VHOST_SET_VRING_BUSYLOOP_TIMEOUT": setBusyLoop, "VHOST_NET_SET_BACKEND": netSetBackend,
+		"VHOST_NET_SET_BACKEND":     netSetBackend,
 		"VHOST_VSOCK_SET_GUEST_CID": vsockSetCID, "VHOST_VSOCK_SET_RUNNING": vsockSetRunning,
 		"1 << VHOST_NET_F_VIRTIO_NET_HDR":                      FeatureNetHeader,
 		"sizeof(struct vhost_vring_state)":                     uint64(unsafe.Sizeof(vringState{})),

@@ -21,7 +21,6 @@ const (
 	setVringKick    = 0x4008af20
 	setVringCall    = 0x4008af21
 	setVringErr     = 0x4008af22
-	setBusyLoop     = 0x4008af23
 	netSetBackend   = 0x4008af30
 	vsockSetCID     = 0x4008af60
 	vsockSetRunning = 0x4004af61

@@ -45,7 +45,7 @@ func (d *Device) SetQueue(i int, q *virtio.Queue, mem *memory.Map) error {
 		}
 		*p.to = uint64(uintptr(unsafe.Pointer(&b[0])))
 	}
-	kick := vringFile{uint32(i), int32(q.Bell().FD())}
+	kick := vringFile{uint32(i), int32(q.KickFD())}
 	call := vringFile{uint32(i), int32(q.Interrupt().FD())}
 	fault := vringFile{uint32(i), d.faults.fd()}
 	num, base := vringState{uint32(i), uint32(s.Size)}, vringState{uint32(i), uint32(s.Avail)}
@@ -95,11 +95,4 @@ func (d *Device) StopQueue(i int, q *virtio.Queue, mem *memory.Map) error {
 	}
 	s.Used = uint16(used[0]) | uint16(used[1])<<8
 	return q.SetPosition(s)
-}
-
-// SetBusyLoop makes the kernel look for work for some microseconds before it
-// waits for the driver to ring (VHOST_SET_VRING_BUSYLOOP_TIMEOUT).
-func (d *Device) SetBusyLoop(i int, microseconds uint32) error {
-	s := vringState{uint32(i), microseconds}
-	return d.ptr(setBusyLoop, "VHOST_SET_VRING_BUSYLOOP_TIMEOUT", pointer(&s))
 }
