@@ -148,9 +148,9 @@ func FuzzMPTable(f *testing.F) {
 	})
 }
 
-// TestMPTableTellsOfVirtioInterrupts looks for the pin of each: there is no bound at
+// TestMPTableHasVirtioInterrupts searches for the pin of each: there is no bound at
 // 16.
-func TestMPTableTellsOfVirtioInterrupts(t *testing.T) {
+func TestMPTableHasVirtioInterrupts(t *testing.T) {
 	c := machine(1)
 	c.COM1.GSI, c.IOAPIC.Pins = 4, 22
 	c.Virtio = []acpi.VirtioMMIO{{Addr: 0xFEB00000, Size: 0x1000, GSI: 6}, {Addr: 0xFEB01000, Size: 0x1000, GSI: 21}}

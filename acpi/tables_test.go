@@ -216,7 +216,7 @@ var impossible = []struct {
 	{"PCI window is odd", 0xE0000, pciWith(func(p *acpi.PCI) { p.High.Size = 100 }), acpi.ErrConfig},
 	{"PCI windows overlap", 0xE0000, pciWith(func(p *acpi.PCI) { p.High = p.Low }), acpi.ErrConfig},
 	{"PCI window over configuration space", 0xE0000, pciWith(func(p *acpi.PCI) { p.ECAM = 0xC010_0000 }), acpi.ErrConfig},
-	{"ports behind the last", 0xE0000, func(c *acpi.Config) { c.COM1.Port = 0xFFF9 }, acpi.ErrConfig},
+	{"ports after the last", 0xE0000, func(c *acpi.Config) { c.COM1.Port = 0xFFF9 }, acpi.ErrConfig},
 }
 
 func pciWith(edit func(*acpi.PCI)) func(*acpi.Config) {

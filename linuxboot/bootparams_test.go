@@ -69,7 +69,7 @@ func TestBootParams(t *testing.T) {
 		{"ISA address", 0x2d0 + 60, 8, 0xA0000},
 		{"ISA size", 0x2d0 + 68, 8, 0x60000},
 		{"ISA type", 0x2d0 + 76, 4, 2},
-		{"behind the table", 0x2d0 + 80, 8, 0},
+		{"after the table", 0x2d0 + 80, 8, 0},
 	} {
 		var b [8]byte
 		copy(b[:], p[f.off:f.off+f.size])
@@ -96,7 +96,7 @@ func TestBootParamsKeepsSetupHeader(t *testing.T) {
 		t.Errorf("loader %#x, flags %#x, heap %#x, setup_data %#x", p[0x210], p[0x211], p[0x224:0x226], p[0x250:0x258])
 	}
 	if !bytes.Equal(p[0x1f1+0x7b:0x290], make([]byte, 0x290-0x1f1-0x7b)) {
-		t.Error("bytes behind the header's end were taken")
+		t.Error("bytes after the header's end were taken")
 	}
 	if p[0x1ef] != 0 {
 		t.Error("sentinel is set")

@@ -21,7 +21,7 @@ func TestMapBuilder(t *testing.T) {
 		{name: "nothing"},
 		{name: "an empty range adds nothing", add: []e{{5, 0, pvh.RAM}}},
 		{
-			name: "holes in RAM, before and behind it, whatever comes first",
+			name: "holes in RAM, before and after it, whatever comes first",
 			add:  []e{{0x90, 0x20, pvh.Reserved}, {0, 0x100, pvh.RAM}, {0x20, 0x10, pvh.ACPI}, {0xF0, 0x20, pvh.NVS}},
 			want: []e{{0, 0x20, pvh.RAM}, {0x20, 0x10, pvh.ACPI}, {0x30, 0x60, pvh.RAM}, {0x90, 0x20, pvh.Reserved}, {0xB0, 0x40, pvh.RAM}, {0xF0, 0x20, pvh.NVS}},
 		},

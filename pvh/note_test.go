@@ -63,7 +63,7 @@ func TestFindEntry(t *testing.T) {
 		{name: "above 4 GiB", desc: "0000000001000000", err: pvh.ErrBadNote},
 		{name: "another owner", owner: "GNU\x00", desc: "00000001"},
 		{name: "an owner without NUL", owner: "Xen", desc: "00000001"},
-		{name: "an owner with more behind", owner: "Xen\x00x", desc: "00000001"},
+		{name: "an owner followed by more", owner: "Xen\x00x", desc: "00000001"},
 		{name: "another type", typ: 19, desc: "00000001"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestParseNotes(t *testing.T) {
 		{name: "alignment of a page means 4", align: 4096, data: `
 			04000000 04000000 01000000 58656e00 aaaaaaaa
 			04000000 04000000 02000000 58656e00 bbbbbbbb`, want: 2},
-		{name: "half a header behind a note", data: "04000000 00000000 01000000 58656e00 04000000", want: 1, err: pvh.ErrBadNote},
+		{name: "half a header after a note", data: "04000000 00000000 01000000 58656e00 04000000", want: 1, err: pvh.ErrBadNote},
 		{name: "name too long", data: "05000000 00000000 01000000 58656e00", err: pvh.ErrBadNote},
 		{name: "name of 4 GiB", data: "ffffffff 00000000 01000000 58656e00", err: pvh.ErrBadNote},
 		{name: "descriptor too long", data: "04000000 05000000 01000000 58656e00 00000000", err: pvh.ErrBadNote},

@@ -135,7 +135,7 @@ func TestCredential(t *testing.T) {
 	}
 }
 
-// TestDmidecodeReads has the tool that people look with read the tables.
+// TestDmidecodeReads has dmidecode read the tables.
 func TestDmidecodeReads(t *testing.T) {
 	tool, err := exec.LookPath("dmidecode")
 	if err != nil {

@@ -236,7 +236,7 @@ func FuzzConfigSpace(f *testing.F) {
 			p := append([]byte(nil), b[3:3+n]...)
 			write := b[0]&0x80 != 0
 			switch b[0] >> 4 & 3 {
-			case 0, 1: // configuration space of the first two slots behind the bridge
+			case 0, 1: // configuration space of slots 1 and 2
 				at := ecamAt + 1<<15 + off
 				if write {
 					m.MMIO.Write(at, p)

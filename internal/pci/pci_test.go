@@ -66,7 +66,7 @@ func newFunction(t testing.TB, bars ...pci.BAR) *function {
 	return f
 }
 
-// machine is a host bridge behind real buses.
+// machine is a host bridge with real buses.
 type machine struct {
 	t testing.TB
 	*virtiotest.Fabric

@@ -235,7 +235,7 @@ func TestLevelNotDelivered(t *testing.T) {
 	c.entry(0, level|0x41)
 	c.Line(0).Set(true)
 	if c.get(0x10)&irr != 0 {
-		t.Fatal("awaits the end of an interrupt that nobody got")
+		t.Fatal("remote IRR is set for a message that was not delivered")
 	}
 }
 

@@ -23,13 +23,13 @@ func TestMessageFollowsItsPin(t *testing.T) {
 	c := newChip(8)
 	c.OnRoutes(func(r []ioapic.Route) {
 		if r[6].Level {
-			t.Error("a pin with a message told as level triggered")
+			t.Error("a pin with a message is reported as level-triggered")
 		}
 	})
 	m := &message{}
 	c.Attach(6, m, func(err error) { t.Error(err) })
 	if !m.masked {
-		t.Fatal("a pin that nobody has set up is masked")
+		t.Fatal("the message of a pin that the guest has not set up is not masked")
 	}
 	c.set(0x10+2*6+1, 2<<24)
 	c.entry(6, level|0x51)
@@ -38,7 +38,7 @@ func TestMessageFollowsItsPin(t *testing.T) {
 	}
 	c.entry(6, masked|0x51)
 	if !m.masked {
-		t.Fatal("the mask is the message's")
+		t.Fatal("the message of a masked entry is not masked")
 	}
 	c.entry(6, 0x51)
 	c.Reset()
@@ -49,11 +49,11 @@ func TestMessageFollowsItsPin(t *testing.T) {
 	m.err = errors.New("no route")
 	c.Attach(6, m, func(err error) { got = err })
 	if !errors.Is(got, m.err) {
-		t.Fatal("a failure of the host is not told")
+		t.Fatal("a failure of the host is not reported")
 	}
-	c.Attach(7, &message{}, func(error) { t.Error("told of another pin's failure") })
+	c.Attach(7, &message{}, func(error) { t.Error("another pin's failure is reported") })
 	got = nil
 	if c.entry(6, 0x52); !errors.Is(got, m.err) {
-		t.Error("the failure is not told where it belongs")
+		t.Error("the pin's own failure is not reported")
 	}
 }

@@ -52,7 +52,7 @@ func TestWrites(t *testing.T) {
 			if l.String() != c.want {
 				t.Fatalf("did %q, want %q", l.String(), c.want)
 			}
-			power.New(power.Config{}).Write(c.off, c.p) // nobody listens
+			power.New(power.Config{}).Write(c.off, c.p) // without a Config
 		})
 	}
 }

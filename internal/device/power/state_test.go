@@ -22,7 +22,7 @@ func newRig(testing.TB) statetest.Rig {
 	say := func(what string) func() { return func() { d.log += " " + what } }
 	d.Device = power.New(power.Config{
 		Line: bus.LineFunc(func(high bool) {
-			if d.high != high { // as an I/O APIC hears it
+			if d.high != high { // as an I/O APIC takes it
 				d.high = high
 				d.log += fmt.Sprint(" line ", high)
 			}

@@ -26,7 +26,7 @@ func TestEvents(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("writing % x at %d: %q, want %q", tt.p, tt.off, got, tt.want)
 		}
-		pvpanic.New(pvpanic.Config{}).Write(tt.off, tt.p) // nobody listens
+		pvpanic.New(pvpanic.Config{}).Write(tt.off, tt.p) // without a Config
 	}
 	if s := (pvpanic.Panicked | 0x10).String(); s != "panicked, 0x10" {
 		t.Error(s)

@@ -190,7 +190,7 @@ func TestClosedReaderIsNoMisfortune(t *testing.T) {
 			d := New(Config{Out: c.out(t)})
 			writeAll(d, bytes.Repeat([]byte("x\n"), ringSize))
 			if got := d.in(regLSR); got&lsrTHRE == 0 {
-				t.Errorf("LSR %#x: the guest waits for nobody", got)
+				t.Errorf("LSR %#x: the guest waits, and the output has failed", got)
 			}
 			if err := d.Close(); !errors.Is(err, c.want) {
 				t.Errorf("Close: %v, want %v", err, c.want)
@@ -316,7 +316,7 @@ func (g gate) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// blocked says whether the pipe and the ring behind it are full, and the writer
+// blocked reports whether the pipe and the ring buffer are full, and the writer
 // has noticed: nothing changes any more until somebody reads.
 func blocked(t *testing.T, d *Device, r, w *os.File) bool {
 	t.Helper()

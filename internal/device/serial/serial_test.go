@@ -305,7 +305,7 @@ func TestBreak(t *testing.T) {
 		t.Fatal("Break refused")
 	}
 	d.Receive([]byte("h"))
-	want(t, "LSR, break behind a byte", d.in(regLSR), lsrDR|lsrFIFO|lsrTHRE|lsrTEMT)
+	want(t, "LSR, break after a byte", d.in(regLSR), lsrDR|lsrFIFO|lsrTHRE|lsrTEMT)
 	want(t, "RBR", d.in(regData), 'a')
 	want(t, "IIR", d.in(regIIR), iirFIFO|iirRLS)
 	want(t, "LSR, break first", d.in(regLSR), lsrDR|lsrBI|lsrFIFO|lsrTHRE|lsrTEMT)

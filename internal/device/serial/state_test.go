@@ -141,7 +141,7 @@ func TestStateMakesRoom(t *testing.T) {
 	select {
 	case <-d.Space():
 	default:
-		t.Error("nobody is notified of room")
+		t.Error("room is not reported")
 	}
 	if d.Receive([]byte{1}) != 1 {
 		t.Error("there is no room")

@@ -14,8 +14,8 @@ func TestID(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer mem.Close()
-	told := 0
-	d, err := vmgenid.New(vmgenid.Config{Memory: mem, Addr: 0xFFFF0, Notify: func() { told++ }})
+	notified := 0
+	d, err := vmgenid.New(vmgenid.Config{Memory: mem, Addr: 0xFFFF0, Notify: func() { notified++ }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,14 +27,14 @@ func TestID(t *testing.T) {
 		return seen
 	}
 	first := read()
-	if first != d.ID() || first == [16]byte{} || told != 0 {
-		t.Fatalf("memory has % x, the device % x, told %d times", first, d.ID(), told)
+	if first != d.ID() || first == [16]byte{} || notified != 0 {
+		t.Fatalf("memory has % x, the device % x, notified %d times", first, d.ID(), notified)
 	}
 	if err := d.Renew(); err != nil {
 		t.Fatal(err)
 	}
-	if now := read(); now == first || now != d.ID() || told != 1 {
-		t.Fatalf("memory has % x, the device % x, told %d times", now, d.ID(), told)
+	if now := read(); now == first || now != d.ID() || notified != 1 {
+		t.Fatalf("memory has % x, the device % x, notified %d times", now, d.ID(), notified)
 	}
 	if id := d.ID(); id[7]>>4 != 4 || id[8]>>6 != 2 {
 		t.Errorf("% x is no random GUID", id)

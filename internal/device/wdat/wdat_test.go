@@ -9,7 +9,7 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/device/wdat"
 )
 
-// clock goes on when it is told to.
+// clock advances by pass alone.
 type clock struct {
 	now  time.Time
 	at   time.Time
