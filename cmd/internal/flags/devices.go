@@ -69,7 +69,7 @@ func diskKeys(d *blk.Config) *option.Group {
 			{Name: "format", Default: "auto", Help: "the image's format; auto is qcow2 where both the name and the content of the file are that, and raw else", Value: option.Choice(&d.Format, disk.Formats...)},
 			{Name: "backing", Arg: "DIR", Help: "the folder that has a qcow2 image's backing files, in it or below (default: regular files of the image's own)", Value: folder(&d.Backing)},
 			{Name: "cache", Default: "writeback", Help: "what a flush does: put what was written on the disk, or, unsafe, nothing", Value: option.Choice(&d.Cache, blk.Caches...)},
-			{Name: "engine", Default: "auto", Help: "who waits for the host's disk; auto is uring, or threads where io_uring is missing or forbidden", Value: option.Choice(&d.Engine, blk.Engines...)},
+			{Name: "engine", Default: "auto", Help: "how requests wait for the host's disk; auto is uring, or threads where io_uring is missing or forbidden", Value: option.Choice(&d.Engine, blk.Engines...)},
 			{Name: "direct", Help: "go past the host's page cache (O_DIRECT)", Value: option.Bool(&d.Direct)},
 			{Name: "queues", Arg: "N", Default: "1", Help: "virtqueues, 1 to " + strconv.Itoa(blk.MaxQueues) + "; at most one a CPU is of use", Value: option.Number(&d.Queues, 1, blk.MaxQueues)},
 			{Name: "queue-size", Arg: "N", Default: strconv.Itoa(blk.DefaultQueueSize), Help: "requests in each, a power of two", Value: powerOfTwo(&d.QueueSize, 4, virtio.MaxQueueSize)},
@@ -88,7 +88,7 @@ func diskKeys(d *blk.Config) *option.Group {
 
 func netKeys(n *vnet.Config) *option.Group {
 	keys := []option.Flag{
-		{Name: "kind", Default: "auto", Help: "what the cable ends in: user (mayfly-usernet, no privilege), tap (an interface of the host), passt or stream (a Unix socket), fd; auto is what the other keys say, else user",
+		{Name: "kind", Default: "auto", Help: "what the card is connected to: user (mayfly-usernet, no privilege), tap (an interface of the host), passt or stream (a Unix socket), fd; auto is what the other keys say, else user",
 			Value: option.Choice(&n.Kind, vnet.Kinds...)},
 		{Name: "tap", Arg: "NAME", Help: "the host's interface; one that isn't there is made (default: mayfly and a number)", Value: interfaceName(&n.Tap)},
 		{Name: "bridge", Arg: "NAME", Help: "put the tap into this bridge of the host", Value: interfaceName(&n.Bridge)},
@@ -102,7 +102,7 @@ func netKeys(n *vnet.Config) *option.Group {
 		{Name: "mac", Arg: "MAC", Help: "the card's address (default: derived from its name)", Value: mac(&n.MAC)},
 		{Name: "name", Arg: "TEXT", Help: "the card's name in errors, from which its address is derived", Value: ascii(&n.Name, 64)},
 		{Name: "mtu", Arg: "BYTES", Default: "1500", Help: "the largest packet; a tap keeps its own by default", Value: option.Number(&n.MTU, tap.MinMTU, vnet.MaxFrameMTU)},
-		{Name: "vhost", Default: "auto", Help: "who moves a tap's frames: the host's kernel (on), this program (off), or auto: the kernel where it can", Value: option.Choice(&n.VHost, vnet.VHosts...)},
+		{Name: "vhost", Default: "auto", Help: "what forwards a tap's frames: the host's kernel (on), this program (off), or auto: the kernel where it can", Value: option.Choice(&n.VHost, vnet.VHosts...)},
 		{Name: "queues", Arg: "N", Default: "1", Help: "pairs of virtqueues of a tap, 1 to " + strconv.Itoa(vnet.MaxQueues), Value: option.Number(&n.Queues, 1, vnet.MaxQueues)},
 		{Name: "queue-size", Arg: "N", Default: strconv.Itoa(vnet.DefaultQueueSize), Help: "frames in each, a power of two", Value: powerOfTwo(&n.QueueSize, 16, virtio.MaxQueueSize)},
 		ringKey(&n.Packed),
