@@ -6,7 +6,7 @@ BIN = bin
 PROGRAMS = $(notdir $(wildcard cmd/mayfly*))
 # 10s for each fuzz target; see fuzz.
 FUZZTIME ?= 10s
-# What go test is told beside; RUN narrows the tests, PKG the packages.
+# Of go test: RUN narrows the tests, PKG the packages.
 PKG ?= ./...
 RUN ?=
 
@@ -16,7 +16,7 @@ GODEBUG_DEFAULT = disablethp=1,containermaxprocs=0,updatemaxprocs=0
 LDFLAGS = -s -w -X runtime.godebugDefault=$(GODEBUG_DEFAULT)
 
 .DEFAULT_GOAL := build
-.PHONY: help build install-deps test lint race bench lab demo docs fuzz fmt clean
+.PHONY: help build install-deps test lint race bench lab demo docs pictures fuzz fmt clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -47,7 +47,7 @@ bench: ## the side-by-side tables; BENCH='-runs 5 -only start' narrows them
 	$(GO) run ./bench $(BENCH)
 
 lab: ## run CMD, a program or package with its arguments, on a KVM that can run Linux
-	@test -n "$(CMD)" || { echo "make lab CMD='[flags of the lab --] ./cmd/mayfly doctor'; go run ./lab/cmd/lab -h tells the flags"; exit 2; }
+	@test -n "$(CMD)" || { echo "make lab CMD='[flags of the lab --] ./cmd/mayfly doctor'; go run ./lab/cmd/lab -h lists the flags"; exit 2; }
 	@$(GO) build -o $(BIN)/lab ./lab/cmd/lab
 	@$(BIN)/lab $(CMD)
 
@@ -58,6 +58,10 @@ demo: ## from nothing to a booted kernel, and a picture of where the time went
 
 docs: ## write docs/cli.md and the tables of docs/devices.md from the table of flags
 	$(GO) test ./cmd/mayfly-doc -update
+
+pictures: $(patsubst %.dot,%.svg,$(wildcard docs/pictures/*.dot)) ## draw docs/pictures/*.svg from their sources (needs graphviz)
+docs/pictures/%.svg: docs/pictures/%.dot
+	dot -Tsvg $< -o $@
 
 fuzz: ## each fuzz target for FUZZTIME
 	$(GO) run ./scripts/runtests -fuzz=$(FUZZTIME) $(PKG)
