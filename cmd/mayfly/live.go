@@ -68,11 +68,16 @@ func (r *running) live() int {
 	if r.Quiet {
 		k.Message = func(string) {}
 	}
-	go k.Handle(received, con.Left())
+	if tty {
+		go k.Handle(received, con.Left())
+	}
 	if err := process.Hide(); err != nil {
 		con.Message(flags.Name + ": warning: guest memory is not hidden from this user's other processes: " + err.Error())
 	}
 	err = vm.Start(ctx)
+	if !tty { // nothing to handle before listen, and a thread to wake
+		go k.Handle(received, con.Left())
+	}
 	close(k.Started)
 	if err != nil {
 		close(k.Over)
