@@ -61,7 +61,7 @@ const (
 	InternalErrorUnexpectedE = 4
 )
 
-// InternalError is the suberror and KVM's own words about an ExitInternalError.
+// InternalError is the suberror and KVM's data about an ExitInternalError.
 func (c *VCPU) InternalError() (suberror uint32, data []uint64) {
 	e := &c.run.exit // suberror u32, ndata u32, data[16] u64
 	n := min(binary.LittleEndian.Uint32(e[4:]), 16)

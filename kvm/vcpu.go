@@ -196,7 +196,7 @@ func (c *VCPU) SetMPState(s MPState) error {
 // TSCKHz is KVM_GET_TSC_KHZ: the guest's TSC frequency in kHz.
 func (c *VCPU) TSCKHz() (int, error) { return ioctl(c.fd, "KVM_GET_TSC_KHZ", getTSCKHz, 0) }
 
-// KVMClockCtrl is KVM_KVMCLOCK_CTRL: it tells a guest that it was stopped on
+// KVMClockCtrl is KVM_KVMCLOCK_CTRL: it notifies a guest that it was stopped on
 // purpose, so that its soft-lockup watchdog keeps quiet. EINVAL before the guest
 // has set up its clock.
 func (c *VCPU) KVMClockCtrl() error {

@@ -98,7 +98,7 @@ func (l *Limiter) Set(c Config) {
 }
 
 // Take spends the tokens of one operation of n bytes. False: there are too few,
-// none were spent, and Wait tells when to ask again.
+// none were spent, and Wait returns when to ask again.
 //
 // An operation of more bytes than the bucket holds needs a full bucket, and those
 // after it wait until the whole of it has flown in.

@@ -69,7 +69,7 @@ func (c *canvas) stack(name string, v VCPU, most uint64, hue map[string]int) {
 	for _, e := range list {
 		w := float64(e.Count) / float64(max(most, 1)) * plotW
 		tip := name + ", " + e.Kind + ": " + thousands(e.Count)
-		// One unit of background parts neighbours, for eyes that can't tell their colours.
+		// One unit of background parts neighbours, for eyes that can't distinguish their colours.
 		c.rect(x, c.y+(rowH-barH)/2, max(w-1, 0.5), barH, 0, class(hue[e.Kind]), tip)
 		x += w
 	}

@@ -29,7 +29,7 @@ func duration(d time.Duration) string {
 	return strconv.FormatFloat(v, 'f', digits, 64) + unit
 }
 
-// tickLabel is [duration] without zeros behind the point.
+// tickLabel is [duration] without zeros after the point.
 func tickLabel(d time.Duration) string {
 	v, unit, _ := strings.Cut(duration(d), " ")
 	if strings.Contains(v, ".") {

@@ -18,7 +18,7 @@ import (
 	"github.com/mayfly-vm/mayfly/timeline"
 )
 
-// example is a start as it looks in life: milliseconds of set-up, seconds of guest, a copying thread across both.
+// example is a realistic start: milliseconds of set-up, seconds of guest, a copying thread across both.
 func example(cpus int) timeline.Snapshot {
 	start := time.Date(2026, 11, 23, 10, 11, 12, 345678901, time.UTC)
 	r := timeline.New(start)
@@ -106,7 +106,7 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
-// With MAYFLY_PICTURES=DIR the example lands there, to be looked at.
+// With MAYFLY_PICTURES=DIR the example is written there, to be viewed.
 func TestKeepPictures(t *testing.T) {
 	dir := os.Getenv("MAYFLY_PICTURES")
 	if dir == "" {

@@ -1,7 +1,7 @@
 // Package timeline records where the time of a machine's start went, and draws it.
 //
 // A [Recorder] takes marks: names of moments. A mark closes the phase that the mark before it opened, so "kernel mapped" is
-// both the moment at which the kernel was mapped and the name of the phase that ended there. Work that runs beside the
+// both the moment at which the kernel was mapped and the name of the phase that ended there. Work that runs concurrently with the
 // main line (a second thread that copies, say) is a span. Marks come from the monitor or from the guest; the mark
 // [GuestEntered] parts the set-up from the guest's own time.
 //
@@ -21,7 +21,7 @@ const (
 	GuestEntered = "first guest instruction"
 	// FirstOutput is the guest's first byte on its serial port.
 	FirstOutput = "first output"
-	// Init is Linux's hand-over to user space, recognised by its line "Run /init as init process" on the serial port. (A guest with
+	// Init is Linux's switch to user space, recognised by its line "Run /init as init process" on the serial port. (A guest with
 	// "quiet" on its command line doesn't print it.)
 	Init = "Run /init"
 )
@@ -33,7 +33,7 @@ const MaxMarks = 1024
 
 const monitorReserve = 64
 
-// By tells who set a mark.
+// By is who set a mark.
 type By string
 
 // The two that can set a mark.
@@ -49,7 +49,7 @@ type Mark struct {
 	By   By            `json:"by"`
 }
 
-// Span is work that ran beside the main line.
+// Span is work that ran concurrently with the main line.
 type Span struct {
 	Name string        `json:"name"`
 	From time.Duration `json:"from_ns"` // since the recorder's start
@@ -73,7 +73,7 @@ type Recorder struct {
 	spans          []Span
 	exits          map[int][]Exit
 	dropped        uint64
-	unorderedMarks bool // a MarkAt lay before the newest mark
+	unorderedMarks bool // a MarkAt was before the newest mark
 }
 
 // New returns a recorder whose time zero is start; see [ProcessStart] for the usual one.
@@ -152,7 +152,7 @@ func (r *Recorder) add(m Mark, limit int) {
 	r.marks = append(r.marks, m)
 }
 
-// Span records work that ran beside the main line from one moment to another.
+// Span records work that ran concurrently with the main line from one moment to another.
 func (r *Recorder) Span(name string, from, to time.Time) {
 	if r == nil {
 		return

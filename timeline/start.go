@@ -16,17 +16,17 @@ type Origin string
 const (
 	// OriginProcess is the creation of the process (fork), so exec, dynamic set-up and the Go runtime are within the picture.
 	OriginProcess Origin = "process start"
-	// OriginMain is the program's first own instruction: the process has a life before this program that can't be told apart.
+	// OriginMain is the program's first own instruction: the process did other things before, which can't be distinguished.
 	OriginMain Origin = "first instruction of the program"
 )
 
 // tick is the unit of the start time in /proc/self/stat: USER_HZ is 100 on all of Linux's x86.
 const tick = 10 * time.Millisecond
 
-// ProcessStart tells when this process began. Call it early in main, on the main thread, and only when it is wanted (it costs
+// ProcessStart returns when this process began. Call it early in main, on the main thread, and only when it is wanted (it costs
 // two reads in /proc, some 50 µs).
 //
-// The kernel tells its start time in ticks of 10 ms only (proc(5), stat field 22): longer than a whole start of ours. So
+// The kernel reports its start time in ticks of 10 ms only (proc(5), stat field 22): longer than a whole start of ours. So
 // the main thread's age is taken from its own account in nanoseconds: the CPU time that it used (CLOCK_THREAD_CPUTIME_ID) plus the
 // time that it waited for a CPU (/proc/self/schedstat, second field). Before main a thread does little else; what it slept
 // (measured: below 0.1 ms) is not counted, so the start lies rather too late than too early.
