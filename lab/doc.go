@@ -5,7 +5,7 @@
 // KVM can run Linux, the program runs here. Otherwise it runs in the nest: QEMU
 // emulates an AMD processor with SVM and nested paging (TCG, no KVM needed),
 // Debian's kernel boots on it and loads kvm-amd, and the program finds Linux's
-// real KVM behind /dev/kvm. The nest is slow, so times measured there mean
+// real KVM at /dev/kvm. The nest is slow, so times measured there mean
 // nothing by themselves; ratios between two programs in one run, counts of
 // exits and the truth of what KVM does are what it is for.
 //

@@ -17,7 +17,7 @@ type Job struct {
 	Program string
 	// Args are its arguments, without its name.
 	Args []string
-	// Env holds NAME=value pairs beside the few that every program in the lab
+	// Env holds NAME=value pairs in addition to the few that every program in the lab
 	// gets: PATH, HOME, TMPDIR, USER and [InsideEnv].
 	Env []string
 	// Files are the files it needs: name in the lab to file or directory on
@@ -30,7 +30,7 @@ type Job struct {
 	// leads to a block device, natively to a copy. The program may write to it;
 	// what it wrote is gone when it has ended.
 	Disks map[string]string
-	// Modules are kernel modules that the program needs in the nest beside KVM's,
+	// Modules are kernel modules that the program needs in the nest in addition to KVM's,
 	// such as "tun"; those that they depend on come along. Natively they are the
 	// host's business.
 	Modules []string

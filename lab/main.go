@@ -29,7 +29,7 @@ import (
 // coverage come back to where the flags say. Build the tests with
 // CGO_ENABLED=0: the nest has no shared libraries.
 //
-// [Inside] tells the two apart. Main does not return.
+// [Inside] distinguishes the two. Main does not return.
 func Main(m *testing.M, prepare func(context.Context) (Job, error)) {
 	if Inside() != "" {
 		os.Exit(m.Run())

@@ -207,7 +207,7 @@ type failure struct{ what string }
 
 func (f failure) Error() string { return f.what }
 
-// session is the lab's end of the line to one nest.
+// session is the lab's end of the connection to one nest.
 type session struct {
 	job    Job
 	out    *output
@@ -237,7 +237,7 @@ func (s *session) talk(l net.Listener) (link.Ending, error) {
 	var end link.Ending
 	conn, err := l.Accept()
 	if err != nil {
-		return end, errors.New("it never opened the line to the lab")
+		return end, errors.New("it never connected to the lab")
 	}
 	defer conn.Close()
 	ended := make(chan struct{})
@@ -252,7 +252,7 @@ func (s *session) talk(l net.Listener) (link.Ending, error) {
 		kind, p, err := link.Read(conn)
 		if err != nil {
 			if errors.Is(err, io.EOF) {
-				err = errors.New("the line to the lab was closed")
+				err = errors.New("the connection to the lab was closed")
 			}
 			return end, err
 		}

@@ -59,7 +59,7 @@ func nativeKVM() (bool, string) {
 			return true, "/dev/kvm is " + m
 		}
 	}
-	return false, "/dev/kvm is there, but neither kvm_intel nor kvm_amd is behind it"
+	return false, "/dev/kvm is there, but it is neither kvm_intel's nor kvm_amd's"
 }
 
 // place decides where the job runs.
@@ -98,7 +98,7 @@ func (j *Job) absoluteName() string {
 	return ""
 }
 
-// currentTHP is this machine's mode of transparent huge pages, the word that
+// currentTHP is this machine's mode of transparent huge pages, the value that
 // the kernel puts into brackets.
 func currentTHP() string {
 	b, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")

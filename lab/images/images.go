@@ -91,7 +91,7 @@ func recipeKey() string {
 
 type maker struct{ debian.Client }
 
-// make makes the image beside its place and puts it there when it is whole.
+// make makes the image under a temporary name and renames it when it is whole.
 func (m *maker) make(i Image, key string) (err error) {
 	if err := m.Require("mmdebstrap", "e2fsprogs"); err != nil {
 		return err

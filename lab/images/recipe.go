@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// packages are those beside Debian's essential ones. The kernel is the one that
+// packages are those in addition to Debian's essential ones. The kernel is the one that
 // the distribution gives its cloud machines.
 var packages = []string{
 	"systemd-sysv", "udev", "dbus", "kmod",

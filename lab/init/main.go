@@ -58,8 +58,8 @@ func main() {
 	finish(w, end)
 }
 
-// beat tells the lab that this machine still runs, so that a machine that
-// hangs is told from a program that is silent.
+// beat reports to the lab that this machine still runs, so that a machine that
+// hangs is distinguished from a program that is silent.
 func beat(w *link.Writer) {
 	for range time.Tick(time.Second) {
 		w.Write(link.Beat, nil)

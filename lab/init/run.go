@@ -51,7 +51,7 @@ func run(w *link.Writer, s link.Spec) link.Ending {
 		end.Signal = int(status.Signal())
 		end.Code = 128 + end.Signal
 	}
-	// Whatever the program left behind holds its pipes open.
+	// Processes that the program has left hold its pipes open.
 	syscall.Kill(-1, syscall.SIGKILL)
 	pumps.Wait()
 	for _, name := range s.Collect {

@@ -128,7 +128,7 @@ const (
 	bitPacked     = 34
 )
 
-// expectDevices looks at n devices of a driver: where they sit, and which rings
+// expectDevices checks n devices of a driver: where they are, and which rings
 // the driver took.
 func expectDevices(t testing.TB, g *guest, v variant, driver string, n int) {
 	t.Helper()

@@ -25,7 +25,7 @@ type guest struct {
 	out      *machinetest.Output
 	keys     *os.File   // the console's input
 	next     int        // number of the next question
-	reported *reportLog // what the monitor said
+	reported *reportLog // what the monitor reported
 }
 
 // variant is how a guest reaches its devices.
@@ -128,7 +128,7 @@ func (g *guest) says(text string) {
 	ctx, cancel := context.WithTimeout(g.t.Context(), patience)
 	defer cancel()
 	if err := g.out.Wait(ctx, text); err != nil {
-		g.t.Fatalf("the guest did not say %q: %v\n%s\n%s", text, err, g.out.Tail(), g.reported)
+		g.t.Fatalf("the guest did not write %q: %v\n%s\n%s", text, err, g.out.Tail(), g.reported)
 	}
 }
 
@@ -178,7 +178,7 @@ func (q question) values() map[string]string {
 	q.g.t.Helper()
 	a := q.answer()
 	if a.Error != "" {
-		q.g.t.Fatalf("%s: the guest says: %s %s\n%s", q.text, a.Error, a.Errno, q.g.reported)
+		q.g.t.Fatalf("%s: the guest answers: %s %s\n%s", q.text, a.Error, a.Errno, q.g.reported)
 	}
 	return a.Values
 }

@@ -31,12 +31,12 @@ func TestHostileGuest(t *testing.T) {
 			for round := range 3 {
 				for i := 1; i <= devices; i++ {
 					address := fmt.Sprintf("0000:00:%02x.0", i)
-					tell := func(file, what string) {
+					write := func(file, what string) {
 						t.Helper()
 						g.asks("write", "path="+file, "base64="+base64.StdEncoding.EncodeToString([]byte(what)))
 					}
-					tell("/sys/bus/pci/drivers/virtio-pci/unbind", address)
-					tell("/sys/bus/pci/devices/"+address+"/enable", "1")
+					write("/sys/bus/pci/drivers/virtio-pci/unbind", address)
+					write("/sys/bus/pci/devices/"+address+"/enable", "1")
 					bars := strings.Fields(g.asks("glob", "path=/sys/bus/pci/devices/"+address+"/resource?")["paths"])
 					if len(bars) == 0 {
 						t.Fatalf("%s has no BAR", address)
@@ -44,8 +44,8 @@ func TestHostileGuest(t *testing.T) {
 					for _, bar := range bars {
 						g.asks("scribble", "path="+bar, "count=2000", fmt.Sprintf("seed=%d", 10*round+i))
 					}
-					tell("/sys/bus/pci/devices/"+address+"/enable", "0")
-					tell("/sys/bus/pci/drivers/virtio-pci/bind", address)
+					write("/sys/bus/pci/devices/"+address+"/enable", "0")
+					write("/sys/bus/pci/drivers/virtio-pci/bind", address)
 				}
 				g.asks("check", "path=/dev/vda", "seed=1", "direct")
 				g.asks("fill", "path=/dev/vda", "off=4194304", fmt.Sprintf("seed=%d", 20+round), "direct", "jobs=8", "block=4096")

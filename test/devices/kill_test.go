@@ -20,7 +20,7 @@ import (
 var acked = regexp.MustCompile(`(?m)^acked (\d+)$`)
 
 // TestKilledMonitorKeepsWhatWasFlushed kills "mayfly run" while its guest writes
-// records and flushes them: each that the guest was told to be durable is in the
+// records and flushes them: each that was durable according to the device is in the
 // image.
 func TestKilledMonitorKeepsWhatWasFlushed(t *testing.T) {
 	program, err := filepath.Abs(programBin)

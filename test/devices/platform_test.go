@@ -19,7 +19,7 @@ import (
 // plain are variants for what is no virtio device.
 var plain = []variant{{smallKernel, mayfly.BusMMIO, false, 2}, {debianKernel, mayfly.BusPCI, false, 1}}
 
-// TestConfiguredDevices makes all devices by a Config's own fields and looks
+// TestConfiguredDevices makes all devices by a Config's own fields and checks
 // whether each has found its driver.
 func TestConfiguredDevices(t *testing.T) {
 	for _, v := range plain {
@@ -81,7 +81,7 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// TestPanicDevice looks whether Linux has found it, and lets the kernel panic.
+// TestPanicDevice checks that Linux has found it, and lets the kernel panic.
 func TestPanicDevice(t *testing.T) {
 	for _, v := range plain {
 		t.Run(v.String(), func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestWatchdog(t *testing.T) {
 	})
 }
 
-// TestGenerationID looks whether Linux has found the device.
+// TestGenerationID checks that Linux has found the device.
 func TestGenerationID(t *testing.T) {
 	for _, v := range plain {
 		t.Run(v.String(), func(t *testing.T) {
@@ -145,7 +145,7 @@ func TestGenerationID(t *testing.T) {
 	}
 }
 
-// TestDevicesOnCommandLine boots without ACPI: the kernel's command line tells of
+// TestDevicesOnCommandLine boots without ACPI: the kernel's command line describes
 // the devices then.
 func TestDevicesOnCommandLine(t *testing.T) {
 	image := imageOf(t, 8*mib)

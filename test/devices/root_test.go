@@ -24,7 +24,7 @@ func clean(t testing.TB, image string) {
 }
 
 // TestRootOnDisk boots the small kernel with its root on a disk and without an
-// initramfs, restarts it and looks at the file system.
+// initramfs, restarts it and checks the file system.
 func TestRootOnDisk(t *testing.T) {
 	for _, v := range []variant{{smallKernel, mayfly.BusMMIO, false, 2}, {smallKernel, mayfly.BusPCI, true, 1}} {
 		t.Run(v.String(), func(t *testing.T) {

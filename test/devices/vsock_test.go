@@ -137,7 +137,7 @@ func TestVsockPeers(t *testing.T) {
 	}
 	exchange(t, g, path, 2, mib)
 
-	// And when it goes away, the guest hears of it.
+	// And when it goes away, the guest is notified.
 	silent.Close()
 	if a := stuck.answer(); a.Errno != "EPIPE" && a.Errno != "ECONNRESET" {
 		t.Errorf("the guest says %q %q of a peer that went away", a.Error, a.Errno)
@@ -163,7 +163,7 @@ func TestVsockPeers(t *testing.T) {
 	if _, err := os.Stat(path); err == nil {
 		g.vm.Close()
 		if _, err := os.Stat(path); err == nil {
-			t.Error("the socket is left behind")
+			t.Error("the socket's file is left")
 		}
 	}
 }

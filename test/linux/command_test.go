@@ -74,7 +74,7 @@ func TestKernelWithoutPVHByCommand(t *testing.T) {
 	}
 }
 
-// TestSignalPressesPowerButton ends a guest by SIGTERM: it hears the button and
+// TestSignalPressesPowerButton ends a guest by SIGTERM: it receives the button's event and
 // powers off.
 func TestSignalPressesPowerButton(t *testing.T) {
 	program, err := filepath.Abs(programBin)
@@ -101,7 +101,7 @@ func TestSignalPressesPowerButton(t *testing.T) {
 	}
 }
 
-// TestTimeline looks at where the time went: the kernel's own marks and the
+// TestTimeline checks where the time went: the kernel's own marks and the
 // exits are there.
 func TestTimeline(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "boot.json")

@@ -1,4 +1,4 @@
-// Package linux boots Linux on Mayfly and lets the guest tell what it found:
+// Package linux boots Linux on Mayfly and lets the guest report what it found:
 // memory map, processors, command line, initrd, kernel log. Its tests run in the
 // lab (package lab), on a KVM that can run Linux, one after the other in one
 // nest.

@@ -34,7 +34,7 @@ func TestEnds(t *testing.T) {
 		{"reboot by keyboard controller", smallKernel, []string{"mayfly.test=reboot,kbd"}, mayfly.Rebooted, "reboot: Restarting system"},
 		// A restart that announces itself is one, whatever it does in the end …
 		{"reboot by triple fault", smallKernel, []string{"mayfly.test=reboot,triple"}, mayfly.Rebooted, "reboot: Restarting system"},
-		// … and without a word it is a crash.
+		// … and without a parameter it is a crash.
 		{"triple fault", debianKernel, []string{"mayfly.test=sysrq,b", "reboot=triple", "sysrq_always_enabled"}, mayfly.TripleFault, "init"},
 		{"panic of Debian's kernel", debianKernel, []string{"mayfly.test=sysrq,c", "sysrq_always_enabled"}, mayfly.Panicked, "sysrq triggered crash"},
 	} {

@@ -196,7 +196,7 @@ func expectLog(t testing.TB, cpus int, p *mayfly.Plan, log string) {
 	t.Log(longestGap(log))
 }
 
-// longestGap tells where the early log stood still for longest: a kernel that
+// longestGap finds the longest pause of the early log: a kernel that
 // waits for hardware shows there.
 func longestGap(log string) string {
 	var before, gap float64

@@ -8,7 +8,7 @@ import (
 	"github.com/mayfly-vm/mayfly"
 )
 
-// TestFeaturesOnRequest looks for nested virtualisation and counters in a guest's processors.
+// TestFeaturesOnRequest expects nested virtualisation and counters in a guest's processors.
 func TestFeaturesOnRequest(t *testing.T) {
 	for _, nested := range []bool{false, true} {
 		name := "default"

@@ -13,7 +13,7 @@ import (
 )
 
 // patience is how long a guest may take to do what is waited for; a second is
-// usual. More than that and the test fails with the guest's last words.
+// usual. More than that and the test fails with the end of the guest's output.
 const patience = 60 * time.Second
 
 // words is the command line of a Linux guest: the defaults, and what the test
@@ -92,7 +92,7 @@ func (g *guest) says(line string) {
 	ctx, cancel := context.WithTimeout(g.t.Context(), patience)
 	defer cancel()
 	if err := g.out.Wait(ctx, line+"\n"); err != nil {
-		g.t.Fatalf("the guest did not say %q: %v\n%s", line, err, g.out.Tail())
+		g.t.Fatalf("the guest did not write %q: %v\n%s", line, err, g.out.Tail())
 	}
 }
 

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	lab.Main(m, prepare)
 }
 
-// Files in the lab, beside a folder with vmlinux and vmlinuz for each kernel.
+// Files in the lab, in addition to a folder with vmlinux and vmlinuz for each kernel.
 const (
 	initrdFile = "initrd"  // uncompressed: testinit
 	initFile   = "init"    // testinit itself

@@ -10,7 +10,7 @@ import (
 )
 
 // TestKernelTruncatedUnderLinux cuts the kernel's file short while the guest
-// runs on pages of it. That ends the machine with a word, and nothing else: the
+// runs on pages of it. That ends the machine with a message, and nothing else: the
 // process, and another machine in it, go on.
 func TestKernelTruncatedUnderLinux(t *testing.T) {
 	b, err := os.ReadFile(smallKernel)

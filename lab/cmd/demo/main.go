@@ -1,4 +1,4 @@
-// Command demo shows in a minute or two what Mayfly does: it looks at this host
+// Command demo shows in a minute or two what Mayfly does: it examines this host
 // (mayfly doctor), runs the check guest (mayfly check), and boots Debian's own
 // kernel to user space, on this machine's KVM if that can run Linux, else in
 // the nest. The picture of where the time went is left in the current
@@ -141,9 +141,9 @@ func boot(ctx context.Context, programs, mayfly string) (time.Duration, error) {
 	}
 	switch svg := r.Files[picture]; {
 	case r.ExitCode != 0:
-		return 0, fmt.Errorf("mayfly run ended with code %d; docs/cli.md tells what it means", r.ExitCode)
+		return 0, fmt.Errorf("mayfly run ended with code %d; docs/cli.md has what it means", r.ExitCode)
 	case !bytes.Contains(r.Output, []byte("\ninit\r\n")) && !bytes.Contains(r.Output, []byte("\ninit\n")):
-		return 0, errors.New("the kernel ended before its init had said a word")
+		return 0, errors.New("the kernel ended before its init wrote a line")
 	case len(svg) == 0:
 		return 0, errors.New("mayfly run left no picture")
 	default:

@@ -16,7 +16,7 @@ import (
 )
 
 func main() {
-	update := flag.Bool("update", false, "look for newer versions than the cached ones")
+	update := flag.Bool("update", false, "check for newer versions than the cached ones")
 	flag.Usage = func() {
 		fmt.Fprintf(os.Stderr, "usage: kernels [-update] [NAME…]\nnames: %s\n", strings.Join(kernels.All(), " "))
 		flag.PrintDefaults()

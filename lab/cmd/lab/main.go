@@ -26,7 +26,7 @@ import (
 	"github.com/mayfly-vm/mayfly/lab/kernels"
 )
 
-// Exit codes beside the program's own.
+// Exit codes other than the program's own.
 const (
 	exitLab   = 125 // the lab failed, or the program's time was up
 	exitUsage = 2

@@ -22,7 +22,7 @@ type Client struct {
 	Progress io.Writer
 }
 
-// Logf tells of a step.
+// Logf reports a step.
 func (m *Client) Logf(format string, args ...any) {
 	fmt.Fprintf(m.Progress, "lab: "+format+"\n", args...)
 }

@@ -43,7 +43,7 @@ const (
 	headerSize = 13
 )
 
-// Spec tells the nest's first process what to run. It lies at [SpecPath] in
+// Spec is what the nest's first process shall run. It is at [SpecPath] in
 // the initramfs, as JSON.
 type Spec struct {
 	Path    string        // program, absolute path in L1

@@ -64,7 +64,7 @@ func hang() {
 }
 
 // kvm makes a machine with one processor, which a /dev/kvm without hardware
-// behind it refuses.
+// after it refuses.
 func kvm() error {
 	const ( // linux/kvm.h
 		getAPIVersion = 0xAE00
