@@ -22,7 +22,7 @@ type measure struct {
 	order string // without its time
 	ms    int
 	unit  string // "ops" or "bytes"
-	after string // words of the order behind the time
+	after string // words of the order after the time
 }
 
 func (m measure) String() string { return fmt.Sprintf("%s,%d%s", m.order, m.ms, m.after) }

@@ -1,4 +1,4 @@
-// Command bench measures Mayfly beside its peers and prints tables.
+// Command bench measures Mayfly and its peers and prints tables.
 //
 //	go run ./bench [-runs N] [-only start,rate,scale,density,blk,net,vsock,rng,devstart,nest,nestold,nestdev]
 //

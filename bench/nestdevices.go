@@ -94,7 +94,7 @@ func (b *bench) addQEMU(job *lab.Job) {
 		fmt.Printf("(no QEMU in the nest: %v)\n", err)
 		return
 	}
-	// It looks for the firmware beside the place where it lies itself.
+	// It searches for the firmware in the directory where it is itself.
 	const program = "/usr/bin/qemu-system-x86_64"
 	job.Files[program], job.Files[firmware] = b.paths["qemu"], firmware
 	job.Args = append(job.Args, "qemu="+program)

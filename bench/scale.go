@@ -74,7 +74,7 @@ func (b *bench) scale() error {
 }
 
 // padded writes a kernel of n bytes: the tiny guest's code with a segment of
-// that size behind it.
+// that size.
 func padded(path string, n int) error {
 	const page, base = 4096, 0x1000000
 	code := tiny.Code()

@@ -4,7 +4,7 @@ import "time"
 
 func rdtsc() uint64
 
-// tscKHz is the frequency of the time stamp counter. Not every monitor tells
+// tscKHz is the frequency of the time stamp counter. Not every monitor reports it to
 // its guest, and none scales the counter: so all get it from here.
 func tscKHz() uint64 {
 	begin, ticks := time.Now(), rdtsc()

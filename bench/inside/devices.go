@@ -46,7 +46,7 @@ func devices(out *json.Encoder, paths map[string]string, kernel string, runs int
 	}
 	for run := range runs {
 		ways := monitor.Ways(paths)
-		// Who comes first or behind whom shall be chance.
+		// The order shall be random.
 		rand.Shuffle(len(ways), func(i, j int) { ways[i], ways[j] = ways[j], ways[i] })
 		for way, m := range ways {
 			d := monitor.Devices{Disk: &monitor.Disk{Path: disk}, Tap: "tap0", Vsock: filepath.Join(dir, fmt.Sprintf("v%d-%d", run, way)), RNG: true}

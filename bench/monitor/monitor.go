@@ -1,4 +1,4 @@
-// Package monitor knows how each monitor of a comparison is told to start the
+// Package monitor has, for each monitor of a comparison, the command that starts the
 // same machine: kernel, initrd, command line, memory, processors, serial
 // console on standard output, and the devices that are asked for. Benchmarks on
 // this computer and in the nest use it alike.
@@ -24,7 +24,7 @@ type Machine struct {
 // Devices are a machine's virtio devices.
 type Devices struct {
 	Disk  *Disk
-	Tap   string // its name; Network tells where it is
+	Tap   string // its name; Network is where it is
 	Vsock string // path of the Unix socket; OwnSocket: one in the start's own directory
 	RNG   bool
 	// Network is a network namespace to start the monitor in; 0: ours.
@@ -48,7 +48,7 @@ type Monitor struct {
 	Name string
 	Path string
 	Args func(m Machine, dir string) ([]string, error) // dir: for files it needs
-	// Find tells guest/bench where the devices are, if the monitor doesn't.
+	// Find is where guest/bench finds the devices, if the monitor doesn't.
 	Find string
 	// Linux are words that Linux's command line needs for the same.
 	Linux string
@@ -59,10 +59,10 @@ type Monitor struct {
 // Before names an older version of Mayfly, measured next to this one.
 const Before = "before"
 
-// mayflyMMIO tells guest/bench where Mayfly's virtio-mmio devices are.
+// mayflyMMIO is where guest/bench finds Mayfly's virtio-mmio devices.
 const mayflyMMIO = "mmio=0xfeb00000,512,8"
 
-// Mayfly tells whether m is Mayfly, of this version or an older one.
+// Mayfly reports whether m is Mayfly, of this version or an older one.
 func (m Monitor) Mayfly() bool {
 	program, _, _ := strings.Cut(m.Name, ",")
 	return program == "mayfly" || program == Before

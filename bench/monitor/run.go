@@ -16,17 +16,17 @@ import (
 
 // Started is a monitor that runs.
 type Started struct {
-	Took  time.Duration // from before exec to the word
+	Took  time.Duration // from before exec to the text
 	name  string
 	dir   string
 	cmd   *exec.Cmd
 	begin time.Time
 	out   *os.File
-	said  []byte // on standard output, up to the word
+	said  []byte // on standard output, up to the text
 	errs  *bytes.Buffer
 }
 
-// Start runs the monitor and returns when its standard output has shown word.
+// Start runs the monitor and returns when its standard output has the text word.
 // Files that the monitor needs go into a directory of its own below dir: of
 // many that start at once none may overwrite another's.
 func Start(m Monitor, vm Machine, dir, word string, limit time.Duration) (*Started, error) {

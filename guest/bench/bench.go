@@ -12,17 +12,17 @@ import (
 	"strings"
 )
 
-// ELF is the guest, built from src by the Makefile beside it. It needs 128 MiB of RAM from address 0.
+// ELF is the guest, built from src by the Makefile in this directory. It needs 128 MiB of RAM from address 0.
 //
 //go:embed bench.elf
 var ELF []byte
 
-// Done is in the guest's last line. A monitor that takes the reset behind it for a restart (Cloud Hypervisor) must be
+// Done is in the guest's last line. A monitor that takes the reset after it for a restart (Cloud Hypervisor) must be
 // stopped by who sees it.
 const Done = "done=1"
 
 // Blocks of a disk for the blk orders have BlockSize bytes, begin with a little-endian word of their number times
-// Golden plus less than 256, which tells who wrote them, and end with the inverted word. The guest checks this when
+// Golden plus less than 256, which identifies the writer, and end with the inverted word. The guest checks this when
 // it reads and keeps to it when it writes.
 const (
 	BlockSize = 4096
@@ -49,10 +49,10 @@ func ParseLine(line string) (Result, bool) {
 	return r, r.Order != ""
 }
 
-// Text is the word behind key, "" without one.
+// Text is the value of key, "" without one.
 func (r Result) Text(key string) string { return r.words[key] }
 
-// Number is the number behind key, 0 without one.
+// Number is the number of key, 0 without one.
 func (r Result) Number(key string) uint64 {
 	v, _ := strconv.ParseUint(r.words[key], 10, 64)
 	return v

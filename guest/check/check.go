@@ -1,10 +1,10 @@
 // Package check holds the PVH check guest and reads what it reports.
 //
-// The guest is a PVH ELF that any monitor can boot: it looks at what the monitor handed over, prints one line of the
+// The guest is a PVH ELF that any monitor can boot: it checks what the monitor handed over, prints one line of the
 // Test Anything Protocol for each point on COM1 (port 0x3F8), and powers the machine off. Its source is in src/; the
 // Makefile builds check.elf, which is committed and proved by a test to come from there.
 //
-// What the guest can't know by itself (how much memory was asked for, say) is told to it on the kernel command line,
+// What the guest can't know by itself (how much memory was asked for, say) is given to it on the kernel command line,
 // which Cmdline writes; without it those points are skipped.
 package check
 

@@ -20,7 +20,7 @@ type Options struct {
 	Spew     int  // write so many bytes of Spew to COM1, as fast as it takes them
 	Echo     bool // write back what COM1 receives, by interrupt, until Ctrl-D (4)
 	Mark     byte // write this byte to Mayfly's port 0x604 before anything else; 0: none
-	Scribble bool // overwrite low memory before the end, so that a reset must lay the tables anew
+	Scribble bool // overwrite low memory before the end, so that a reset must write the tables again
 	End      End
 
 	Pad int // fill the command line up to so many bytes; 0: none
@@ -41,7 +41,7 @@ const (
 	Ask         End = "ask"         // by one byte on COM1: p, r, h, t, u or x, as above
 )
 
-// Cmdline returns the kernel command line that gives the guest its orders. A monitor may add text before and behind it.
+// Cmdline returns the kernel command line that gives the guest its orders. A monitor may add text before and after it.
 func Cmdline(o Options) string {
 	var b strings.Builder
 	number := func(name string, v uint64) {

@@ -25,12 +25,12 @@ var (
 	ErrTooMuch    = errors.New("more output than the check guest writes")
 )
 
-// Point is one line of the report: one fact of the hand-over.
+// Point is one line of the report: one fact about the state at entry.
 type Point struct {
 	Number          int // from 1
 	Title           string
 	OK              bool
-	Skipped         bool   // not looked at; OK is true
+	Skipped         bool   // not checked; OK is true
 	Reason          string // of a skipped point
 	Found, Expected string // of a point that is not OK
 }

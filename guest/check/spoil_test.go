@@ -11,7 +11,7 @@ import (
 	"github.com/mayfly-vm/mayfly/guest/check"
 )
 
-// Where the spoiler is loaded, and the table of segment descriptors behind it.
+// Where the spoiler is loaded, and the table of segment descriptors after it.
 const (
 	spoilerAddr = 0x200000
 	spoilerGDT  = spoilerAddr + 0x100
@@ -71,7 +71,7 @@ func TestSpoiledStateIsFound(t *testing.T) {
 		madt    = xsdt + "8b 40 2c "      // mov 44(%eax),%eax: the second
 		oneByte = "fe 40 0a "             // incb 10(%eax): in the OEM id of a table
 	)
-	// TCG looks at no segment's limit and rights, any KVM does.
+	// TCG checks no segment's limit and rights, any KVM does.
 	needsKVM := map[string]bool{"cs limit": true, "ds limit": true, "es limit": true, "es read only": true, "ss limit": true}
 	tests := []struct{ fault, code, title string }{
 		{"ebx odd", "43", "ebx holds an aligned address"},

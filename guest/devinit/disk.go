@@ -64,7 +64,7 @@ func resized(ctx context.Context, a args) (values, error) {
 }
 
 // eventually asks again and again for what the kernel does on its own: nothing
-// tells of a change in sysfs.
+// shows a change in sysfs.
 func eventually(ctx context.Context, what func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()

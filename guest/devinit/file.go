@@ -46,7 +46,7 @@ func fill(_ context.Context, a args) (values, error) {
 }
 
 // check reads and compares with the pattern, or with zeroes if "zeroes" is given;
-// it tells the SHA-256 of what it read if there is one job.
+// it returns the SHA-256 of what it read if there is one job.
 func check(_ context.Context, a args) (values, error) {
 	s, err := a.span()
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 
 func trim(b []byte) string { return strings.TrimSpace(string(b)) }
 
-// devices tells of each virtio device, by its name below /sys/bus/virtio/devices:
+// devices describes each virtio device, by its name below /sys/bus/virtio/devices:
 // the type, the driver, the transport's device above it, the status, and the
 // features as a number.
 func devices(context.Context, args) (values, error) {
@@ -142,7 +142,7 @@ func sleep(_ context.Context, a args) (values, error) {
 	return nil, err
 }
 
-// dmi tells of the SMBIOS tables: the identity's fields, and the strings of the
+// dmi describes the SMBIOS tables: the identity's fields, and the strings of the
 // structures of one type.
 func dmi(context.Context, args) (values, error) {
 	v := values{}

@@ -169,7 +169,7 @@ func ping(ctx context.Context, a args) (values, error) {
 	buf := make([]byte, 65536)
 	for seq := range count {
 		m := echoRequest(uint16(seq+1), int(size))
-		// The first may be lost while the address is looked up, or the link comes up.
+		// The first may be lost while the address is resolved, or the link comes up.
 		back := false
 		for try := 0; try < 5 && !back; try++ {
 			if _, err := c.WriteTo(m, to); err != nil {

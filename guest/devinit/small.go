@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// random reads from the hardware generator and tells the bytes' hash and how many
+// random reads from the hardware generator and returns the bytes' hash and how many
 // of the 256 values are among them.
 func random(_ context.Context, a args) (values, error) {
 	n, err := a.number("len", 4096)
@@ -63,7 +63,7 @@ func port(ctx context.Context, a args) (v values, err error) {
 }
 
 // winsize waits until the terminal has the size cols x rows; without them it
-// tells the size.
+// returns the size.
 func winsize(ctx context.Context, a args) (v values, err error) {
 	f, err := os.OpenFile(a["path"], os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -85,7 +85,7 @@ func winsize(ctx context.Context, a args) (v values, err error) {
 }
 
 // watchdog opens the watchdog, sets its timeout in seconds and leaves it, fed
-// once, unless "stop" is given. Its file stays open: closing would tell.
+// once, unless "stop" is given. Its file stays open: closing it would be visible.
 func watchdog(_ context.Context, a args) (values, error) {
 	f, err := os.OpenFile("/dev/watchdog0", os.O_RDWR, 0)
 	if err != nil {

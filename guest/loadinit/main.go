@@ -1,5 +1,5 @@
 // Command loadinit is the first process of Linux guests whose devices are
-// measured. The words behind "--" on the kernel's command line are its orders,
+// measured. The words after "--" on the kernel's command line are its orders,
 // done one after the other; each is announced by a line and answered by another,
 // as guest/bench does it:
 //
@@ -38,7 +38,7 @@ func main() {
 		kind, rest, _ := strings.Cut(a, "=")
 		do := map[string]func([]string) (tally, error){"blk": disk, "tcp": tcp, "icmp": ping, "vsock": vsock, "busy": busy}[kind]
 		if do == nil {
-			continue // a word that the kernel left to us
+			continue // an argument of the kernel's command line
 		}
 		fmt.Printf("begin=%d\n", i)
 		t, err := do(strings.Split(rest, ","))

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// raw reads and writes a blocking descriptor behind the back of Go's scheduler. A
-// call that it knows of wakes its watchman, whose naps of 20 us are timers, and
+// raw reads and writes a blocking descriptor without Go's scheduler. A
+// call that it knows of wakes its sysmon, whose sleeps of 20 us are timers, and
 // each of these some exits: four fifths of all that were counted.
 type raw int
 

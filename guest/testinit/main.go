@@ -14,7 +14,7 @@
 //	button            wait for the power button, then power off
 //	sleep             sleep for ever
 //	ask               read such a word from the console, and do that
-//	sysrq,LETTER      write the letter to /proc/sysrq-trigger: b restarts without a word
+//	sysrq,LETTER      write the letter to /proc/sysrq-trigger: b restarts without a message
 //
 // mayfly.report=none leaves the report out, mayfly.report=brief the kernel's
 // log in it.

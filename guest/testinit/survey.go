@@ -91,7 +91,7 @@ func hex(v string) uint64 {
 	return n
 }
 
-// processors looks at each online processor and runs on it.
+// processors examines each online processor and runs on it.
 func (s *surveyor) processors(dir string) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

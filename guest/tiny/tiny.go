@@ -18,7 +18,7 @@ import (
 	"github.com/mayfly-vm/mayfly/pvh"
 )
 
-// ELF is the guest: a PVH ELF64 of one page at 1 MiB, built from tiny.S by the Makefile beside it.
+// ELF is the guest: a PVH ELF64 of one page at 1 MiB, built from tiny.S by the Makefile in this directory.
 //
 //go:embed tiny.elf
 var ELF []byte
@@ -51,7 +51,7 @@ func PatchEntry(in, out string) error {
 	if err != nil {
 		return fmt.Errorf("tiny: %s: %w", in, err)
 	}
-	// A temporary name first: in and out may be the same file, and no half-written kernel may stay behind.
+	// A temporary name first: in and out may be the same file, and no half-written kernel may stay.
 	dst, err := os.CreateTemp(filepath.Dir(out), ".tiny-*")
 	if err != nil {
 		return fmt.Errorf("tiny: %w", err)

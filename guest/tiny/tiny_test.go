@@ -66,7 +66,7 @@ func TestPatchEntry(t *testing.T) {
 		t.Error("patched file is not the kernel with Code at its entry")
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(out), ".tiny-*")); left != nil {
-		t.Errorf("left behind: %v", left)
+		t.Errorf("files are left: %v", left)
 	}
 }
 
@@ -96,7 +96,7 @@ func TestPatchEntryRefuses(t *testing.T) {
 				t.Errorf("error %v, want %v", err, tt.want)
 			}
 			if _, err := os.Stat(out); err == nil {
-				t.Error("an output file was left behind")
+				t.Error("an output file was left")
 			}
 		})
 	}

@@ -19,7 +19,7 @@ type event struct {
 
 type key struct{ pkg, test string }
 
-// report gathers what the tests of all packages told.
+// report gathers the results of all packages.
 type report struct {
 	passed  int
 	skipped []skip
@@ -126,7 +126,7 @@ func (r *report) packageFailed(name string) {
 	}
 }
 
-// close tells the result of all.
+// close prints the result of all.
 func (r *report) close(took time.Duration) error {
 	strict := os.Getenv("CI") == "true"
 	for _, s := range r.skipped {

@@ -6,7 +6,7 @@
 //	guest  @7 1c2d3e4f {"values":{"sha256":"…"}}\n
 //
 // Each question is answered when it is done, in whatever order. The number after
-// the mark is the CRC-32 of the JSON behind it: a console may lose bytes, and the
+// the mark is the CRC-32 of the JSON after it: a console may lose bytes, and the
 // kernel may write in between.
 package ask
 

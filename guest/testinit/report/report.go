@@ -1,4 +1,4 @@
-// Package report is what the test init of a guest tells about the machine that
+// Package report is what the test init of a guest reports about the machine that
 // it finds, and how that travels over a serial console.
 package report
 
@@ -66,7 +66,7 @@ type File struct {
 }
 
 // The lines around a report. The end line carries a CRC-32 of the lines
-// between, so that a lost or foreign byte is told from a wrong machine.
+// between, so that a lost or foreign byte is distinguished from a wrong machine.
 const (
 	beginLine = "mayfly-report: begin"
 	endLine   = "mayfly-report: end "
