@@ -20,8 +20,8 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/terminal"
 )
 
-// startGrace is how long a start that shall end may take to do so by itself. One in the middle of a long call to the
-// kernel, which makes gigabytes of memory present, doesn't hear of it.
+// startGrace is how long a cancelled start may take to end by itself. One in the middle of a long system call, which makes
+// gigabytes of memory present, doesn't see that it is cancelled.
 const startGrace = time.Second
 
 // live starts the machine and stays until its end.
@@ -31,16 +31,20 @@ func (r *running) live() int {
 	r.Config.Logger = slog.New(messages)
 	r.Connect(con, os.Stdout)
 	vm, err := mayfly.New(r.Config)
-	messages.Flush(time.Second) // before anything else is said, or the terminal is touched
+	messages.Flush(time.Second) // before any other message, and before the terminal is changed
 	if err != nil {
 		return fail(r.ExplainCmdline(err), "run")
 	}
 	defer vm.Close()
+	finishStats, err := r.writeStats(vm)
+	if err != nil {
+		return fail(err, "run")
+	}
 
 	received := make(chan os.Signal, 8)
 	listen := func() {
 		signal.Notify(received, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGCONT)
-		signal.Ignore(syscall.SIGPIPE) // words that nobody reads are no reason to die with the terminal raw
+		signal.Ignore(syscall.SIGPIPE) // a message that nobody reads must not end the program with the terminal raw
 	}
 	defer signal.Stop(received)
 	// Signals before the terminal: one that ends the program in between would leave it raw. Without a terminal one may end it while
@@ -49,12 +53,7 @@ func (r *running) live() int {
 	if tty {
 		listen()
 	}
-	sysrq := func() {
-		if err := vm.Break(); err != nil {
-			con.Message(flags.Name + ": " + err.Error())
-		}
-	}
-	if err := con.Open(sysrq); err != nil {
+	if err := con.Open(func() { sendBreak(vm, con) }); err != nil {
 		return fail(err, "run")
 	}
 	defer con.Restore()
@@ -89,13 +88,8 @@ func (r *running) live() int {
 	if len(vm.Plan().Devices) > 0 {
 		spareProcessor(r.Config.CPUs)
 	}
-	if port := r.TerminalPort(); port >= 0 && tty {
-		stop := terminal.FollowSize(func(columns, rows uint16) {
-			_ = vm.ResizeConsole("console", port, columns, rows) // the machine may have ended
-		})
-		defer stop()
-	}
 	if tty {
+		defer r.followSize(vm)()
 		con.Terminal().TakeKeys()
 	} else {
 		listen()
@@ -105,10 +99,28 @@ func (r *running) live() int {
 	killed := <-k.Code
 	messages.Flush(time.Second)
 	con.Restore()
-	code := r.writeTimeline(vm, r.tell(outcome, err, killed))
+	code := finishStats(r.writeTimeline(vm, r.reportEnd(outcome, err, killed)))
 	vm.Close() // a disk may report only now that something was not written
 	messages.Flush(time.Second)
 	return code
+}
+
+// sendBreak sends a break to the guest's serial port.
+func sendBreak(vm *mayfly.VM, con *terminal.Console) {
+	if err := vm.Break(); err != nil {
+		con.Message(flags.Name + ": " + err.Error())
+	}
+}
+
+// followSize gives the guest the size of this program's terminal, if a port of its console has that, until stop is called.
+func (r *running) followSize(vm *mayfly.VM) (stop func()) {
+	port := r.TerminalPort()
+	if port < 0 {
+		return func() {}
+	}
+	return terminal.FollowSize(func(columns, rows uint16) {
+		_ = vm.ResizeConsole("console", port, columns, rows) // the machine may have ended
+	})
 }
 
 // exitIfStarting ends the program where the machine's start has not ended.
@@ -142,8 +154,8 @@ func spareProcessor(vcpus int) {
 	}
 }
 
-// tell writes how the machine ended and returns the exit code; killed is the killer's.
-func (r *running) tell(outcome mayfly.Outcome, err error, killed int) int {
+// reportEnd reports how the machine ended and returns the exit code; killed is that of a machine which a signal or a key killed.
+func (r *running) reportEnd(outcome mayfly.Outcome, err error, killed int) int {
 	lost := outcome.Lost > 0 || outcome.LostCause != nil
 	switch {
 	case lost && outcome.Lost == 0:
@@ -176,7 +188,7 @@ func (r *running) tell(outcome mayfly.Outcome, err error, killed int) int {
 	return code
 }
 
-// ending gives the exit code for a machine's end, and words for it.
+// ending returns the exit code of a machine's end, and its description.
 func ending(r mayfly.Reason, killed int) (code int, text string) {
 	switch r {
 	case mayfly.PowerOff:

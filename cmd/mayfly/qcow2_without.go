@@ -40,7 +40,7 @@ func (r *running) become(path string) error {
 	for i := range r.Nets {
 		descriptors = append(descriptors, r.Nets[i].FDs...)
 	}
-	paths := append([]string{r.Config.Kernel}, r.Config.Initrd...)
+	paths := append([]string{r.Config.Kernel, r.Stats.Path}, r.Config.Initrd...)
 	for i := range r.Disks {
 		paths = append(paths, r.Disks[i].Path)
 	}
