@@ -7,7 +7,7 @@ import "fmt"
 // only the devices that it names. A program's own devices implement it too.
 //
 // What else a configuration can do is found by As: Checker, Conflicter,
-// ConsoleConfig, Numberer, PackedOpener.
+// ConsoleConfig, Numberer, PackedConfig.
 type DeviceConfig interface {
 	// DeviceName is for people: "disk root.img", "net eth0", "vsock". Errors and
 	// reports begin with it.
@@ -26,12 +26,23 @@ type DeviceConfig interface {
 //	Devices: []virtio.DeviceConfig{virtio.Packed{DeviceConfig: blk.Config{Path: "root.img"}}}
 type Packed struct{ DeviceConfig }
 
-// Open makes the device, by OpenPacked where its configuration has that.
-func (p Packed) Open(report func(error)) (Device, error) {
-	if o, ok := p.DeviceConfig.(PackedOpener); ok {
-		return o.OpenPacked(report)
+// Open makes the device.
+func (p Packed) Open(report func(error)) (Device, error) { return p.config().Open(report) }
+
+// Check is the device's (Checker), and an error where it can't have packed virtqueues.
+func (p Packed) Check() error {
+	if c, ok := As[Checker](p.config()); ok {
+		return c.Check()
 	}
-	return p.DeviceConfig.Open(report)
+	return nil
+}
+
+// config is the device's configuration for packed virtqueues.
+func (p Packed) config() DeviceConfig {
+	if c, ok := p.DeviceConfig.(PackedConfig); ok {
+		return c.ForPacked()
+	}
+	return p.DeviceConfig
 }
 
 // Unwrap is the device's configuration.
@@ -60,10 +71,12 @@ func As[T any](c DeviceConfig) (T, bool) {
 	return none, false
 }
 
-// PackedOpener is a DeviceConfig whose device differs where its driver may use packed
+// PackedConfig is a DeviceConfig whose device differs where its driver may use packed
 // virtqueues, or cannot have them: vhost serves split ones alone.
-type PackedOpener interface {
-	OpenPacked(report func(error)) (Device, error)
+type PackedConfig interface {
+	// ForPacked is the configuration of such a device, of the original's type. Its
+	// Check is an error where packed virtqueues are impossible.
+	ForPacked() DeviceConfig
 }
 
 // Conflicter is a DeviceConfig that may exclude another one in the same machine: two

@@ -31,9 +31,13 @@ func (c echoConfig) DeviceName() string                      { return fmt.Sprint
 func (c echoConfig) DeviceType() virtio.Type                 { return 42 }
 func (c echoConfig) Open(func(error)) (virtio.Device, error) { return &virtiotest.Echo{}, nil }
 func (c echoConfig) Numbered(n int) virtio.DeviceConfig      { return echoConfig{n} }
-func (c echoConfig) OpenPacked(func(error)) (virtio.Device, error) {
-	return nil, errors.New("no packed virtqueues")
-}
+func (c echoConfig) ForPacked() virtio.DeviceConfig          { return noPacked{c} }
+
+// noPacked is an echoConfig that can't be made.
+type noPacked struct{ echoConfig }
+
+func (noPacked) Check() error                              { return errors.New("no packed virtqueues") }
+func (c noPacked) Open(func(error)) (virtio.Device, error) { return nil, c.Check() }
 
 func names(list []virtio.DeviceConfig) (names []string) {
 	for _, c := range list {
@@ -67,6 +71,9 @@ func TestCheckConfigs(t *testing.T) {
 		{[]virtio.DeviceConfig{rng.Config{}, nil}, "device 1 of 2 is nil"},
 		{[]virtio.DeviceConfig{virtio.Packed{}}, "device 0 of 1 is nil"},
 		{[]virtio.DeviceConfig{virtio.Packed{DeviceConfig: blk.Config{Path: "x", Queues: -1}}}, "disk x: queues: -1"},
+		{[]virtio.DeviceConfig{virtio.Packed{DeviceConfig: echoConfig{3}}}, "echo 3: no packed virtqueues"},
+		{[]virtio.DeviceConfig{virtio.Packed{DeviceConfig: vsock.Config{VHost: true}}}, "vsock: vhost: "},
+		{[]virtio.DeviceConfig{virtio.Packed{DeviceConfig: vnet.Config{Name: "a", Tap: "t", VHost: vnet.VHostOn}}}, "net a: vhost: "},
 		{[]virtio.DeviceConfig{web, virtio.Packed{DeviceConfig: other}}, "net b: forward: "},
 		{[]virtio.DeviceConfig{virtio.Packed{DeviceConfig: web}, rng.Config{}, &other}, "net b: forward: "},
 	} {
@@ -98,7 +105,7 @@ func TestAs(t *testing.T) {
 
 func TestOpenPacked(t *testing.T) {
 	if d, err := (virtio.Packed{DeviceConfig: echoConfig{}}).Open(nil); d != nil || err == nil {
-		t.Errorf("%v, %v, want the error of OpenPacked", d, err)
+		t.Errorf("%v, %v, want the error of ForPacked", d, err)
 	}
 	d, err := virtio.Packed{DeviceConfig: rng.Config{}}.Open(nil)
 	if err != nil {

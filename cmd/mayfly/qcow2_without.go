@@ -17,7 +17,7 @@ import (
 // pay 0.07 ms for linking it. Where that program isn't installed, the disk's own error names what to do.
 func (r *running) withQCOW2() {
 	for _, d := range r.Disks {
-		if d.Format != disk.QCOW2 && (cmp.Or(d.Format, disk.Auto) != disk.Auto || !strings.HasSuffix(d.Path, ".qcow2")) {
+		if d.Config.Format != disk.QCOW2 && (cmp.Or(d.Config.Format, disk.Auto) != disk.Auto || !strings.HasSuffix(d.Config.Path, ".qcow2")) {
 			continue
 		}
 		if path := companion.Find(flags.Name + "-qcow2"); path != "" {
@@ -38,11 +38,11 @@ func (r *running) become(path string) error {
 	}
 	var descriptors []int
 	for i := range r.Nets {
-		descriptors = append(descriptors, r.Nets[i].FDs...)
+		descriptors = append(descriptors, r.Nets[i].Config.FDs...)
 	}
 	paths := append([]string{r.Config.Kernel, r.Stats.Path}, r.Config.Initrd...)
 	for i := range r.Disks {
-		paths = append(paths, r.Disks[i].Path)
+		paths = append(paths, r.Disks[i].Config.Path)
 	}
 	for _, p := range paths {
 		if fd := process.Descriptor(p); fd > 2 {

@@ -87,9 +87,6 @@ type Config struct {
 	// Limits hold the disk to so many bytes and operations a second. Zeroed bytes count
 	// like written ones; a discard is an operation of no bytes.
 	Limits ratelimit.Config
-	// Packed lets the guest use packed rings. It is for who makes the virtio.Instance;
-	// the device itself serves both.
-	Packed bool
 
 	// Report is told of I/O errors, at most one a second, and of what people should
 	// know about the image. nil: nobody is. It must not block.

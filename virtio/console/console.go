@@ -36,8 +36,6 @@ type Config struct {
 	// Report is told why output to a File or an Out is lost. nil: nobody is. It must not
 	// block.
 	Report func(error)
-	// Packed lets the guest use packed rings. It is for who makes the virtio.Instance.
-	Packed bool
 }
 
 // Port is what a port of the guest leads to: In and Out, or one of File, Socket,

@@ -23,9 +23,6 @@ type Config struct {
 	// Limits hold the guest to so many bytes and requests a second: each byte costs
 	// the host time.
 	Limits ratelimit.Config
-	// Packed lets the guest use packed rings. It is for who makes the
-	// virtio.Instance; the device itself serves both.
-	Packed bool
 }
 
 // Device is an entropy device. It implements virtio.Device.
@@ -42,10 +39,18 @@ type Device struct {
 	queue *virtio.Queue // nil between sessions
 }
 
+// Check returns what is wrong with a Config.
+func (c Config) Check() error {
+	if err := c.Limits.Check(); err != nil {
+		return virtio.DeviceErrorf(name, "limits: %w", err)
+	}
+	return nil
+}
+
 // New makes a device.
 func New(c Config) (*Device, error) {
-	if err := c.Limits.Check(); err != nil {
-		return nil, virtio.DeviceErrorf(name, "limits: %w", err)
+	if err := c.Check(); err != nil {
+		return nil, err
 	}
 	return &Device{limiter: ratelimit.New(c.Limits)}, nil
 }

@@ -112,13 +112,12 @@ type Config struct {
 	Allow, Deny []string
 	// RX and TX limit what the guest receives and sends.
 	RX, TX ratelimit.Config
-	// Packed lets the guest use packed rings. It is for who makes the virtio.Instance;
-	// vhost-net does not know them.
-	Packed bool
 
 	// Report is told of what happens to the cable while the machine runs. nil: nobody
 	// is. It must not block.
 	Report func(error)
+
+	packed bool // the driver may use packed virtqueues; see ForPacked
 }
 
 // closeFDs closes each of the descriptors once.
@@ -289,8 +288,8 @@ func (c *Config) checkKind() error {
 		return fmt.Errorf("queues: %d; only a tap has several, kind=%s has one", c.Queues, k)
 	case c.VHost == VHostOn && k != Tap && k != FD:
 		return fmt.Errorf("vhost: the kernel moves frames of taps only, not of kind=%s", k)
-	case c.VHost == VHostOn && c.Packed:
-		return errors.New("vhost: the kernel does not know packed rings; leave out one of packed and vhost=on")
+	case c.VHost == VHostOn && c.packed:
+		return errors.New("vhost: the kernel does not know packed virtqueues; leave out one of the two")
 	case c.VHost == VHostOn && limited:
 		return errors.New("vhost: the kernel knows no limits; leave out one of the limits and vhost=on")
 	}
@@ -299,5 +298,5 @@ func (c *Config) checkKind() error {
 
 func (c *Config) wantVHost() bool {
 	limited := limits(c.RX) || limits(c.TX)
-	return c.VHost != VHostOff && !c.Packed && !limited
+	return c.VHost != VHostOff && !c.packed && !limited
 }

@@ -44,7 +44,6 @@ func TestCheck(t *testing.T) {
 		{vnet.Config{Forward: []string{"80:70000"}}, "guest port"},
 		{vnet.Config{Forward: []string{"::1:80:80"}}, "brackets"},
 		{vnet.Config{Tap: "a", Forward: []string{"1:1"}}, "kind=user"},
-		{vnet.Config{Tap: "a", VHost: vnet.VHostOn, Packed: true}, "packed"},
 		{vnet.Config{Tap: "a", VHost: vnet.VHostOn, RX: limit}, "limits"},
 		{vnet.Config{VHost: vnet.VHostOn}, "taps only"},
 		{vnet.Config{Isolated: true, HostAccess: true}, "mutually exclusive"},

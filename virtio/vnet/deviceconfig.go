@@ -13,7 +13,7 @@ var (
 	_ virtio.Conflicter   = Config{}
 	_ virtio.Discarder    = Config{}
 	_ virtio.Numberer     = Config{}
-	_ virtio.PackedOpener = Config{}
+	_ virtio.PackedConfig = Config{}
 	_ virtio.LinkDevice   = (*Device)(nil)
 	_ virtio.ReadyDevice  = (*Device)(nil)
 	_ virtio.StatsDevice  = (*Device)(nil)
@@ -59,11 +59,11 @@ func (c Config) Open(report func(error)) (virtio.Device, error) {
 	return d, nil
 }
 
-// OpenPacked is Open for a driver that may use packed virtqueues: the host's kernel
-// then moves no frames, and VHostOn is an error.
-func (c Config) OpenPacked(report func(error)) (virtio.Device, error) {
-	c.Packed = true
-	return c.Open(report)
+// ForPacked is the configuration of a card whose driver may use packed virtqueues: the
+// host's kernel then moves no frames, and VHostOn is an error.
+func (c Config) ForPacked() virtio.DeviceConfig {
+	c.packed = true
+	return c
 }
 
 // Discard closes the FDs.

@@ -4,7 +4,7 @@ import "github.com/mayfly-vm/mayfly/virtio"
 
 var (
 	_ virtio.DeviceConfig = Config{}
-	_ virtio.PackedOpener = Config{}
+	_ virtio.PackedConfig = Config{}
 	_ virtio.StatsDevice  = (*Device)(nil)
 )
 
@@ -26,10 +26,11 @@ func (c Config) Open(func(error)) (virtio.Device, error) {
 	return d, nil
 }
 
-// OpenPacked is Open, and an error with VHost.
-func (c Config) OpenPacked(report func(error)) (virtio.Device, error) {
-	c.Packed = true
-	return c.Open(report)
+// ForPacked is the configuration of a device whose driver may use packed virtqueues,
+// which is an error with VHost.
+func (c Config) ForPacked() virtio.DeviceConfig {
+	c.packed = true
+	return c
 }
 
 // DeviceStats is Stats.

@@ -25,7 +25,6 @@ func TestRefusesConfigs(t *testing.T) {
 		{"no path", vsock.Config{CID: 3}, "path: the device needs"},
 		{"long path", vsock.Config{CID: 3, Path: strings.Repeat("x", 97)}, "at most 96"},
 		{"both", vsock.Config{CID: 3, Path: "x", VHost: true}, "leave one"},
-		{"packed in the kernel", vsock.Config{CID: 3, Packed: true, VHost: true}, "leave one"},
 		{"connections", vsock.Config{CID: 3, Path: "x", MaxConnections: -1}, "max-connections: -1"},
 		{"mode", vsock.Config{CID: 3, Path: "x", Mode: 0o4600}, "mode: 04600"},
 		{"no directory", vsock.Config{CID: 3, Path: "/nonexistent/x"}, "directory does not exist"},

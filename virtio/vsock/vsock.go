@@ -60,9 +60,8 @@ type Config struct {
 	// VHost leaves the work to the host's kernel (/dev/vhost-vsock). The guest then
 	// reaches every AF_VSOCK listener of the host.
 	VHost bool
-	// Packed lets the guest use packed rings. It is for who makes the virtio.Instance.
-	// The kernel can't serve them.
-	Packed bool
+
+	packed bool // the driver may use packed virtqueues; see ForPacked
 }
 
 func (c Config) withDefaults() Config {
@@ -88,8 +87,8 @@ func (c Config) Check() error {
 		return virtio.DeviceErrorf(name, "listener: with vhost the kernel listens, for sockets of its own; leave one of them out")
 	case c.VHost && c.Path != "":
 		return virtio.DeviceErrorf(name, "path: %q with vhost: the kernel's sockets have no path; leave one of them out", c.Path)
-	case c.VHost && c.Packed:
-		return virtio.DeviceErrorf(name, "packed: the kernel (vhost) serves split rings alone; leave one of them out")
+	case c.VHost && c.packed:
+		return virtio.DeviceErrorf(name, "vhost: the kernel does not know packed virtqueues; leave out one of the two")
 	case c.VHost:
 		return nil
 	case c.Path == "" && c.Listener == nil:

@@ -1,9 +1,7 @@
 package flags
 
 import (
-	"errors"
 	"strconv"
-	"strings"
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/internal/option"
@@ -36,31 +34,26 @@ func (o *Run) devices() []option.Flag {
 // deviceConfigs are the machine's devices, in the order in which they get their places;
 // ports are those of its console.
 func (o *Run) deviceConfigs(ports []vconsole.Port) (list []virtio.DeviceConfig) {
-	add := func(c virtio.DeviceConfig, packed bool) {
-		if packed {
-			c = virtio.Packed{DeviceConfig: c}
-		}
-		list = append(list, c)
-	}
 	for _, d := range o.Disks {
-		add(d, d.Packed)
+		list = append(list, d.config())
 	}
 	for _, n := range o.Nets {
-		add(n, n.Packed)
+		list = append(list, n.config())
 	}
 	if o.Vsock != nil {
-		add(*o.Vsock, o.Vsock.Packed)
+		list = append(list, o.Vsock.config())
 	}
 	if len(ports) > 0 {
-		add(vconsole.Config{Ports: ports}, false)
+		list = append(list, vconsole.Config{Ports: ports})
 	}
 	if o.RNG != nil {
-		add(*o.RNG, o.RNG.Packed)
+		list = append(list, o.RNG.config())
 	}
 	return list
 }
 
-func diskKeys(d *blk.Config) *option.Group {
+func diskKeys(device *Device[blk.Config]) *option.Group {
+	d := &device.Config
 	return &option.Group{
 		Main: "path",
 		Keys: append([]option.Flag{
@@ -75,18 +68,19 @@ func diskKeys(d *blk.Config) *option.Group {
 			{Name: "queue-size", Arg: "N", Default: strconv.Itoa(blk.DefaultQueueSize), Help: "requests in each, a power of two", Value: powerOfTwo(&d.QueueSize, 4, virtio.MaxQueueSize)},
 			{Name: "serial", Arg: "TEXT", Help: "the serial number, up to " + strconv.Itoa(blk.MaxSerial) + " letters: /dev/disk/by-id/virtio-TEXT in the guest", Value: ascii(&d.Serial, blk.MaxSerial)},
 			{Name: "discard", Default: "true", Help: "let the guest give space back", Value: unless(&d.NoDiscard)},
-			ringKey(&d.Packed),
+			ringKey(&device.Ring),
 		}, limitKeys("", &d.Limits)...),
 		Check: func() error {
 			if err := checkLimits("", &d.Limits); err != nil {
 				return err
 			}
-			return reason(d.Check())
+			return device.check()
 		},
 	}
 }
 
-func netKeys(n *vnet.Config) *option.Group {
+func netKeys(device *Device[vnet.Config]) *option.Group {
+	n := &device.Config
 	keys := []option.Flag{
 		{Name: "kind", Default: "auto", Help: "what the card is connected to: user (mayfly-usernet, no privilege), tap (an interface of the host), passt or stream (a Unix socket), fd; auto is what the other keys say, else user",
 			Value: option.Choice(&n.Kind, vnet.Kinds...)},
@@ -105,7 +99,7 @@ func netKeys(n *vnet.Config) *option.Group {
 		{Name: "vhost", Default: "auto", Help: "what forwards a tap's frames: the host's kernel (on), this program (off), or auto: the kernel where it can", Value: option.Choice(&n.VHost, vnet.VHosts...)},
 		{Name: "queues", Arg: "N", Default: "1", Help: "pairs of virtqueues of a tap, 1 to " + strconv.Itoa(vnet.MaxQueues), Value: option.Number(&n.Queues, 1, vnet.MaxQueues)},
 		{Name: "queue-size", Arg: "N", Default: strconv.Itoa(vnet.DefaultQueueSize), Help: "frames in each, a power of two", Value: powerOfTwo(&n.QueueSize, 16, virtio.MaxQueueSize)},
-		ringKey(&n.Packed),
+		ringKey(&device.Ring),
 	}
 	keys = append(keys, limitKeys("rx-", &n.RX)...)
 	return &option.Group{
@@ -118,12 +112,13 @@ func netKeys(n *vnet.Config) *option.Group {
 			if err := checkLimits("tx-", &n.TX); err != nil {
 				return err
 			}
-			return reason(n.Check())
+			return device.check()
 		},
 	}
 }
 
-func vsockKeys(v *vsock.Config) *option.Group {
+func vsockKeys(device *Device[vsock.Config]) *option.Group {
+	v := &device.Config
 	return &option.Group{
 		Main: "path",
 		Keys: []option.Flag{
@@ -132,18 +127,9 @@ func vsockKeys(v *vsock.Config) *option.Group {
 			{Name: "vhost", Help: "by the host's kernel (/dev/vhost-vsock), in place of a path; the guest then reaches every AF_VSOCK listener of the host", Value: option.Bool(&v.VHost)},
 			{Name: "mode", Arg: "MODE", Default: "0600", Help: "the socket's permissions, in octal", Value: mode(&v.Mode)},
 			{Name: "max-connections", Arg: "N", Default: "1023", Help: "connections at a time", Value: option.Number(&v.MaxConnections, 1, vsock.MostConnections)},
-			ringKey(&v.Packed),
+			ringKey(&device.Ring),
 		},
-		Check: func() error {
-			c := *v
-			if c.CID == 0 {
-				c.CID = vsock.MinCID
-			}
-			if err := c.Check(); err != nil {
-				return errors.New(strings.TrimPrefix(err.Error(), "vsock: "))
-			}
-			return nil
-		},
+		Check: device.check,
 	}
 }
 
@@ -160,11 +146,10 @@ func watchdog(p *mayfly.Watchdog) option.Value {
 	return v
 }
 
-func rngKeys(r *rng.Config) *option.Group {
+func rngKeys(device *Device[rng.Config]) *option.Group {
+	r := &device.Config
 	return &option.Group{
-		Keys:  append([]option.Flag{ringKey(&r.Packed)}, limitKeys("", &r.Limits)...),
+		Keys:  append([]option.Flag{ringKey(&device.Ring)}, limitKeys("", &r.Limits)...),
 		Check: func() error { return checkLimits("", &r.Limits) },
 	}
 }
-
-func name[T any](s string, v T) option.Name[T] { return option.Name[T]{Name: s, Value: v} }

@@ -23,10 +23,10 @@ import (
 type Run struct {
 	Config   mayfly.Config // without the devices below; see Connect
 	Cmdline  Cmdline
-	Disks    []blk.Config
-	Nets     []vnet.Config
-	Vsock    *vsock.Config // nil: none
-	RNG      *rng.Config   // nil: none
+	Disks    []Device[blk.Config]
+	Nets     []Device[vnet.Config]
+	Vsock    *Device[vsock.Config] // nil: none
+	RNG      *Device[rng.Config]   // nil: none
 	Consoles []ConsolePort
 
 	Timeline string // the file to write; empty: none

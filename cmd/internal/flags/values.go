@@ -178,8 +178,8 @@ func unless(p *bool) option.Value {
 	return v
 }
 
-func ringKey(packed *bool) option.Flag {
-	return option.Flag{Name: "ring", Default: "split", Help: "the layout of the virtqueues; packed where the guest knows it too", Value: option.Named(packed, name("split", false), name("packed", true))}
+func ringKey(r *Ring) option.Flag {
+	return option.Flag{Name: "ring", Default: "split", Help: "the layout of the virtqueues; packed where the guest knows it too", Value: option.Choice(r, RingSplit, RingPacked)}
 }
 
 // interfaceName is the name of a network interface of Linux: IFNAMSIZ with its NUL is 16.

@@ -96,51 +96,14 @@ func Bytes(p *uint64, least, most uint64) Value {
 	}
 }
 
-// Name is a value by its name.
-type Name[T any] struct {
-	Name  string
-	Value T
-}
-
 // Choice is one of few values. The first one is the default.
 func Choice[T ~string](p *T, values ...T) Value {
-	names := make([]Name[T], 0, len(values))
-	for _, v := range values {
-		names = append(names, Name[T]{string(v), v})
-	}
-	v := Named(p, names...)
-	get := v.Get
-	v.Get = func() []string {
-		if *p == "" {
-			return nil
-		}
-		return get()
-	}
-	return v
-}
-
-// Named is Choice for values that are no strings.
-func Named[T comparable](p *T, names ...Name[T]) Value {
 	v := Value{
-		Set: func(s string) error {
-			for _, n := range names {
-				if n.Name == s {
-					*p = n.Value
-				}
-			}
-			return nil // Values was asked before
-		},
-		Get: func() []string {
-			for _, n := range names[1:] {
-				if n.Value == *p {
-					return []string{n.Name}
-				}
-			}
-			return nil
-		},
+		Set: func(s string) error { *p = T(s); return nil }, // Values was asked before
+		Get: func() []string { return given(string(*p), *p != "" && *p != values[0]) },
 	}
-	for _, n := range names {
-		v.Values = append(v.Values, n.Name)
+	for _, one := range values {
+		v.Values = append(v.Values, string(one))
 	}
 	return v
 }
