@@ -21,9 +21,10 @@ type Message interface {
 	Close() error
 }
 
-// Doorbell is a guest's write that rings an eventfd instead of leaving the guest
-// for long: the register of a device by which a driver tells of new work.
-type Doorbell struct {
+// IOEvent is an ioeventfd: a guest's write to this address signals an eventfd, without
+// a full exit where the host can. It is the register of a device by which a driver
+// notifies it of new work.
+type IOEvent struct {
 	Addr uint64 // guest-physical, or a port
 	Port bool
 	// Size is the access's width in bytes: 1, 2, 4 or 8; 0 takes any width of a
@@ -36,9 +37,9 @@ type Doorbell struct {
 	FD    int // the eventfd
 }
 
-// ErrNoDoorbell is Fabric.Bind's answer where writes can't be taken out of the
-// processors' way. The write then reaches the bus, and the device's Handler rings.
-var ErrNoDoorbell = errors.New("bus: this host has no doorbells")
+// ErrNoIOEvent is Fabric.Bind's error where the host has no ioeventfds. The write then
+// reaches the bus, and the device's Handler signals the eventfd.
+var ErrNoIOEvent = errors.New("bus: this host has no ioeventfds")
 
 // Fabric is what a device that works concurrently with the processors is given to
 // reach them.
@@ -46,7 +47,7 @@ type Fabric interface {
 	MSISink
 	// NewMessage makes a masked Message.
 	NewMessage() (Message, error)
-	// Bind makes a Doorbell ring, until Unbind of the same one.
-	Bind(Doorbell) error
-	Unbind(Doorbell) error
+	// Bind makes an IOEvent signal its eventfd, until Unbind of the same one.
+	Bind(IOEvent) error
+	Unbind(IOEvent) error
 }

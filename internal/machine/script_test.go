@@ -65,8 +65,8 @@ func (h *script) lock() func()                             { h.mu.Lock(); return
 func (h *script) SendMSI(m bus.MSI) error                  { defer h.lock()(); h.msis = append(h.msis, m); return nil }
 func (h *script) RouteLevel([]hypervisor.LevelRoute) error { return nil }
 func (h *script) NewMessage() (bus.Message, error)         { return nil, errors.ErrUnsupported }
-func (h *script) Bind(bus.Doorbell) error                  { return bus.ErrNoDoorbell }
-func (h *script) Unbind(bus.Doorbell) error                { return nil }
+func (h *script) Bind(bus.IOEvent) error                   { return bus.ErrNoIOEvent }
+func (h *script) Unbind(bus.IOEvent) error                 { return nil }
 
 func (h *script) NewMachine(m *memory.Map, o hypervisor.Options) (hypervisor.Machine, error) {
 	if h.made != nil {

@@ -18,7 +18,7 @@ type Fabric struct {
 	// Log is what happened, each with a space before it. A Rig clears it in its Step.
 	Log string
 
-	bells    []bus.Doorbell
+	ioEvents []bus.IOEvent
 	messages int
 }
 
@@ -36,7 +36,7 @@ func (f *Fabric) SendMSI(m bus.MSI) error {
 func (f *Fabric) Write(addr uint64, p []byte) {
 	var v [8]byte
 	copy(v[:], p)
-	for _, b := range f.bells {
+	for _, b := range f.ioEvents {
 		if b.Addr == addr && !b.Port && (b.Size == 0 || b.Size == len(p) && (!b.Match || b.Value == binary.LittleEndian.Uint64(v[:]))) {
 			f.Logf("ioeventfd:%x:%x", addr, p)
 			return
@@ -46,21 +46,21 @@ func (f *Fabric) Write(addr uint64, p []byte) {
 }
 
 // Bind is bus.Fabric's.
-func (f *Fabric) Bind(b bus.Doorbell) error {
-	for _, o := range f.bells {
+func (f *Fabric) Bind(b bus.IOEvent) error {
+	for _, o := range f.ioEvents {
 		if o.Addr == b.Addr && o.Port == b.Port && o.Size == b.Size && o.Value == b.Value {
 			return unix.EEXIST
 		}
 	}
-	f.bells = append(f.bells, b)
+	f.ioEvents = append(f.ioEvents, b)
 	return nil
 }
 
 // Unbind is bus.Fabric's.
-func (f *Fabric) Unbind(b bus.Doorbell) error {
-	for i, o := range f.bells {
+func (f *Fabric) Unbind(b bus.IOEvent) error {
+	for i, o := range f.ioEvents {
 		if o == b {
-			f.bells = append(f.bells[:i], f.bells[i+1:]...)
+			f.ioEvents = append(f.ioEvents[:i], f.ioEvents[i+1:]...)
 			return nil
 		}
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // TestHostileGuest takes the drivers away, writes nonsense to each register of each
-// device, doorbells and interrupt tables among them, and gives the drivers back:
+// device, ioeventfds and interrupt tables among them, and gives the drivers back:
 // the monitor is there, and the next request works.
 func TestHostileGuest(t *testing.T) {
 	for _, v := range []variant{{smallKernel, mayfly.BusPCI, false, 1}, {smallKernel, mayfly.BusPCI, true, 4}} {

@@ -7,9 +7,9 @@ import (
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
-// Exercise has an Echo of two queues behind a transport on f answer requests,
-// before and after a reset, and looks whether doorbells took the notifications
-// where there are any.
+// Exercise has an Echo of two queues with a transport on f answer requests, before and
+// after a reset, and checks that ioeventfds took the notifications where there are
+// any.
 func Exercise(t *testing.T, f *Fabric, packed bool, connect func(testing.TB, *virtio.Instance) Link) {
 	t.Helper()
 	d := New(t, &Echo{Sizes: []uint16{16, 64}}, Options{Packed: packed, Connect: connect})
@@ -19,8 +19,8 @@ func Exercise(t *testing.T, f *Fabric, packed bool, connect func(testing.TB, *vi
 			t.Fatalf("request %d: % x", i, r.In())
 		}
 	}
-	if f.NoDoorbells != (f.Rung() == 0) {
-		t.Errorf("%d notifications by doorbell", f.Rung())
+	if f.NoIOEvents != (f.Kicked() == 0) {
+		t.Errorf("%d notifications by ioeventfd", f.Kicked())
 	}
 	d.Reset()
 	d.Queue(1).Do([][]byte{{1}}, []int{1})

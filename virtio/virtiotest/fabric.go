@@ -14,19 +14,19 @@ import (
 )
 
 // Fabric is a bus.Fabric in this process. Read and Write are a processor's
-// accesses: a write rings a Doorbell or goes to the bus; messages are counted by
+// accesses: a write is taken by an ioeventfd or goes to the bus; messages are counted by
 // their address and data.
 type Fabric struct {
 	MMIO, Ports bus.Bus
-	// NoDoorbells makes Bind answer bus.ErrNoDoorbell.
-	NoDoorbells bool
+	// NoIOEvents makes Bind answer bus.ErrNoIOEvent.
+	NoIOEvents bool
 
 	t        testing.TB
 	mu       sync.Mutex
-	bells    []bus.Doorbell
+	ioEvents []bus.IOEvent
 	sent     map[bus.MSI]int // came and were not waited for
 	total    int
-	rung     int
+	kicked   int
 	more     chan struct{} // closed and made anew with each message
 	messages int
 }
@@ -36,10 +36,10 @@ func NewFabric(t testing.TB) *Fabric {
 	return &Fabric{t: t, sent: make(map[bus.MSI]int), more: make(chan struct{})}
 }
 
-// Write is a processor's write to memory-mapped registers. False: nobody is
+// Write is a processor's write to memory-mapped registers. False: no device is
 // there.
 func (f *Fabric) Write(addr uint64, p []byte) bool {
-	if f.ring(addr, p, false) {
+	if f.kick(addr, p, false) {
 		return true
 	}
 	return f.MMIO.Write(addr, p)
@@ -48,20 +48,20 @@ func (f *Fabric) Write(addr uint64, p []byte) bool {
 // Read is a processor's read from memory-mapped registers.
 func (f *Fabric) Read(addr uint64, p []byte) bool { return f.MMIO.Read(addr, p) }
 
-// ring lets the doorbells hear a write, as KVM would: it is the kernel that finds
-// them, and the eventfd's owner learns nothing else.
-func (f *Fabric) ring(addr uint64, p []byte, port bool) bool {
+// kick signals the eventfd of a write, if there is one, as KVM does: the device is
+// given nothing else of the write.
+func (f *Fabric) kick(addr uint64, p []byte, port bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var v [8]byte
 	copy(v[:], p)
-	for _, b := range f.bells {
+	for _, b := range f.ioEvents {
 		switch {
 		case b.Addr != addr || b.Port != port:
 		case b.Size != 0 && b.Size != len(p):
 		case b.Size != 0 && b.Match && b.Value != binary.LittleEndian.Uint64(v[:]):
 		default:
-			f.rung++
+			f.kicked++
 			signal(b.FD)
 			return true
 		}
@@ -74,46 +74,46 @@ var one = binary.NativeEndian.AppendUint64(nil, 1)
 func signal(fd int) { _, _ = unix.Write(fd, one) }
 
 // Bind and Unbind are bus.Fabric's.
-func (f *Fabric) Bind(b bus.Doorbell) error {
-	if f.NoDoorbells {
-		return bus.ErrNoDoorbell
+func (f *Fabric) Bind(b bus.IOEvent) error {
+	if f.NoIOEvents {
+		return bus.ErrNoIOEvent
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, o := range f.bells {
+	for _, o := range f.ioEvents {
 		if o.Addr == b.Addr && o.Port == b.Port && o.Size == b.Size && (!o.Match || !b.Match || o.Value == b.Value) {
 			return unix.EEXIST
 		}
 	}
-	f.bells = append(f.bells, b)
+	f.ioEvents = append(f.ioEvents, b)
 	return nil
 }
 
-// Unbind takes a Doorbell away.
-func (f *Fabric) Unbind(b bus.Doorbell) error {
+// Unbind removes an IOEvent.
+func (f *Fabric) Unbind(b bus.IOEvent) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i, o := range f.bells {
+	for i, o := range f.ioEvents {
 		if o == b {
-			f.bells = append(f.bells[:i], f.bells[i+1:]...)
+			f.ioEvents = append(f.ioEvents[:i], f.ioEvents[i+1:]...)
 			return nil
 		}
 	}
-	return errors.New("virtiotest: that doorbell is not bound")
+	return errors.New("virtiotest: that ioeventfd is not bound")
 }
 
-// Doorbells are those that are bound.
-func (f *Fabric) Doorbells() []bus.Doorbell {
+// IOEvents are those that are bound.
+func (f *Fabric) IOEvents() []bus.IOEvent {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return append([]bus.Doorbell(nil), f.bells...)
+	return append([]bus.IOEvent(nil), f.ioEvents...)
 }
 
-// Rung is the number of writes that doorbells took.
-func (f *Fabric) Rung() int {
+// Kicked is the number of writes that ioeventfds took.
+func (f *Fabric) Kicked() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.rung
+	return f.kicked
 }
 
 // Open is the number of Messages that were made and not closed.

@@ -185,13 +185,13 @@ func (m *message) Close() error {
 }
 
 // Bind implements bus.Fabric.
-func (mc *machine) Bind(d bus.Doorbell) error {
+func (mc *machine) Bind(d bus.IOEvent) error {
 	err := mc.vm.AssignIOEvent(kvm.IOEvent(d))
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTTY) {
-		return bus.ErrNoDoorbell
+		return bus.ErrNoIOEvent
 	}
 	return err
 }
 
 // Unbind implements bus.Fabric.
-func (mc *machine) Unbind(d bus.Doorbell) error { return mc.vm.DeassignIOEvent(kvm.IOEvent(d)) }
+func (mc *machine) Unbind(d bus.IOEvent) error { return mc.vm.DeassignIOEvent(kvm.IOEvent(d)) }

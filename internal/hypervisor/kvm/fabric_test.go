@@ -12,16 +12,17 @@ import (
 	"github.com/mayfly-vm/mayfly/kvm"
 )
 
-// A doorbell's write signals its eventfd and leaves no exit; unbound, it exits.
-func TestDoorbell(t *testing.T) {
+// A write that an ioeventfd takes signals its eventfd and causes no exit; after Unbind
+// it exits.
+func TestIOEvent(t *testing.T) {
 	// out 0x90, al; out 0x80, al; and again.
 	mc, p := spinning(t, 0xE6, 0x90, 0xE6, 0x80, 0xEB, 0xFA)
-	bell, err := eventfd.New()
+	kick, err := eventfd.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer bell.Close()
-	d := bus.Doorbell{Addr: 0x90, Port: true, Size: 1, FD: bell.FD()}
+	defer kick.Close()
+	d := bus.IOEvent{Addr: 0x90, Port: true, Size: 1, FD: kick.FD()}
 	if err := mc.Bind(d); err != nil {
 		t.Fatal(err)
 	}
@@ -33,8 +34,8 @@ func TestDoorbell(t *testing.T) {
 		if e.Kind != hypervisor.ExitPortOut || e.Addr != 0x80 {
 			t.Fatalf("%v of port %#x, want only those of 0x80", e.Kind, e.Addr)
 		}
-		if !bell.Clear() {
-			t.Fatal("the write rang nothing")
+		if !kick.Clear() {
+			t.Fatal("the write did not signal the eventfd")
 		}
 	}
 	if err := mc.Unbind(d); err != nil {
@@ -44,7 +45,7 @@ func TestDoorbell(t *testing.T) {
 		t.Fatal(err)
 	}
 	if e.Kind != hypervisor.ExitPortOut || e.Addr != 0x90 {
-		t.Fatalf("%v of port %#x, want the one that is a doorbell no more", e.Kind, e.Addr)
+		t.Fatalf("%v of port %#x, want the one whose ioeventfd was removed", e.Kind, e.Addr)
 	}
 }
 

@@ -2,11 +2,11 @@
 // virtio 1.3): a block of Size bytes for each device and one edge-triggered
 // interrupt. Guests find it by ACPI ("LNRO0005") or by their command line.
 //
-// It is the transport that costs a guest least to find: no bus is probed, and a
+// It is the transport that a guest finds at the least cost: no bus is probed, and a
 // device is set up with some forty accesses. Its price is one interrupt for all
-// queues, with a read and a write of registers each time. Where the processors'
-// side can show memory (Config.Panel), reads don't leave the guest, and the write
-// no longer than a doorbell.
+// queues, with a read and a write of registers each time. Where the hypervisor can
+// map memory for that (Config.Panel), reads cause no exit, and the write only that of
+// an ioeventfd.
 package mmio
 
 import (
@@ -26,14 +26,14 @@ import (
 // registers, 256 of the device's configuration space. No device has more.
 const Size = 0x200
 
-// Config is where a device stands.
+// Config is a device's addresses and what it needs of its machine.
 type Config struct {
 	Fabric bus.Fabric
 	// Addr is guest-physical, a multiple of Size.
 	Addr uint64
 	// GSI is the pin of the I/O APIC: what ACPI and the command line say.
 	GSI uint32
-	// Interrupt raises it. It stays its owner's.
+	// Interrupt raises it. The caller closes it, if at all.
 	Interrupt virtio.Interrupt
 	// Panel is memory of Size bytes that guests see at Addr, read-only, so that no
 	// read leaves them. nil: each read comes to Read, as it may with a Panel too.
@@ -49,13 +49,13 @@ type Transport struct {
 
 	panel panel
 	ack   int // an eventfd that takes the driver's acknowledgements, see bindACK; -1: none
-	bound int // queues with a doorbell
+	bound int // queues with an ioeventfd
 
 	mu sync.Mutex // of the registers that select; the driver should have a lock too
 	regs
 }
 
-// New stands before in, a new instance, which it attaches itself to.
+// New makes the transport of in, a new instance, and attaches it.
 func New(in *virtio.Instance, c Config) (*Transport, error) {
 	switch {
 	case c.Fabric == nil || c.Interrupt == nil:
@@ -85,23 +85,23 @@ func (t *Transport) GSI() uint32 { return t.cfg.GSI }
 // Instance is the device's.
 func (t *Transport) Instance() *virtio.Instance { return t.in }
 
-// Parameter is what tells a Linux of the device that has no ACPI (and was built
-// with CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES). With ACPI, Linux would find the
-// device twice.
+// Parameter is the kernel parameter by which a Linux without ACPI finds the device, if
+// it was built with CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES. With ACPI, Linux would find
+// the device twice.
 func (t *Transport) Parameter() string {
 	return fmt.Sprintf("virtio_mmio.device=%d@%#x:%d", Size, t.cfg.Addr, t.cfg.GSI)
 }
 
-// Bind makes writes of i to QueueNotify signal the eventfd kick. Where the processors'
-// side has no ioeventfds the writes come to Write.
+// Bind makes writes of i to QueueNotify signal the eventfd kick. Where the host has no
+// ioeventfds the writes come to Write.
 func (t *Transport) Bind(i, kick int) error {
 	if t.panel.mem != nil && t.bound == 0 {
 		t.bindACK()
 	}
 	t.bound++
-	err := t.cfg.Fabric.Bind(t.doorbell(i, kick))
+	err := t.cfg.Fabric.Bind(t.ioEvent(i, kick))
 	switch {
-	case err == nil, errors.Is(err, bus.ErrNoDoorbell):
+	case err == nil, errors.Is(err, bus.ErrNoIOEvent):
 		return nil
 	}
 	t.unbound()
@@ -110,34 +110,34 @@ func (t *Transport) Bind(i, kick int) error {
 
 // Unbind ends a Bind.
 func (t *Transport) Unbind(i, kick int) {
-	_ = t.cfg.Fabric.Unbind(t.doorbell(i, kick)) // where none was bound none is missed
+	_ = t.cfg.Fabric.Unbind(t.ioEvent(i, kick)) // fails where the host has no ioeventfds
 	t.unbound()
 }
 
-// unbound counts a queue less. After the last one nobody raises the interrupt without
-// this process, so that an acknowledgement counts again.
+// unbound counts a queue less. After the last one the interrupt is raised by this
+// process alone, so that an acknowledgement clears the bit again.
 func (t *Transport) unbound() {
 	if t.bound--; t.bound > 0 {
 		return
 	}
 	if t.ack >= 0 {
-		_ = t.cfg.Fabric.Unbind(t.doorbellACK())
+		_ = t.cfg.Fabric.Unbind(t.ioEventACK())
 		t.closeACK()
 	}
 	t.irq.kept.Store(false)
 }
 
-// bindACK lets a driver that acknowledges used buffers do so without leaving the
-// guest for longer than a doorbell takes: nobody has to know. The bit then reads
-// as set for good, see interrupt. Go's poller must not know of the eventfd: it
-// would wake a thread each time. Without one the acknowledgements come to Write.
+// bindACK lets a driver acknowledge used buffers at the cost of an ioeventfd's exit:
+// the device need not know of it. The bit then reads as set for good, see interrupt.
+// The eventfd is not added to Go's poller, which would wake a thread each time. If it
+// can't be made, the acknowledgements come to Write.
 func (t *Transport) bindACK() {
 	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		return
 	}
 	t.ack = fd
-	if t.cfg.Fabric.Bind(t.doorbellACK()) != nil {
+	if t.cfg.Fabric.Bind(t.ioEventACK()) != nil {
 		t.closeACK()
 		return
 	}
@@ -149,12 +149,12 @@ func (t *Transport) closeACK() {
 	t.ack = -1
 }
 
-func (t *Transport) doorbellACK() bus.Doorbell {
-	return bus.Doorbell{Addr: t.cfg.Addr + regInterruptACK, Size: 4, Match: true, Value: statusUsed, FD: t.ack}
+func (t *Transport) ioEventACK() bus.IOEvent {
+	return bus.IOEvent{Addr: t.cfg.Addr + regInterruptACK, Size: 4, Match: true, Value: statusUsed, FD: t.ack}
 }
 
-func (t *Transport) doorbell(i, kick int) bus.Doorbell {
-	return bus.Doorbell{Addr: t.cfg.Addr + regQueueNotify, Size: 4, Match: true, Value: uint64(i), FD: kick}
+func (t *Transport) ioEvent(i, kick int) bus.IOEvent {
+	return bus.IOEvent{Addr: t.cfg.Addr + regQueueNotify, Size: 4, Match: true, Value: uint64(i), FD: kick}
 }
 
 // Interrupt is the same for all queues.
@@ -172,22 +172,23 @@ const (
 	statusConfig = 2
 )
 
-// interrupt is the device's only one, with the register that says why it came.
+// interrupt is the device's only one, with the register of its reasons.
 type interrupt struct {
 	line   virtio.Interrupt
 	status *atomic.Uint32
-	// kept: the bit for used buffers is set for good. Not all who raise the interrupt
-	// or acknowledge it pass by here; and a driver that finds nothing in its rings
-	// goes on (Linux's vring_interrupt, FreeBSD's virtqueue_intr return at once).
+	// kept: the bit for used buffers is set for good. Back ends in the kernel raise the
+	// interrupt, and ioeventfds take acknowledgements, without this process; and a
+	// driver that finds nothing in its rings ignores the interrupt (Linux's
+	// vring_interrupt, FreeBSD's virtqueue_intr return at once).
 	kept atomic.Bool
 }
 
 func (i *interrupt) raise(why uint32) {
-	i.status.Or(why) // before the signal: the driver may look at once
+	i.status.Or(why) // before the signal: the driver may read it at once
 	i.line.Signal()
 }
 
-// Signal tells of used buffers.
+// Signal interrupts the driver because of used buffers.
 func (i *interrupt) Signal() { i.raise(statusUsed) }
 
 // FD is for a back end in the kernel, which can't set the bit for used buffers.

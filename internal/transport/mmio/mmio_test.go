@@ -72,7 +72,7 @@ func (l *link) read(off uint64) uint32 {
 		return v
 	}
 	shown := atomic.LoadUint32((*uint32)(unsafe.Pointer(&l.panel[off])))
-	// What changes beside the processors may have done so since.
+	// What changes concurrently with the processors may have done so since.
 	if off != 0x60 && off != 0x70 && off < 0xFC && shown != v {
 		l.t.Errorf("register %#x is %#x, and shown as %#x", off, v, shown)
 	}

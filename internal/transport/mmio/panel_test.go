@@ -13,7 +13,7 @@ import (
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 )
 
-// same compares all that is shown with what reads that leave the guest would tell.
+// same compares all that is shown with the results of reads that exit.
 func (l *link) same(when string) {
 	l.t.Helper()
 	for off := uint64(0); off < uint64(len(l.panel)); off += 4 {
@@ -87,14 +87,14 @@ func TestChangeBeforeTheDriverIsReady(t *testing.T) {
 	}
 }
 
-// Acknowledgements of used buffers are the doorbell's, all others the device's.
+// Acknowledgements of used buffers are the ioeventfd's, all others the device's.
 func TestWhoTakesAcknowledgements(t *testing.T) {
 	dev := &virtiotest.Echo{}
 	d := virtiotest.New(t, dev, over(virtiotest.Options{}))
 	l := d.Link().(*link)
-	before := l.f.Rung()
-	if l.write(0x64, 1); l.f.Rung() != before+1 {
-		t.Error("no doorbell took an acknowledgement of used buffers")
+	before := l.f.Kicked()
+	if l.write(0x64, 1); l.f.Kicked() != before+1 {
+		t.Error("no ioeventfd took an acknowledgement of used buffers")
 	}
 	dev.SetConfig(0, []byte{1})
 	if l.read(0x60) != 3 {
@@ -104,7 +104,7 @@ func TestWhoTakesAcknowledgements(t *testing.T) {
 	if l.read(0x60) != 3 {
 		t.Error("an acknowledgement of used buffers took the change of the configuration with it")
 	}
-	if l.write(0x64, 3); l.read(0x60) != 1 || l.f.Rung() != before+2 {
+	if l.write(0x64, 3); l.read(0x60) != 1 || l.f.Kicked() != before+2 {
 		t.Errorf("InterruptStatus is %#x after an acknowledgement of both", l.read(0x60))
 	}
 	if l.SetStatus(0); l.read(0x60) != 0 {
@@ -201,7 +201,7 @@ func TestChangeInAPause(t *testing.T) {
 	d.Pause()
 	d.Resume()
 	if l.read(0x60)&2 != 0 {
-		t.Error("a pause without a change was told")
+		t.Error("a pause without a change was reported")
 	}
 }
 

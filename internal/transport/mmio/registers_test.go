@@ -26,13 +26,13 @@ func raw(t testing.TB, dev virtio.Device) *link {
 
 func TestRequests(t *testing.T) {
 	for i := range 8 {
-		doorbells, packed, panel := i&1 != 0, i&2 != 0, []byte(nil)
+		ioeventfds, packed, panel := i&1 != 0, i&2 != 0, []byte(nil)
 		if i&4 != 0 {
 			panel = make([]byte, mmio.Size)
 		}
-		t.Run(fmt.Sprintf("doorbells=%v,packed=%v,panel=%v", doorbells, packed, panel != nil), func(t *testing.T) {
+		t.Run(fmt.Sprintf("ioeventfds=%v,packed=%v,panel=%v", ioeventfds, packed, panel != nil), func(t *testing.T) {
 			f := virtiotest.NewFabric(t)
-			f.NoDoorbells = !doorbells
+			f.NoIOEvents = !ioeventfds
 			virtiotest.Exercise(t, f, packed, func(t testing.TB, in *virtio.Instance) virtiotest.Link { return connectPanel(t, f, in, panel) })
 		})
 	}
@@ -125,7 +125,7 @@ func TestConfigSpaceTakesEveryWidth(t *testing.T) {
 		t.Errorf("across the end: % x", p)
 	}
 	if l.ReadConfig(0xF8, p); !bytes.Equal(p, make([]byte, 8)) {
-		t.Errorf("behind the end: % x", p)
+		t.Errorf("after the end: % x", p)
 	}
 }
 
@@ -227,18 +227,18 @@ func TestNew(t *testing.T) {
 	}
 }
 
-func TestDoorbellsGoWithTheReset(t *testing.T) {
+func TestIOEventsEndWithTheReset(t *testing.T) {
 	f := virtiotest.NewFabric(t)
 	d := virtiotest.New(t, &virtiotest.Echo{Sizes: []uint16{8, 8, 8}}, virtiotest.Options{
 		Connect: func(t testing.TB, in *virtio.Instance) virtiotest.Link { return connect(t, f, in) }})
-	if n := len(f.Doorbells()); n != 4 {
-		t.Errorf("%d doorbells for 3 queues and the acknowledgements", n)
+	if n := len(f.IOEvents()); n != 4 {
+		t.Errorf("%d ioeventfds for 3 queues and the acknowledgements", n)
 	}
 	d.Link().SetStatus(0)
-	if n := len(f.Doorbells()); n != 0 {
-		t.Errorf("%d doorbells after a reset", n)
+	if n := len(f.IOEvents()); n != 0 {
+		t.Errorf("%d ioeventfds after a reset", n)
 	}
-	d.Link().Notify(1) // nobody hears
+	d.Link().Notify(1) // ignored: the device does not run
 }
 
 func TestInterruptPathAllocatesNothing(t *testing.T) {

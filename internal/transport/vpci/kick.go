@@ -7,8 +7,7 @@ import (
 )
 
 // Bind makes writes to queue i's notification register signal the eventfd kick,
-// wherever the BAR is. Where the processors' side has no ioeventfds the writes come to
-// Write.
+// wherever the BAR is. Where the host has no ioeventfds the writes come to Write.
 func (t *Transport) Bind(i, kick int) error {
 	t.kickMu.Lock()
 	defer t.kickMu.Unlock()
@@ -16,8 +15,8 @@ func (t *Transport) Bind(i, kick int) error {
 	if t.base == 0 {
 		return nil
 	}
-	err := t.fabric.Bind(t.doorbell(i))
-	if errors.Is(err, bus.ErrNoDoorbell) {
+	err := t.fabric.Bind(t.ioEvent(i))
+	if errors.Is(err, bus.ErrNoIOEvent) {
 		return nil
 	}
 	if err != nil {
@@ -31,15 +30,15 @@ func (t *Transport) Unbind(i, _ int) {
 	t.kickMu.Lock()
 	defer t.kickMu.Unlock()
 	if t.kicks[i] != noKick && t.base != 0 {
-		_ = t.fabric.Unbind(t.doorbell(i)) // where none was bound none is missed
+		_ = t.fabric.Unbind(t.ioEvent(i)) // fails where the host has no ioeventfds
 	}
 	t.kicks[i] = noKick
 }
 
-// doorbell takes a write of any width: each queue has an address of its own, and
-// KVM finds such a one fastest.
-func (t *Transport) doorbell(i int) bus.Doorbell {
-	return bus.Doorbell{Addr: t.base + notifyAt + notifyFactor*uint64(i), FD: t.kicks[i]}
+// ioEvent takes a write of any width: each queue has an address of its own, and KVM
+// finds such an ioeventfd fastest.
+func (t *Transport) ioEvent(i int) bus.IOEvent {
+	return bus.IOEvent{Addr: t.base + notifyAt + notifyFactor*uint64(i), FD: t.kicks[i]}
 }
 
 // Moved moves the ioeventfds. One that can't be bound at the new place is
@@ -50,7 +49,7 @@ func (t *Transport) Moved(_ int, addr uint64, mapped bool) {
 	if t.base != 0 {
 		for i, kick := range t.kicks {
 			if kick != noKick {
-				_ = t.fabric.Unbind(t.doorbell(i))
+				_ = t.fabric.Unbind(t.ioEvent(i))
 			}
 		}
 	}
@@ -60,7 +59,7 @@ func (t *Transport) Moved(_ int, addr uint64, mapped bool) {
 	t.base = addr
 	for i, kick := range t.kicks {
 		if kick != noKick {
-			_ = t.fabric.Bind(t.doorbell(i))
+			_ = t.fabric.Bind(t.ioEvent(i))
 		}
 	}
 }

@@ -22,11 +22,11 @@ func raw(t testing.TB, dev virtio.Device) *link {
 }
 
 func TestRequests(t *testing.T) {
-	for _, doorbells := range []bool{true, false} {
+	for _, ioeventfds := range []bool{true, false} {
 		for _, packed := range []bool{false, true} {
-			t.Run(fmt.Sprintf("doorbells=%v,packed=%v", doorbells, packed), func(t *testing.T) {
+			t.Run(fmt.Sprintf("ioeventfds=%v,packed=%v", ioeventfds, packed), func(t *testing.T) {
 				f := virtiotest.NewFabric(t)
-				f.NoDoorbells = !doorbells
+				f.NoIOEvents = !ioeventfds
 				virtiotest.Exercise(t, f, packed, func(t testing.TB, in *virtio.Instance) virtiotest.Link { return plug(t, f, in).probe() })
 			})
 		}
@@ -173,30 +173,30 @@ func TestGenerationAndConfigInterrupt(t *testing.T) {
 	}
 }
 
-func TestDoorbellsMoveWithTheBAR(t *testing.T) {
+func TestIOEventsMoveWithTheBAR(t *testing.T) {
 	d := virtiotest.New(t, &virtiotest.Echo{Sizes: []uint16{8, 8}}, virtiotest.Options{Connect: connect})
 	l := d.Link().(*link)
 	d.Queue(1).Do([][]byte{{1}}, []int{1})
 	l.setConfig(0x10, 4, uint32(lowAt+0x10_0000))
 	l.find()
-	for i, b := range l.f.Doorbells() {
-		if want := (bus.Doorbell{Addr: lowAt + 0x10_3000 + 4*uint64(i), FD: b.FD}); b != want {
-			t.Errorf("doorbell %+v, want %+v", b, want)
+	for i, b := range l.f.IOEvents() {
+		if want := (bus.IOEvent{Addr: lowAt + 0x10_3000 + 4*uint64(i), FD: b.FD}); b != want {
+			t.Errorf("ioeventfd %+v, want %+v", b, want)
 		}
 	}
 	d.Queue(1).Do([][]byte{{1}}, []int{1})
 	l.setConfig(4, 2, 4)
-	if n := len(l.f.Doorbells()); n != 0 {
-		t.Errorf("%d doorbells with the decoder off", n)
+	if n := len(l.f.IOEvents()); n != 0 {
+		t.Errorf("%d ioeventfds with the decoder off", n)
 	}
 	l.setConfig(4, 2, 6)
-	if n := len(l.f.Doorbells()); n != 2 {
-		t.Errorf("%d doorbells for 2 queues", n)
+	if n := len(l.f.IOEvents()); n != 2 {
+		t.Errorf("%d ioeventfds for 2 queues", n)
 	}
 	d.Queue(0).Do([][]byte{{1}}, []int{1})
 	l.SetStatus(0)
-	if n := len(l.f.Doorbells()); n != 0 {
-		t.Errorf("%d doorbells after a reset", n)
+	if n := len(l.f.IOEvents()); n != 0 {
+		t.Errorf("%d ioeventfds after a reset", n)
 	}
 }
 

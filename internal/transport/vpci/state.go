@@ -65,7 +65,7 @@ func (t *Transport) SetState(v any) error {
 	return nil
 }
 
-// hasVector tells whether v is what a driver can have assigned.
+// hasVector reports whether a driver can have assigned v.
 func (t *Transport) hasVector(v uint16) bool { return v == NoVector || int(v) < t.msix.Len() }
 
 // restore takes a state that was checked; mu is held.

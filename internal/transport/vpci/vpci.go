@@ -2,9 +2,9 @@
 // function with one BAR, its registers described by capabilities, and MSI-X with
 // one interrupt for the configuration and one for each queue.
 //
-// There is no INTx: Linux and FreeBSD take MSI-X wherever it is offered, and
-// without a pin nothing of interrupt routing has to be described. A driver that
-// wants neither may poll the ISR status.
+// There is no INTx: Linux and FreeBSD use MSI-X wherever it is offered, and without a
+// pin no interrupt routing has to be described. A driver that uses neither may poll
+// the ISR status.
 package vpci
 
 import (
@@ -32,10 +32,10 @@ const (
 	tableAt      = 0x1000 // MSI-X
 	pbaAt        = 0x2000
 	notifyAt     = 0x3000
-	notifyFactor = 4 // a queue's register is 4 × its number behind notifyAt
+	notifyFactor = 4 // a queue's register is at notifyAt + 4 × its number
 )
 
-// MaxQueues is how many queues a device may have: more have no room in the BAR.
+// MaxQueues is how many queues a device may have: the BAR has no room for more.
 const MaxQueues = 255
 
 // NoVector is the vector of what has no interrupt (VIRTIO_MSI_NO_VECTOR).
@@ -64,8 +64,8 @@ type Transport struct {
 	base   uint64     // of the BAR; 0: it is not mapped
 }
 
-// New stands before in, a new instance, which it attaches itself to. pci.Host.Add
-// puts it on a bus.
+// New makes the transport of in, a new instance, and attaches it. pci.Host.Add puts it
+// on a bus.
 func New(in *virtio.Instance, f bus.Fabric) (*Transport, error) {
 	n := in.NumQueues()
 	switch {
@@ -96,7 +96,7 @@ func (t *Transport) Instance() *virtio.Instance { return t.in }
 // Space is the function's configuration space.
 func (t *Transport) Space() *pci.Space { return t.space }
 
-// Close gives the interrupts back. The instance is closed.
+// Close closes the interrupts' eventfds. The instance is closed before.
 func (t *Transport) Close() error { return errors.Join(t.msix.Close(), t.silent.close()) }
 
 // Interrupt is that of queue i, as the driver assigns it.
@@ -105,5 +105,5 @@ func (t *Transport) Interrupt(i int) virtio.Interrupt { return &t.queues[i] }
 // ConfigChanged interrupts the driver.
 func (t *Transport) ConfigChanged() { t.config.Signal() }
 
-// Refresh has nothing to do: all registers are read anew.
+// Refresh has nothing to do: no register's value is stored.
 func (t *Transport) Refresh() {}
