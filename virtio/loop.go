@@ -52,10 +52,15 @@ type Loop struct {
 	last    func() bool // ready
 	fault   error       // of Await
 	block   int         // -1: the sleep is in Go's poller
+	busy    int         // batches of work since the last sleep
 	fds     [2]unix.PollFd
 	stop    atomic.Bool
 	done    chan struct{}
 }
+
+// busyAfter batches of work without a sleep make it likely that more follow. Then the
+// events of what was awaited are not to wake Go's poller each time.
+const busyAfter = 4
 
 // NewLoop makes a Loop. Run starts it; one that is not started needs Close.
 func (s *Session) NewLoop(c LoopConfig) (*Loop, error) {
@@ -168,6 +173,9 @@ func (l *Loop) run() {
 			if l.other != nil {
 				l.other.Worked()
 			}
+			if l.busy++; l.busy == busyAfter && l.set != nil {
+				l.fault = l.set.Disarm()
+			}
 			continue
 		}
 		if l.spins() {
@@ -229,6 +237,7 @@ func (l *Loop) notify() (more bool) {
 }
 
 func (l *Loop) sleep() (err error) {
+	l.busy = 0
 	slept := true
 	switch {
 	case l.set != nil:

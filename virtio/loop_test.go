@@ -214,16 +214,26 @@ func TestLoopAwaits(t *testing.T) {
 	}
 	l.Wake()
 	l.pass(t, "a Wake")
-	for range 3 { // nobody reads: each sleep ends at once, and only since it is awaited
+	for range 3 { // nobody reads: the sleep ends when that is first awaited, and no other
 		awaits.Store(true)
 		l.Wake()
 		l.pass(t, "a Wake")
 		l.pass(t, "what is there to be read")
 		awaits.Store(false)
-		l.Wake()
-		l.settle()
+		for range 2 { // the second: there was a sleep without
+			l.Wake()
+			l.pass(t, "a Wake")
+		}
+		if _, err := unix.Write(w, []byte{1}); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-l.passes:
+			t.Error("what was not awaited ended a sleep")
+		default:
+		}
 	}
-	var b [1]byte
+	var b [8]byte
 	if _, err := unix.Read(r, b[:]); err != nil {
 		t.Fatal(err)
 	}

@@ -140,3 +140,64 @@ func TestWaitAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// What was armed stays so, until a Wait without it or a Disarm.
+func TestArmedStays(t *testing.T) {
+	f := newFixture(t)
+	for range 3 {
+		if f.wait(never, f.arm) {
+			t.Fatal("nothing ended a wait")
+		}
+		f.write() // while it is armed, and nobody waits
+		if !f.wait(soon, f.arm) {
+			t.Fatal("an event between two waits was lost")
+		}
+		f.read()
+	}
+	if f.wait(never, func() {}) {
+		t.Error("nothing ended a wait")
+	}
+	f.write()
+	if f.wait(never, func() {}) {
+		t.Error("what the last wait was without ended a wait")
+	}
+	if !f.wait(soon, f.arm) {
+		t.Error("what was there before it was armed again was not seen")
+	}
+	if err := f.Disarm(); err != nil {
+		t.Error(err)
+	}
+	f.write()
+	if f.wait(never, func() {}) {
+		t.Error("what was disarmed ended a wait")
+	}
+	if !f.wait(soon, f.arm) {
+		t.Error("what was there before it was armed again was not seen")
+	}
+}
+
+// A descriptor that is closed while it is armed leaves its number to another file.
+func TestArmedNumberIsUsedAgain(t *testing.T) {
+	f := newFixture(t)
+	if f.wait(never, f.arm) {
+		t.Fatal("nothing ended a wait")
+	}
+	number := f.pipe[0]
+	var next [2]int
+	if err := unix.Pipe2(next[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Dup3(next[0], number, unix.O_CLOEXEC); err != nil { // closes what it was
+		t.Fatal(err)
+	}
+	unix.Close(next[0])
+	unix.Close(f.pipe[1])
+	f.pipe[1] = next[1]
+	if err := f.Add(number); err != nil {
+		t.Fatal(err)
+	}
+	f.write()
+	if !f.wait(soon, f.arm) {
+		t.Error("the new file's events were not seen")
+	}
+}
