@@ -83,7 +83,7 @@ func (d *Device) SetState(v any) error {
 	return nil
 }
 
-// check tells whether a pin can come to this state. message: a bus.Message drives it.
+// check returns why a pin can't be in this state. message: a bus.Message drives it.
 func (s *PinState) check(message bool) error {
 	e := entry(s.Entry)
 	switch {

@@ -113,8 +113,8 @@ func (d *Device) close(limit time.Duration, patient bool) error {
 // nil while all is well.
 func (d *Device) Err() error { return d.out.failure() }
 
-// Lost returns the number of bytes that were discarded: because nobody read the
-// output for longer than the guest may be made to wait, after an error of the
+// Lost returns the number of bytes that were discarded: because the output's reader
+// took nothing for longer than the guest may be made to wait, after an error of the
 // output, or beyond Limit.
 func (d *Device) Lost() uint64 { return d.out.lostBytes() }
 
@@ -123,7 +123,7 @@ func (d *Device) Lost() uint64 { return d.out.lostBytes() }
 func (d *Device) Undelivered() (n uint64, known bool) { return d.out.undelivered() }
 
 // Read implements bus.Handler. A wide access is one byte access a port, as an
-// 8-bit device behind a wider bus sees it.
+// 8-bit device on a wider bus sees it.
 func (d *Device) Read(off uint64, p []byte) {
 	for i := range p {
 		if off+uint64(i) < Size {

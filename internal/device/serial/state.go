@@ -44,7 +44,7 @@ func (d *Device) State() any {
 	s := &State{Version: StateVersion, IER: d.ier, FCR: d.fcr, LCR: d.lcr, MCR: d.mcr, SCR: d.scr, DLL: d.dll, DLM: d.dlm,
 		Overrun: d.overrun, Delta: d.delta, THRPending: d.thrPending, Listening: d.rx.listening}
 	if !d.out.ready() && d.ier&ierTHRI != 0 {
-		s.THRPending = true // the restored transmitter is empty, of which nobody notifies the guest otherwise
+		s.THRPending = true // the restored transmitter is empty, which is an event of its own
 	}
 	if !s.Listening {
 		s.Polls = d.rx.polls

@@ -61,7 +61,7 @@ func TestPanelShowsThatAResetIsNeeded(t *testing.T) {
 	l.same("without a ring")
 }
 
-// A change that comes when nobody can be told yet is told as soon as somebody can:
+// A change that comes before the driver is ready is reported as soon as it is:
 // the driver may have read what was shown before.
 func TestChangeBeforeTheDriverIsReady(t *testing.T) {
 	dev := &virtiotest.Echo{}
@@ -177,7 +177,7 @@ func TestChangesBesideTheDriver(t *testing.T) {
 	}
 }
 
-// What changes while a machine is paused is shown and told when it goes on.
+// What changes while a machine is paused is shown and reported at the resume.
 func TestChangeInAPause(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "disk")
 	if err := os.WriteFile(path, make([]byte, 1<<20), 0o600); err != nil {
@@ -205,7 +205,7 @@ func TestChangeInAPause(t *testing.T) {
 	}
 }
 
-// A change that the driver's own write to the space finds is told too.
+// A change that the driver's own write to the space finds is reported too.
 func TestChangeBeforeAWriteToTheSpace(t *testing.T) {
 	terminal, err := console.New(console.Config{Ports: []console.Port{{Console: true}}})
 	if err != nil {
