@@ -2,17 +2,14 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/mayfly-vm/mayfly"
-	"github.com/mayfly-vm/mayfly/cmd/internal/exit"
+	"github.com/mayfly-vm/mayfly/cmd/internal/ending"
 	"github.com/mayfly-vm/mayfly/cmd/internal/flags"
 	"github.com/mayfly-vm/mayfly/cmd/internal/process"
 	"github.com/mayfly-vm/mayfly/cmd/internal/report"
@@ -86,7 +83,7 @@ func (r *running) live() int {
 		return startFailed(err, ctx.Err() != nil, killed)
 	}
 	if len(vm.Plan().Devices) > 0 {
-		spareProcessor(r.Config.CPUs)
+		process.SpareProcessor(r.Config.CPUs)
 	}
 	if tty {
 		defer r.followSize(vm)()
@@ -142,73 +139,13 @@ func startFailed(err error, killed bool, code int) int {
 	return fail(err, "run")
 }
 
-// spareProcessor gives the devices of a machine with so many vCPUs a processor of
-// Go's (a P of its scheduler). Each vCPU in the guest holds one; with no other left,
-// a device that has work would wait for the runtime's sysmon, up to 10 ms. There is
-// no more than one: Go would wake threads that find no work. And there is none where
-// one vCPU is alone on one CPU: there sysmon takes at once what is held, and with
-// another P it would poll every 20 us for 10 ms after each exit.
-func spareProcessor(vcpus int) {
-	if runtime.NumCPU() > 1 || vcpus > 1 {
-		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), max(vcpus, 1)+1))
-	}
-}
-
 // reportEnd reports how the machine ended and returns the exit code; killed is that of a machine which a signal or a key killed.
 func (r *running) reportEnd(outcome mayfly.Outcome, err error, killed int) int {
-	lost := outcome.Lost > 0 || outcome.LostCause != nil
-	switch {
-	case lost && outcome.Lost == 0:
-		report.Message(fmt.Sprintf("the guest's output may be incomplete: %v", outcome.LostCause))
-	case lost:
-		report.Message(fmt.Sprintf("%d bytes of the guest's output were lost: %v", outcome.Lost, outcome.LostCause))
+	code, messages := ending.Describe(outcome, err, killed)
+	for _, m := range messages {
+		if m.Important || !r.Quiet {
+			report.Message(m.Text)
+		}
 	}
-	if err != nil {
-		report.Message(report.Explain(err))
-		return exit.Error
-	}
-	code, text := ending(outcome.Reason, killed)
-	if lost && code == exit.OK {
-		code = exit.Error
-	}
-	if code == exit.OK && r.Quiet {
-		return code
-	}
-	switch outcome.Restarts {
-	case 0:
-	case 1:
-		text += " after a restart"
-	default:
-		text += fmt.Sprintf(" after %d restarts", outcome.Restarts)
-	}
-	if d := strings.TrimSpace(outcome.Detail); d != "" && outcome.Reason != mayfly.Killed {
-		text += ": " + d
-	}
-	report.Message(text)
 	return code
-}
-
-// ending returns the exit code of a machine's end, and its description.
-func ending(r mayfly.Reason, killed int) (code int, text string) {
-	switch r {
-	case mayfly.PowerOff:
-		return exit.OK, "the guest powered off"
-	case mayfly.Halted:
-		return exit.OK, "the guest halted"
-	case mayfly.Rebooted:
-		return exit.OK, "the guest rebooted"
-	case mayfly.Panicked:
-		return exit.Panic, "the guest's kernel panicked"
-	case mayfly.TripleFault:
-		return exit.Crash, "the guest crashed"
-	case mayfly.Hung:
-		return exit.Crash, "the guest hung"
-	case mayfly.InternalError, mayfly.FailedEntry:
-		return exit.KVM, "KVM could not run the guest"
-	case mayfly.ImageChanged:
-		return exit.Image, "a file that the guest was loaded from changed under it"
-	case mayfly.Killed:
-		return killed, "the machine was killed"
-	}
-	return exit.Error, "the machine ended: " + string(r)
 }
