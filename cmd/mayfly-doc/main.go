@@ -16,7 +16,7 @@ import (
 
 func main() { os.Exit(run(os.Args[1:])) }
 
-// run does what the arguments, those of mayfly, say and returns the exit code.
+// run executes the command that the arguments, those of mayfly, name and returns the exit code.
 func run(args []string) int {
 	if len(args) == 0 {
 		report.Message("mayfly-doc does the work of other commands: mayfly man, mayfly schema and mayfly completion")

@@ -126,7 +126,7 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// A pipe can't be written sparsely, and a file that holds something is nobody's to overwrite.
+// A pipe can't be written sparsely, and a file that isn't empty must not be overwritten.
 func TestRefusesOtherOutput(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "gzip", "604577")
 	cmd.Env = []string{beProgram + "=program"}

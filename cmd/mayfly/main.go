@@ -28,7 +28,7 @@ func main() {
 	os.Exit(run(os.Args[1:], begun))
 }
 
-// run does what the arguments say and returns the exit code.
+// run executes the command that the arguments name and returns the exit code.
 func run(args []string, begun time.Time) int {
 	if len(args) == 0 {
 		os.Stderr.WriteString(programHelp())

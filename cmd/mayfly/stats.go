@@ -10,7 +10,7 @@ import (
 	"github.com/mayfly-vm/mayfly/cmd/internal/statsfile"
 )
 
-// statsGrace is how long a file's reader may take for the last counters. More than a pipe holds, they wait for nobody.
+// statsGrace is how long the program waits for the reader of a full pipe to take the last counters.
 const statsGrace = 3 * time.Second
 
 // writeStats begins to write the machine's counters where --stats has them. finish writes the last ones and returns the exit

@@ -11,7 +11,7 @@ func Names() []string {
 	return []string{"run", "inspect", "check", "doctor", "schema", "version", "completion", "man", "help"}
 }
 
-// Command describes a subcommand, with flags that set what nobody reads; nil: there is none of that name.
+// Command describes a subcommand, with flags that set variables of no use; nil: there is none of that name.
 func Command(name string) *option.Command {
 	switch name {
 	case "run":

@@ -26,8 +26,8 @@ func (o *Run) devices() []option.Flag {
 		{Name: "vsock", Arg: "PATH[,KEY=VALUE…]", Help: "sockets between host and guest: by a Unix socket of the host, or by the host's kernel", Groups: option.OneOf(&o.Vsock, vsockKeys)},
 		{Name: "console", Arg: "KEY[=VALUE…]", Many: true, Help: "a port of a virtio console: a terminal (hvc0 …) or a named one", Groups: option.ManyOf(&o.Consoles, consoleKeys)},
 		{Name: "rng", Arg: "KEY=VALUE…", Optional: true, Help: "entropy from the host", Groups: option.OneOf(&o.RNG, rngKeys)},
-		{Name: "watchdog", Arg: "WHAT", Default: "off", Optional: true, Help: "a watchdog timer, and what it does to a guest that is silent for too long: restart (also with nothing said) or exit", Value: watchdog(&c.Watchdog)},
-		{Name: "smbios", Arg: "KEY=VALUE…", Help: "what the machine says of itself: serial number, UUID, credentials for systemd …", Groups: option.OneOf(&c.SMBIOS, smbiosKeys)},
+		{Name: "watchdog", Arg: "WHAT", Default: "off", Optional: true, Help: "a watchdog timer, and what it does to a guest that is silent for too long: restart (also without a value) or exit", Value: watchdog(&c.Watchdog)},
+		{Name: "smbios", Arg: "KEY=VALUE…", Help: "the identity of the machine: serial number, UUID, credentials for systemd …", Groups: option.OneOf(&c.SMBIOS, smbiosKeys)},
 	}
 }
 
@@ -61,13 +61,13 @@ func diskKeys(device *Device[blk.Config]) *option.Group {
 			{Name: "readonly", Help: "refuse writes; machines may share a disk that they only read", Value: option.Bool(&d.ReadOnly)},
 			{Name: "format", Default: "auto", Help: "the image's format; auto is qcow2 where both the name and the content of the file are that, and raw else", Value: option.Choice(&d.Format, disk.Formats...)},
 			{Name: "backing", Arg: "DIR", Help: "the folder that has a qcow2 image's backing files, in it or below (default: regular files of the image's own)", Value: folder(&d.Backing)},
-			{Name: "cache", Default: "writeback", Help: "what a flush does: put what was written on the disk, or, unsafe, nothing", Value: option.Choice(&d.Cache, blk.Caches...)},
+			{Name: "cache", Default: "writeback", Help: "what a flush does: writeback writes the page cache to the disk, unsafe nothing", Value: option.Choice(&d.Cache, blk.Caches...)},
 			{Name: "engine", Default: "auto", Help: "how requests wait for the host's disk; auto is uring, or threads where io_uring is missing or forbidden", Value: option.Choice(&d.Engine, blk.Engines...)},
-			{Name: "direct", Help: "go past the host's page cache (O_DIRECT)", Value: option.Bool(&d.Direct)},
+			{Name: "direct", Help: "bypass the host's page cache (O_DIRECT)", Value: option.Bool(&d.Direct)},
 			{Name: "queues", Arg: "N", Default: "1", Help: "virtqueues, 1 to " + strconv.Itoa(blk.MaxQueues) + "; at most one a CPU is of use", Value: option.Number(&d.Queues, 1, blk.MaxQueues)},
 			{Name: "queue-size", Arg: "N", Default: strconv.Itoa(blk.DefaultQueueSize), Help: "requests in each, a power of two", Value: powerOfTwo(&d.QueueSize, 4, virtio.MaxQueueSize)},
 			{Name: "serial", Arg: "TEXT", Help: "the serial number, up to " + strconv.Itoa(blk.MaxSerial) + " letters: /dev/disk/by-id/virtio-TEXT in the guest", Value: ascii(&d.Serial, blk.MaxSerial)},
-			{Name: "discard", Default: "true", Help: "let the guest give space back", Value: unless(&d.NoDiscard)},
+			{Name: "discard", Default: "true", Help: "let the guest free blocks (TRIM)", Value: unless(&d.NoDiscard)},
 			ringKey(&device.Ring),
 		}, limitKeys("", &d.Limits)...),
 		Check: func() error {
@@ -82,14 +82,14 @@ func diskKeys(device *Device[blk.Config]) *option.Group {
 func netKeys(device *Device[vnet.Config]) *option.Group {
 	n := &device.Config
 	keys := []option.Flag{
-		{Name: "kind", Default: "auto", Help: "what the card is connected to: user (mayfly-usernet, no privilege), tap (an interface of the host), passt or stream (a Unix socket), fd; auto is what the other keys say, else user",
+		{Name: "kind", Default: "auto", Help: "what the card is connected to: user (mayfly-usernet, no privilege), tap (an interface of the host), passt or stream (a Unix socket), fd; auto is what the other keys need, else user",
 			Value: option.Choice(&n.Kind, vnet.Kinds...)},
 		{Name: "tap", Arg: "NAME", Help: "the host's interface; one that isn't there is made (default: mayfly and a number)", Value: interfaceName(&n.Tap)},
-		{Name: "bridge", Arg: "NAME", Help: "put the tap into this bridge of the host", Value: interfaceName(&n.Bridge)},
+		{Name: "bridge", Arg: "NAME", Help: "make the tap a port of this bridge of the host", Value: interfaceName(&n.Bridge)},
 		{Name: "fd", Arg: "N", Many: true, Help: "an open descriptor: a queue of a tap, or a stream's socket", Value: descriptors(&n.FDs)},
 		{Name: "socket", Arg: "FILE", Help: "the Unix socket of passt, of a stream, or of a mayfly-usernet that runs already; @NAME is an abstract one", Value: peerSocket(&n.Socket)},
 		{Name: "forward", Arg: "PORTS", Many: true, Help: "forward a port of the host to one of the guest: [udp:][ADDRESS:]HOST:GUEST, such as 8080:80", Value: forwards(&n.Forward)},
-		{Name: "isolated", Help: "a user network that reaches nothing outside of the host", Value: option.Bool(&n.Isolated)},
+		{Name: "isolated", Help: "a user network from which nothing is reached; forward works", Value: option.Bool(&n.Isolated)},
 		{Name: "host", Help: "let the guest of a user network reach the host: its 127.0.0.1 as host.mayfly.internal, and its own other addresses, which are refused otherwise", Value: option.Bool(&n.HostAccess)},
 		{Name: "allow", Arg: "NETWORK", Many: true, Help: "let the guest of a user network reach this IPv4 network or address, such as 10.0.0.0/8, and others given so, and nothing else; link-local addresses are reached only with an entry of their own", Value: networks(&n.Allow)},
 		{Name: "deny", Arg: "NETWORK", Many: true, Help: "keep the guest of a user network from this IPv4 network or address; it takes precedence over allow", Value: networks(&n.Deny)},

@@ -70,7 +70,7 @@ func (n *toyNet) keys() *Group {
 	return &Group{
 		Main: "kind",
 		Keys: []Flag{
-			{Name: "kind", Help: "where it leads", Value: Choice(&n.Kind, "none", "user", "tap")},
+			{Name: "kind", Help: "what it is connected to", Value: Choice(&n.Kind, "none", "user", "tap")},
 			{Name: "tap", Arg: "NAME", Help: "a tap", Value: Text(&n.Tap)},
 			{Name: "forward", Arg: "PORT:PORT", Many: true, Help: "a port", Value: Texts(&n.Forward)},
 		},
