@@ -25,8 +25,8 @@ var allowedText string
 
 const module = "github.com/mayfly-vm/mayfly"
 
-// tags make optional parts of the programs reachable.
-const tags = "qcow2"
+// tags make other parts of the programs reachable: what is dead is so with each.
+var tags = []string{"", "qcow2"}
 
 func main() {
 	if err := run(); err != nil {
@@ -87,12 +87,28 @@ type function struct {
 
 func (f function) String() string { return fmt.Sprintf("%s:%d: %s", f.file, f.line, f.name) }
 
-func deadcode(args ...string) ([]function, error) {
+// deadcode runs the tool with each of the tags.
+func deadcode(args ...string) (dead []function, err error) {
+	for i, tag := range tags {
+		found, err := deadWith(tag, args...)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			dead = found
+			continue
+		}
+		dead = slices.DeleteFunc(dead, func(f function) bool { return !slices.Contains(found, f) })
+	}
+	return dead, nil
+}
+
+func deadWith(tag string, args ...string) ([]function, error) {
 	root, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
-	c := exec.Command("go", slices.Concat([]string{"tool", "deadcode", "-json", "-tags=" + tags}, args, []string{"./..."})...)
+	c := exec.Command("go", slices.Concat([]string{"tool", "deadcode", "-json", "-tags=" + tag}, args, []string{"./..."})...)
 	c.Stderr = os.Stderr
 	out, err := c.Output()
 	if err != nil {

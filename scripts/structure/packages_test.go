@@ -90,7 +90,7 @@ var layers = [][]string{
 	{`cmd/.*`, `guest/check`},
 	{`\.`},
 	{`internal/machine`, `internal/doctor`},
-	{`internal/boot`, `internal/layout`, `internal/loader`},
+	{`internal/boot`, `internal/layout`, `internal/loader`, `internal/reports`},
 	{`internal/hypervisor(/.*)?`},
 	{`virtio/(blk|console|rng|vnet|vsock)`, `internal/device/.*`, `internal/transport/.*`, `internal/usernet`, `virtio/virtiotest`},
 	{`virtio`, `virtio/internal/.*`, `internal/bus`, `internal/pci`},
