@@ -2,6 +2,7 @@ package mayfly_test
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -13,8 +14,11 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/machinetest"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
+	"github.com/mayfly-vm/mayfly/virtio/console"
+	"github.com/mayfly-vm/mayfly/virtio/rng"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
+	"github.com/mayfly-vm/mayfly/virtio/vsock"
 )
 
 type closing struct {
@@ -50,8 +54,15 @@ func TestNewThatFailsClosesDevices(t *testing.T) {
 			t.Fatal(err)
 		}
 		d, i := &closing{}, &image{}
+		files := [3]*os.File{}
+		for i := range files {
+			if files[i], err = os.Open(os.DevNull); err != nil {
+				t.Fatal(err)
+			}
+		}
 		c.Devices = append(c.Devices, virtio.Opened{Name: "echo", Device: d}, mayfly.Packed{DeviceConfig: vnet.Config{FDs: fds[:1]}},
-			&blk.Config{Image: i})
+			&blk.Config{Image: i}, blk.Config{File: files[0]}, vsock.Config{Listener: files[1]},
+			console.Config{Ports: []console.Port{{Console: true, Listener: files[2]}}})
 		if _, err := mayfly.New(c); err == nil {
 			t.Fatalf("%s: accepted", name)
 		}
@@ -62,6 +73,11 @@ func TestNewThatFailsClosesDevices(t *testing.T) {
 			t.Errorf("%s: the card's socket is open", name)
 		}
 		unix.Close(fds[1])
+		for i, f := range files {
+			if _, err := f.Stat(); !errors.Is(err, os.ErrClosed) {
+				t.Errorf("%s: file %d is open", name, i)
+			}
+		}
 	}
 }
 
@@ -75,4 +91,32 @@ func TestNewThatFailsAtALaterDevice(t *testing.T) {
 	if e := new(mayfly.DeviceError); !errors.As(err, &e) || !strings.HasPrefix(e.Device, "disk ") || d.closed != 1 {
 		t.Errorf("%v; the device was closed %d times", err, d.closed)
 	}
+}
+
+// ChangeDisk takes over the new medium's file, whatever comes of it.
+func TestChangeDiskThatFailsClosesItsFile(t *testing.T) {
+	machinetest.NeedKVM(t)
+	leavesNothing(t)
+	vm, err := mayfly.New(mayfly.Config{Kernel: file(t, "check.elf", check.ELF), Devices: []mayfly.DeviceConfig{rng.Config{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Close()
+	change := func(device string, want error) {
+		t.Helper()
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := vm.ChangeDisk(device, blk.Config{File: f}); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", device, err, want)
+		}
+		if _, err := f.Stat(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("%s: the file is open", device)
+		}
+	}
+	change("disk a", mayfly.ErrNoDevice)
+	change("rng", errors.ErrUnsupported)
+	vm.Close()
+	change("rng", mayfly.ErrClosed)
 }

@@ -78,9 +78,18 @@ func (vm *VM) SetDiskLimits(device string, limits ratelimit.Config) error {
 }
 
 // ChangeDisk replaces a disk's medium by that of another configuration, a blk.Config,
-// and notifies the guest. An error changes nothing.
+// and notifies the guest. An error changes nothing. What the configuration holds open
+// is taken over, also where there is an error.
 func (vm *VM) ChangeDisk(device string, medium DeviceConfig) error {
-	return onDevice(vm, device, func(d virtio.MediumDevice) error { return d.Change(medium) })
+	taken := false
+	err := onDevice(vm, device, func(d virtio.MediumDevice) error {
+		taken = true
+		return d.Change(medium)
+	})
+	if !taken {
+		virtio.Discard([]DeviceConfig{medium})
+	}
+	return err
 }
 
 // RefreshDisk reads a disk's size again, after its file has grown or shrunk, and notifies

@@ -7,7 +7,7 @@ import "fmt"
 // only the devices that it names. A program's own devices implement it too.
 //
 // What else a configuration can do is found by As: Checker, Conflicter,
-// ConsoleConfig, Numberer, PackedConfig.
+// ConsoleConfig, Discarder, Numberer, PackedConfig.
 type DeviceConfig interface {
 	// DeviceName is for people: "disk root.img", "net eth0", "vsock". Errors and
 	// reports begin with it.

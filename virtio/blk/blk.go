@@ -69,7 +69,7 @@ func New(c Config) (*Device, error) {
 // name. Where that fails it closes what c hands over.
 func openImage(c *Config) (disk.Image, error) {
 	if err := c.Check(); err != nil {
-		c.close()
+		c.Discard()
 		return nil, err
 	}
 	img, err := c.Image, error(nil)
@@ -96,16 +96,6 @@ func openImage(c *Config) (disk.Image, error) {
 		r.Close()
 	}
 	return img, nil
-}
-
-// close closes what the configuration hands over.
-func (c *Config) close() {
-	if c.File != nil {
-		c.File.Close()
-	}
-	if c.Image != nil {
-		c.Image.Close()
-	}
 }
 
 // imageError is the disk's error for one of disk.Open.

@@ -35,6 +35,7 @@ func (d *Device) Refresh() error {
 func (d *Device) Change(to virtio.DeviceConfig) error {
 	c, ok := virtio.As[Config](to)
 	if !ok {
+		virtio.Discard([]virtio.DeviceConfig{to})
 		return virtio.DeviceErrorf(d.name(), "cannot be replaced by a %T: it takes a blk.Config", to)
 	}
 	s, err := d.change(c)
@@ -55,11 +56,11 @@ func (d *Device) change(c Config) (*virtio.Session, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.image == nil {
-		c.close()
+		c.Discard()
 		return nil, virtio.DeviceErrorf(d.config.DeviceName(), "is closed")
 	}
 	if c.ReadOnly != d.readOnly {
-		c.close()
+		c.Discard()
 		return nil, virtio.DeviceErrorf(c.DeviceName(), "a disk can't become read-only or writable while it is in use: readonly must stay %v", d.readOnly)
 	}
 	img, err := openImage(&c)

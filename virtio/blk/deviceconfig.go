@@ -33,8 +33,11 @@ func (c Config) Open(report func(error)) (virtio.Device, error) {
 	return d, nil
 }
 
-// Discard closes the Image, where there is one.
+// Discard closes File and Image.
 func (c Config) Discard() {
+	if c.File != nil {
+		_ = c.File.Close()
+	}
 	if c.Image != nil {
 		_ = c.Image.Close()
 	}

@@ -3,9 +3,11 @@ package blk_test
 import (
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/mayfly-vm/mayfly/ratelimit"
+	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 )
@@ -60,6 +62,14 @@ func TestGivenFile(t *testing.T) {
 	}
 	d.WaitConfigChanged()
 	wantBytes(t, q, 1<<20, pattern(1<<20, 4096))
+	other := given(t, 1<<20, os.O_RDWR)
+	if err := dev.Change(virtio.Opened{Name: "disk", Device: open(t, blk.Config{File: other})}); err == nil || !strings.Contains(err.Error(), "blk.Config") {
+		t.Errorf("a device in place of a configuration: %v", err)
+	}
+	isClosed(t, other)
+	if err := dev.Change(virtio.Packed{DeviceConfig: blk.Config{File: given(t, 1<<20, os.O_RDWR)}}); err != nil {
+		t.Errorf("a packed disk's medium: %v", err)
+	}
 	dev.Close()
 	late := given(t, 1<<20, os.O_RDWR)
 	if err := dev.Change(blk.Config{File: late}); err == nil {

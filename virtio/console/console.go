@@ -145,11 +145,7 @@ type Device struct {
 func New(c Config) (*Device, error) {
 	d, err := newDevice(c)
 	if err != nil {
-		for i := range c.Ports {
-			if l := c.Ports[i].Listener; l != nil {
-				l.Close()
-			}
-		}
+		c.Discard()
 		return nil, err
 	}
 	return d, nil
@@ -288,9 +284,9 @@ func (d *Device) Stop() {
 	}
 }
 
-// LostCause is why output of a File or an Out was lost, or nil: the first of the
+// lostCause is why output of a File or an Out was lost, or nil: the first of the
 // ports' errors.
-func (d *Device) LostCause() error {
+func (d *Device) lostCause() error {
 	for _, p := range d.ports {
 		if err := p.lostCause(); err != nil {
 			return virtio.DeviceErrorf(name, "port %d: %w", p.index, err)

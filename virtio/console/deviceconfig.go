@@ -5,6 +5,7 @@ import "github.com/mayfly-vm/mayfly/virtio"
 var (
 	_ virtio.DeviceConfig   = Config{}
 	_ virtio.ConsoleConfig  = Config{}
+	_ virtio.Discarder      = Config{}
 	_ virtio.OutputDevice   = (*Device)(nil)
 	_ virtio.TerminalDevice = (*Device)(nil)
 	_ virtio.StatsDevice    = (*Device)(nil)
@@ -39,6 +40,15 @@ func (c Config) Open(report func(error)) (virtio.Device, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// Discard closes the ports' Listeners.
+func (c Config) Discard() {
+	for i := range c.Ports {
+		if l := c.Ports[i].Listener; l != nil {
+			_ = l.Close()
+		}
+	}
 }
 
 // DeviceStats is Stats.

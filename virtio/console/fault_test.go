@@ -79,7 +79,7 @@ func TestLostOutput(t *testing.T) {
 			if s := dev.Stats(); s.Failed == 0 || s.Failed != s.Lost || s.Lost > n*size {
 				t.Errorf("%+v", s)
 			}
-			if err := dev.LostCause(); !errors.Is(err, tt.want) || !errors.Is(r.all()[0], tt.want) {
+			if _, err := dev.Lost(); !errors.Is(err, tt.want) || !errors.Is(r.all()[0], tt.want) {
 				t.Errorf("cause %v, reported %v", err, r.all())
 			}
 		})

@@ -27,7 +27,7 @@ func (d *Device) Undelivered() uint64 {
 
 // Lost is Stats.Failed, and why: the first of the ports' errors, or nil.
 func (d *Device) Lost() (bytes uint64, cause error) {
-	return d.stats.failed.Load(), d.LostCause()
+	return d.stats.failed.Load(), d.lostCause()
 }
 
 // Stats is a snapshot of the counters.

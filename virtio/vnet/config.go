@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/mayfly-vm/mayfly/internal/enum"
 	"github.com/mayfly-vm/mayfly/internal/sys/tap"
 	"github.com/mayfly-vm/mayfly/internal/unixsocket"
@@ -120,15 +118,6 @@ type Config struct {
 	packed bool // the driver may use packed virtqueues; see ForPacked
 }
 
-// closeFDs closes each of the descriptors once.
-func (c *Config) closeFDs() {
-	for i, fd := range c.FDs {
-		if !slices.Contains(c.FDs[:i], fd) {
-			_ = unix.Close(fd)
-		}
-	}
-}
-
 func repeats(fds []int) bool {
 	for i, fd := range fds {
 		if slices.Contains(fds[:i], fd) {
@@ -232,8 +221,8 @@ func (c *Config) forwards() (list []Forward, err error) {
 	return list, nil
 }
 
-// Conflict is an error where two cards forward the same port of the host.
-func Conflict(a, b *Config) error {
+// conflict is an error where two cards forward the same port of the host.
+func conflict(a, b *Config) error {
 	of, err := a.forwards()
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package vnet
 
 import (
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -44,7 +45,7 @@ func (c Config) Conflicts(other virtio.DeviceConfig) error {
 	if !ok {
 		return nil
 	}
-	return Conflict(&c, &o)
+	return conflict(&c, &o)
 }
 
 // Open is New, where Report is report unless there is one.
@@ -68,8 +69,10 @@ func (c Config) ForPacked() virtio.DeviceConfig {
 
 // Discard closes the FDs.
 func (c Config) Discard() {
-	for _, fd := range c.FDs {
-		_ = unix.Close(fd)
+	for i, fd := range c.FDs {
+		if !slices.Contains(c.FDs[:i], fd) { // given twice it is another's after the first time
+			_ = unix.Close(fd)
+		}
 	}
 }
 

@@ -69,7 +69,7 @@ var _ virtio.Device = (*Device)(nil)
 // New opens what the card's cable ends in.
 func New(c Config) (*Device, error) {
 	if err := c.Check(); err != nil {
-		c.closeFDs()
+		c.Discard()
 		return nil, err
 	}
 	d := &Device{config: c, rx: ratelimit.New(c.RX), tx: ratelimit.New(c.TX), maxPairs: max(c.Queues, 1), mtu: c.MTU, pairs: 1, spin: spin}
@@ -98,7 +98,7 @@ func (d *Device) open() error {
 		return d.useTap(t)
 	case k == FD:
 		if len(d.config.FDs) > 1 {
-			d.config.closeFDs()
+			d.config.Discard()
 			return errors.New("a socket is one descriptor")
 		}
 		return d.useFD(d.config.FDs[0])

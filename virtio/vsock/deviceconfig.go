@@ -4,6 +4,7 @@ import "github.com/mayfly-vm/mayfly/virtio"
 
 var (
 	_ virtio.DeviceConfig = Config{}
+	_ virtio.Discarder    = Config{}
 	_ virtio.PackedConfig = Config{}
 	_ virtio.StatsDevice  = (*Device)(nil)
 )
@@ -31,6 +32,13 @@ func (c Config) Open(func(error)) (virtio.Device, error) {
 func (c Config) ForPacked() virtio.DeviceConfig {
 	c.packed = true
 	return c
+}
+
+// Discard closes the Listener.
+func (c Config) Discard() {
+	if c.Listener != nil {
+		_ = c.Listener.Close()
+	}
 }
 
 // DeviceStats is Stats.

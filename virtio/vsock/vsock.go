@@ -141,9 +141,7 @@ type Device struct {
 // first use wakes threads. Who connects before is served then.
 func New(c Config) (*Device, error) {
 	if err := c.Check(); err != nil {
-		if c.Listener != nil {
-			c.Listener.Close()
-		}
+		c.Discard()
 		return nil, err
 	}
 	c = c.withDefaults()
