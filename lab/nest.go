@@ -334,6 +334,10 @@ func writeNestInitrd(ctx context.Context, to string, j Job, k kernels.Kernel) er
 		Path: program, Args: j.Args, Dir: jobDir, THP: j.THP, Timeout: j.Timeout, Collect: j.Collect,
 		Env: append([]string{InsideEnv + "=nest"}, j.Env...),
 	}
+	port, err := k.Modules("virtio_pci", "virtio_console") // none, where they are part of the kernel
+	if err != nil {
+		return err
+	}
 	wanted := append([]string{"kvm-amd"}, j.Modules...)
 	if spec.Disks = slices.Sorted(maps.Keys(j.Disks)); len(spec.Disks) > 0 {
 		wanted = append(wanted, "virtio_blk")
@@ -342,10 +346,17 @@ func writeNestInitrd(ctx context.Context, to string, j Job, k kernels.Kernel) er
 	if err != nil {
 		return err
 	}
+	inNest := func(host string) string { return "/lab/modules/" + filepath.Base(host) }
+	for _, host := range port {
+		entries = append(entries, Entry{Name: inNest(host), Host: host})
+		spec.PortModules = append(spec.PortModules, inNest(host))
+	}
 	for _, host := range modules {
-		name := "/lab/modules/" + filepath.Base(host)
-		entries = append(entries, Entry{Name: name, Host: host})
-		spec.Modules = append(spec.Modules, name)
+		if slices.Contains(port, host) { // virtio_blk needs some of them too
+			continue
+		}
+		entries = append(entries, Entry{Name: inNest(host), Host: host})
+		spec.Modules = append(spec.Modules, inNest(host))
 	}
 	for name, host := range j.Files {
 		more, err := hostEntries(name, host)

@@ -21,6 +21,15 @@ func main() {
 	if err := mountAll(); err != nil {
 		fail(nil, err)
 	}
+	spec, err := readSpec()
+	if err != nil {
+		fail(nil, err)
+	}
+	for _, m := range spec.PortModules {
+		if err := loadModule(m); err != nil {
+			fail(nil, err)
+		}
+	}
 	port, err := openPort(link.Port)
 	if err != nil {
 		fail(nil, err)
@@ -29,10 +38,6 @@ func main() {
 	go beat(w)
 	go io.Copy(io.Discard, port) // what the lab sends only wakes this machine
 
-	spec, err := readSpec()
-	if err != nil {
-		fail(w, err)
-	}
 	for _, m := range spec.Modules {
 		if err := loadModule(m); err != nil {
 			fail(w, err)

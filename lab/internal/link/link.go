@@ -46,15 +46,16 @@ const (
 // Spec is what the nest's first process shall run. It is at [SpecPath] in
 // the initramfs, as JSON.
 type Spec struct {
-	Path    string        // program, absolute path in L1
-	Args    []string      // without argv[0]
-	Env     []string      // added to the first process's own few variables
-	Dir     string        // working directory
-	Modules []string      // kernel modules to load, in this order, absolute paths
-	Disks   []string      // names in Dir for the disks, in the order of their serial numbers
-	THP     string        // "always", "madvise", "never"; empty leaves the kernel's default
-	Timeout time.Duration // the program's time, 0 for none
-	Collect []string      // files to bring back, as the caller named them; relative to Dir
+	Path        string        // program, absolute path in L1
+	Args        []string      // without argv[0]
+	Env         []string      // added to the first process's own few variables
+	Dir         string        // working directory
+	PortModules []string      // kernel modules that the port of this link needs: likewise, but loaded before it is opened
+	Modules     []string      // kernel modules to load, in this order, absolute paths
+	Disks       []string      // names in Dir for the disks, in the order of their serial numbers
+	THP         string        // "always", "madvise", "never"; empty leaves the kernel's default
+	Timeout     time.Duration // the program's time, 0 for none
+	Collect     []string      // files to bring back, as the caller named them; relative to Dir
 }
 
 // DiskSerial is the serial number of the disk that [Spec.Disks] has at index i.
