@@ -4,9 +4,11 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -39,6 +41,23 @@ func TestEveryFieldHasItsFlag(t *testing.T) {
 				t.Errorf("%s: %s is no flag", field, name)
 			}
 		}
+	}
+}
+
+// An error about a device names the device's own flag.
+func TestEveryDeviceHasItsFlag(t *testing.T) {
+	o, err := parsed("--disk", "run.go", "--net", "user,name=a", "--vsock", "v.sock", "--console", "stdio", "--rng")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Connect(strings.NewReader(""), io.Discard)
+	var got []string
+	for _, d := range o.Config.Devices {
+		got = append(got, Named(&mayfly.ConfigError{Field: "Devices", Msg: "bad", Err: &mayfly.DeviceError{Device: d.DeviceName(), Err: io.ErrUnexpectedEOF}}).Error())
+	}
+	want := []string{"--disk: unexpected EOF", "--net: unexpected EOF", "--vsock: unexpected EOF", "--console: unexpected EOF", "--rng: unexpected EOF"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
