@@ -20,6 +20,7 @@ const firstDevice = 0xFEB0_0000
 const (
 	regFeatures       = firstDevice + 0x20
 	regFeaturesSelect = firstDevice + 0x24
+	regQueueSelect    = firstDevice + 0x30
 	regQueueSize      = firstDevice + 0x38
 	regQueueReady     = firstDevice + 0x44
 	regNotify         = firstDevice + 0x50
@@ -31,29 +32,29 @@ const (
 
 type store struct{ addr, value uint32 }
 
+// storing is code that does stores, of which it puts a table into the text at an offset,
+// and then writes a character to COM1.
+func storing(text []byte, at int, list []store, say byte) (code []byte) {
+	le := binary.LittleEndian
+	if len(list) > 0 {
+		code = le.AppendUint32(append(code, 0xBE), uint32(TextBase+at)) // mov esi, table
+		code = le.AppendUint32(append(code, 0xB9), uint32(len(list)))   // mov ecx, its length
+		code = append(code, 0x8B, 0x3E, 0x8B, 0x46, 0x04, 0x89, 0x07,   // again: mov edi, [esi]; mov eax, [esi+4]; mov [edi], eax
+			0x83, 0xC6, 0x08, 0x49, 0x75, 0xF3) // add esi, 8; dec ecx; jnz again
+	}
+	for _, s := range list {
+		le.PutUint32(text[at:], s.addr)
+		le.PutUint32(text[at+4:], s.value)
+		at += 8
+	}
+	return append(code, 0x66, 0xBA, 0xF8, 0x03, 0xB0, say, 0xEE) // mov dx, 0x3f8; mov al, say; out dx, al
+}
+
 // deviceGuest is a kernel that does some stores, writes "R" to COM1, does others,
 // writes "S" and goes on with tail.
 func deviceGuest(first, then []store, tail ...byte) []byte {
-	le := binary.LittleEndian
 	text := make([]byte, guestSize)
-	var code []byte
-	at := guestTables
-	do := func(list []store, say byte) {
-		if len(list) > 0 {
-			code = le.AppendUint32(append(code, 0xBE), uint32(TextBase+at)) // mov esi, list
-			code = le.AppendUint32(append(code, 0xB9), uint32(len(list)))   // mov ecx, its length
-			code = append(code, 0x8B, 0x3E, 0x8B, 0x46, 0x04, 0x89, 0x07,   // again: mov edi, [esi]; mov eax, [esi+4]; mov [edi], eax
-				0x83, 0xC6, 0x08, 0x49, 0x75, 0xF3) // add esi, 8; dec ecx; jnz again
-		}
-		code = append(code, 0x66, 0xBA, 0xF8, 0x03, 0xB0, say, 0xEE) // mov dx, 0x3f8; mov al, say; out dx, al
-		for _, s := range list {
-			le.PutUint32(text[at:], s.addr)
-			le.PutUint32(text[at+4:], s.value)
-			at += 8
-		}
-	}
-	do(first, 'R')
-	do(then, 'S')
+	code := append(storing(text, guestTables, first, 'R'), storing(text, guestTables+8*len(first), then, 'S')...)
 	copy(text, append(code, tail...))
 	return Kernel(text)
 }

@@ -1,0 +1,247 @@
+package machine
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"unsafe"
+
+	"github.com/mayfly-vm/mayfly/internal/hypervisor/kvm"
+	"github.com/mayfly-vm/mayfly/internal/layout"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
+	"github.com/mayfly-vm/mayfly/memory"
+	"github.com/mayfly-vm/mayfly/virtio"
+	"github.com/mayfly-vm/mayfly/virtio/blk"
+	vconsole "github.com/mayfly-vm/mayfly/virtio/console"
+	"github.com/mayfly-vm/mayfly/virtio/rng"
+	"github.com/mayfly-vm/mayfly/virtio/vnet"
+	"github.com/mayfly-vm/mayfly/virtio/vsock"
+)
+
+// Sizes of a busy guest's requests, in bytes.
+const (
+	busyBlock = 4096
+	busyFrame = 60
+)
+
+// block is a request of a disk for one block at a sector; kind is its virtio_blk type.
+func block(kind uint32, sector uint64) []machinetest.Buffer {
+	head := binary.LittleEndian.AppendUint32(nil, kind)
+	head = binary.LittleEndian.AppendUint64(append(head, 0, 0, 0, 0), sector)
+	return []machinetest.Buffer{{Data: head}, {Data: make([]byte, busyBlock), Device: kind == 0}, {Data: make([]byte, 1), Device: true}}
+}
+
+// received is a chain of one buffer that the device writes, sent one that it reads.
+func received(n int) []machinetest.Buffer {
+	return []machinetest.Buffer{{Data: make([]byte, n), Device: true}}
+}
+
+func sent(p []byte) []machinetest.Buffer { return []machinetest.Buffer{{Data: p}} }
+
+// busyMachine is a machine whose guest keeps a disk, an entropy source, a network card,
+// a console and a vsock at work, with peers that do so too.
+type busyMachine struct {
+	*Machine
+	t     *testing.T
+	guest *machinetest.Busy
+	disk  string
+	out   counter // the console's
+	net   counter // frames' bytes that the card sent
+}
+
+// counter is a writer that counts bytes.
+type counter struct{ n atomic.Uint64 }
+
+func (c *counter) Write(p []byte) (int, error) { c.n.Add(uint64(len(p))); return len(p), nil }
+
+// forever is an input without end.
+type forever struct{}
+
+func (forever) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
+}
+
+// peer listens at a Unix socket, sends frames to the card that connects, and receives
+// its frames.
+func (b *busyMachine) peer(path string) {
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { l.Close() })
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go io.Copy(&b.net, c)
+		frame := make([]byte, 4+busyFrame)
+		binary.BigEndian.PutUint32(frame, busyFrame)
+		copy(frame[4:], "\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01")
+		burst := bytes.Repeat(frame, 100)
+		for err == nil {
+			_, err = c.Write(burst)
+		}
+	}()
+}
+
+// connect connects to the guest's vsock again and again, which sends it a request and,
+// when the connection is closed, a reset each time.
+func (b *busyMachine) connect(path string) {
+	stop, done := make(chan struct{}), make(chan struct{})
+	b.t.Cleanup(func() { close(stop); <-done })
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if c, err := net.Dial("unix", path); err == nil {
+				io.WriteString(c, "CONNECT 52\n")
+				c.Close()
+			}
+		}
+	}()
+}
+
+// busyOnKVM starts the machine, and returns when all of its queues are in use.
+func busyOnKVM(t *testing.T, bus layout.Bus) *busyMachine {
+	t.Helper()
+	machinetest.NeedKVM(t)
+	b := &busyMachine{t: t}
+	dir := t.TempDir()
+	b.disk = filepath.Join(dir, "disk")
+	if err := os.WriteFile(b.disk, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	writes := func(i byte) []machinetest.Buffer {
+		r := block(1, 8)
+		copy(r[1].Data, bytes.Repeat([]byte{i}, busyBlock))
+		return r
+	}
+	b.guest = machinetest.NewBusy(
+		machinetest.BusyQueue{Device: 0, Queue: 0, Chains: [][]machinetest.Buffer{writes(1), block(0, 8), writes(2), block(0, 8)}},
+		machinetest.BusyQueue{Device: 1, Queue: 0, Chains: [][]machinetest.Buffer{received(64)}},
+		machinetest.BusyQueue{Device: 2, Queue: 0, Chains: [][]machinetest.Buffer{received(2048)}},
+		machinetest.BusyQueue{Device: 2, Queue: 1, Chains: [][]machinetest.Buffer{sent(make([]byte, 12+busyFrame))}},
+		machinetest.BusyQueue{Device: 3, Queue: 0, Chains: [][]machinetest.Buffer{received(256)}},
+		machinetest.BusyQueue{Device: 3, Queue: 1, Chains: [][]machinetest.Buffer{sent([]byte("console\n"))}},
+		machinetest.BusyQueue{Device: 4, Queue: 0, Chains: [][]machinetest.Buffer{received(4096)}},
+		machinetest.BusyQueue{Device: 4, Queue: 1},
+	)
+	socket, port := filepath.Join(dir, "net"), filepath.Join(dir, "vsock")
+	b.peer(socket)
+	c := setup{kernel: b.guest.Kernel, request: layout.Request{Bus: bus}, spec: Spec{Memory: 20 << 20}}
+	for _, d := range []virtio.DeviceConfig{
+		blk.Config{Path: b.disk}, rng.Config{}, vnet.Config{Name: "0", Kind: vnet.Stream, Socket: socket},
+		vconsole.Config{Ports: []vconsole.Port{{Console: true, In: forever{}, Out: &b.out}}}, vsock.Config{Path: port},
+	} {
+		device, err := d.Open(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.spec.Devices = append(c.spec.Devices, Device{Name: d.DeviceName(), Device: device})
+	}
+	host, err := kvm.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Machine = Make(c.build(t, host))
+	t.Cleanup(func() { b.Close(); <-b.Released() })
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.connect(port)
+	b.goesOn()
+	return b
+}
+
+// progress is what the guest and its devices have counted; 16 bits are a used index.
+func (b *busyMachine) progress() []uint64 {
+	word := func(addr uint64) *uint32 { // aligned
+		p, err := b.mem.Slice(memory.Addr(addr), 4)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		return (*uint32)(unsafe.Pointer(&p[0]))
+	}
+	list := []uint64{uint64(atomic.LoadUint32(word(b.guest.Rounds))), b.out.n.Load(), b.net.n.Load()}
+	for _, u := range b.guest.Used[:len(b.guest.Used)-1] {
+		list = append(list, uint64(atomic.LoadUint32(word(u&^3))>>16))
+	}
+	return list
+}
+
+// goesOn returns when the guest and each of its queues have come further.
+func (b *busyMachine) goesOn() {
+	b.t.Helper()
+	before := b.progress()
+	for i := range before {
+		machinetest.Until(b.t, fmt.Sprintf("progress of counter %d", i), func() bool { return b.progress()[i] != before[i] })
+	}
+}
+
+// sums are checksums of the guest's memory and of the disk's file.
+func (b *busyMachine) sums() (s [2]uint64) {
+	b.t.Helper()
+	var h maphash.Hash
+	h.SetSeed(seed)
+	for _, r := range b.spec.Plan.RAM {
+		p, err := b.mem.Slice(r.Addr, r.Size)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		h.Write(p)
+	}
+	s[0] = h.Sum64()
+	image, err := os.ReadFile(b.disk)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	s[1] = maphash.Bytes(seed, image)
+	return s
+}
+
+var seed = maphash.MakeSeed()
+
+// TestNothingIsWrittenWhilePaused: neither vCPUs nor devices write guest memory, nor
+// the disk, whatever peers of the devices do meanwhile.
+func TestNothingIsWrittenWhilePaused(t *testing.T) {
+	b := busyOnKVM(t, layout.BusMMIO)
+	for range 5 {
+		if err := b.Pause(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		before := b.sums()
+		for range 20 {
+			if now := b.sums(); now != before {
+				t.Fatalf("memory and disk have the sums %x, and had %x at the pause", now, before)
+			}
+		}
+		if err := b.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		b.goesOn()
+		if b.sums() == before {
+			t.Error("the sums do not show the guest's work")
+		}
+	}
+	if err := b.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := b.Wait(t.Context()); err != nil || o.Reason != Killed {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
