@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"unsafe"
@@ -54,6 +55,50 @@ type busyMachine struct {
 	disk  string
 	out   counter // the console's
 	net   counter // frames' bytes that the card sent
+	// What peers do passes a valve each: of the network, the console, and the vsock.
+	valves [3]*valve
+}
+
+// valve holds up those who pass it while it is closed.
+type valve struct {
+	mu      sync.Mutex
+	changed sync.Cond // on mu
+	closed  bool
+	waiting int
+	passed  int
+}
+
+func newValve() *valve {
+	v := new(valve)
+	v.changed.L = &v.mu
+	return v
+}
+
+func (v *valve) pass() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.waiting++
+	for v.closed {
+		v.changed.Wait()
+	}
+	v.waiting--
+	v.passed++
+}
+
+// held reports whether somebody waits.
+func (v *valve) held() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.waiting > 0
+}
+
+// set opens or closes it, and returns how often it was passed.
+func (v *valve) set(closed bool) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.closed = closed
+	v.changed.Broadcast()
+	return v.passed
 }
 
 // counter is a writer that counts bytes.
@@ -62,9 +107,10 @@ type counter struct{ n atomic.Uint64 }
 func (c *counter) Write(p []byte) (int, error) { c.n.Add(uint64(len(p))); return len(p), nil }
 
 // forever is an input without end.
-type forever struct{}
+type forever struct{ *valve }
 
-func (forever) Read(p []byte) (int, error) {
+func (f forever) Read(p []byte) (int, error) {
+	f.pass()
 	for i := range p {
 		p[i] = 'x'
 	}
@@ -90,6 +136,7 @@ func (b *busyMachine) peer(path string) {
 		copy(frame[4:], "\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01")
 		burst := bytes.Repeat(frame, 100)
 		for err == nil {
+			b.valves[0].pass()
 			_, err = c.Write(burst)
 		}
 	}()
@@ -108,6 +155,7 @@ func (b *busyMachine) connect(path string) {
 				return
 			default:
 			}
+			b.valves[2].pass()
 			if c, err := net.Dial("unix", path); err == nil {
 				io.WriteString(c, "CONNECT 52\n")
 				c.Close()
@@ -120,7 +168,7 @@ func (b *busyMachine) connect(path string) {
 func busyOnKVM(t *testing.T, bus layout.Bus) *busyMachine {
 	t.Helper()
 	machinetest.NeedKVM(t)
-	b := &busyMachine{t: t}
+	b := &busyMachine{t: t, valves: [3]*valve{newValve(), newValve(), newValve()}}
 	dir := t.TempDir()
 	b.disk = filepath.Join(dir, "disk")
 	if err := os.WriteFile(b.disk, make([]byte, 1<<20), 0o600); err != nil {
@@ -146,7 +194,7 @@ func busyOnKVM(t *testing.T, bus layout.Bus) *busyMachine {
 	c := setup{kernel: b.guest.Kernel, request: layout.Request{Bus: bus}, spec: Spec{Memory: 20 << 20}}
 	for _, d := range []virtio.DeviceConfig{
 		blk.Config{Path: b.disk}, rng.Config{}, vnet.Config{Name: "0", Kind: vnet.Stream, Socket: socket},
-		vconsole.Config{Ports: []vconsole.Port{{Console: true, In: forever{}, Out: &b.out}}}, vsock.Config{Path: port},
+		vconsole.Config{Ports: []vconsole.Port{{Console: true, In: forever{b.valves[1]}, Out: &b.out}}}, vsock.Config{Path: port},
 	} {
 		device, err := d.Open(nil)
 		if err != nil {
@@ -164,8 +212,41 @@ func busyOnKVM(t *testing.T, bus layout.Bus) *busyMachine {
 		t.Fatal(err)
 	}
 	b.connect(port)
+	t.Cleanup(func() { b.setValves(false) })
 	b.goesOn()
 	return b
+}
+
+// setValves opens or closes all valves, and returns how often they were passed.
+func (b *busyMachine) setValves(closed bool) (passed [3]int) {
+	for i, v := range b.valves {
+		passed[i] = v.set(closed)
+	}
+	return passed
+}
+
+// starve closes the valves, and returns when the queues for what peers send wait for
+// something: when they have not moved while the guest went round some times.
+func (b *busyMachine) starve() {
+	b.t.Helper()
+	const polls = 20
+	b.setValves(true)
+	last, still := b.progress(), 0
+	machinetest.Until(b.t, "rest of the peers", func() bool {
+		now := b.progress()
+		moves := now[0] == last[0]
+		for _, queue := range []int{2, 4, 6} { // of the guest's queues
+			moves = moves || now[3+queue] != last[3+queue]
+		}
+		for _, v := range b.valves {
+			moves = moves || !v.held()
+		}
+		if still++; moves {
+			still = 0
+		}
+		last = now
+		return still >= polls
+	})
 }
 
 // progress is what the guest and its devices have counted; 16 bits are a used index.
@@ -243,5 +324,31 @@ func TestNothingIsWrittenWhilePaused(t *testing.T) {
 	}
 	if o, err := b.Wait(t.Context()); err != nil || o.Reason != Killed {
 		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// TestPeersOfAPausedMachineWait: what arrives for a guest that waits for it, while the
+// machine is paused, comes to the guest after that.
+func TestPeersOfAPausedMachineWait(t *testing.T) {
+	b := busyOnKVM(t, layout.BusMMIO)
+	for range 5 {
+		b.starve()
+		if err := b.Pause(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		before := b.sums()
+		was := b.setValves(false)
+		for i, v := range b.valves {
+			machinetest.Until(t, fmt.Sprintf("work of peer %d", i), func() bool { return v.set(false) > was[i]+1 })
+		}
+		for range 5 {
+			if now := b.sums(); now != before {
+				t.Fatalf("memory and disk have the sums %x, and had %x at the pause", now, before)
+			}
+		}
+		if err := b.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		b.goesOn()
 	}
 }
