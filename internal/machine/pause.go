@@ -11,6 +11,9 @@ import (
 // no device has I/O of the host's in flight. Each Pause wants its Resume. When ctx ends
 // before that, the machine runs on, and the error is ctx's.
 func (m *Machine) Pause(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
 	case m.pausing <- struct{}{}:
 	case <-ctx.Done():
@@ -53,16 +56,17 @@ func (m *Machine) quiesce(ctx context.Context) error {
 	}
 }
 
-// awaitHardware waits for hardware that is not the one before.
+// awaitHardware waits for hardware that is not the one before, on which the machine is
+// held.
 func (m *Machine) awaitHardware(ctx context.Context, before *hardware) (*hardware, error) {
 	for {
 		m.mu.Lock()
-		state, h, changed := m.state, m.hardware, m.changed
+		state, h, changed, held := m.state, m.hardware, m.changed, m.pauses > 0
 		m.mu.Unlock()
 		switch {
 		case state == Closed:
 			return nil, ErrClosed
-		case state != Running:
+		case state != Running, !held: // a Start that failed has let go of it
 			return nil, ErrNotRunning
 		case h != nil && h != before:
 			return h, nil

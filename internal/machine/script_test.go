@@ -258,6 +258,7 @@ func onScript(t testing.TB, c setup, h *script) *Machine {
 	m := Make(c.build(t, h))
 	t.Cleanup(func() {
 		m.Close()
+		<-m.Released()
 		if h.open != 0 {
 			t.Errorf("%d machines and vCPUs were not closed", h.open)
 		}
