@@ -141,7 +141,7 @@ func (m *Machine) startFailed(err error) {
 		m.publish(ending{Outcome: Outcome{Reason: Killed, Detail: m.killing}})
 		return
 	}
-	m.pauses, m.pressed = 0, false
+	m.pauses, m.pressed, m.past.begun = 0, false, time.Time{}
 	m.setState(New)
 }
 

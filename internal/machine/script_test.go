@@ -448,6 +448,9 @@ func TestAFailedStartLeavesNothingAndCanBeRepeated(t *testing.T) {
 	if h.open != 0 {
 		t.Errorf("%d machines and vCPUs are open", h.open)
 	}
+	if s := m.Stats(); s.State != New || s.Uptime != 0 {
+		t.Errorf("%+v", s)
+	}
 	h.err = nil
 	if err := m.Start(t.Context()); err != nil {
 		t.Fatal(err)
