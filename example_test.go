@@ -3,12 +3,15 @@ package mayfly_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +19,7 @@ import (
 	"github.com/mayfly-vm/mayfly/guest/check"
 	"github.com/mayfly-vm/mayfly/internal/machinetest"
 	"github.com/mayfly-vm/mayfly/timeline"
+	"github.com/mayfly-vm/mayfly/virtio/rng"
 )
 
 // exampleKernel stands for a vmlinux: it writes the check guest to a file.
@@ -25,6 +29,38 @@ func exampleKernel() string {
 		log.Fatal(err)
 	}
 	return path
+}
+
+// exampleDriver stands for a guest with a driver of the program's own device, of which
+// it asks something for ever.
+func exampleDriver(request string) string {
+	path := exampleKernel()
+	guest := machinetest.NewBusy(machinetest.BusyQueue{Chains: [][]machinetest.Buffer{{{Data: []byte(request)}, {Data: make([]byte, len(request)), Device: true}}}})
+	if err := os.WriteFile(path, guest.Kernel, 0o600); err != nil {
+		log.Fatal(err)
+	}
+	return path
+}
+
+// must is a value without an error.
+func must[T any](v T, err error) T {
+	if err != nil {
+		log.Fatal(err)
+	}
+	return v
+}
+
+// A kernel boots with five lines.
+func Example() {
+	kernel := exampleKernel()
+	defer os.Remove(kernel)
+	ctx := context.Background()
+
+	vm := must(mayfly.New(mayfly.Config{Kernel: kernel, Cmdline: "nocheck", Console: mayfly.Console{Out: os.Stdout}}))
+	defer vm.Close()
+	if err := vm.Start(ctx); err == nil {
+		fmt.Println(must(vm.Wait(ctx)).Reason)
+	}
 }
 
 // A machine from its configuration to its end. For a Linux guest the command
@@ -111,7 +147,7 @@ func ExampleVM_Pause() {
 	if err := vm.Pause(context.Background()); err != nil {
 		log.Fatal(err)
 	}
-	// Nothing moves here.
+	fmt.Println(vm.State()) // no vCPU runs, and no device has I/O under way
 	if err := vm.Resume(); err != nil {
 		log.Fatal(err)
 	}
@@ -120,6 +156,56 @@ func ExampleVM_Pause() {
 	}
 	outcome, err := vm.Wait(context.Background())
 	fmt.Println(outcome.Reason, err)
+}
+
+// Machines of one process know nothing of each other.
+func Example_machines() {
+	kernel := exampleKernel()
+	defer os.Remove(kernel)
+	var all sync.WaitGroup
+	var ended atomic.Int32
+	for range 8 {
+		all.Go(func() {
+			vm, err := mayfly.New(mayfly.Config{Kernel: kernel, Cmdline: "nocheck", Memory: 32 << 20})
+			if err != nil {
+				log.Print(err)
+				return
+			}
+			defer vm.Close()
+			if err := vm.Start(context.Background()); err != nil {
+				log.Print(err)
+				return
+			}
+			if outcome, err := vm.Wait(context.Background()); err == nil && outcome.Reason == mayfly.PowerOff {
+				ended.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	fmt.Println(ended.Load(), "machines ran")
+}
+
+// Counters of a machine and of its devices, for people or, as JSON, for programs.
+func ExampleVM_Stats() {
+	kernel := exampleKernel()
+	defer os.Remove(kernel)
+	vm, err := mayfly.New(mayfly.Config{Kernel: kernel, Cmdline: "nocheck", Devices: []mayfly.DeviceConfig{rng.Config{}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer vm.Close()
+	if err := vm.Start(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := vm.Wait(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	s := vm.Stats()
+	fmt.Println(s.State, s.Uptime > 0, s.Exits["port out"] > 0)
+	for _, d := range s.Devices {
+		b, err := json.Marshal(d)
+		fmt.Println(string(b), err)
+	}
 }
 
 // Where the time of a start goes.
@@ -171,10 +257,14 @@ func TestExamples(t *testing.T) {
 		run  func()
 		want string
 	}{
+		"package":         {Example, "1..0 # SKIP nocheck\npowered off\n"},
+		"machines":        {Example_machines, "8 machines ran\n"},
+		"device":          {Example_device, "the guest asked: hello, device\n"},
+		"VM.Stats":        {ExampleVM_Stats, "ended true true\n" + `{"name":"rng","type":"rng","stats":{"requests":0,"bytes":0,"throttled":0}} <nil>` + "\n"},
 		"New":             {ExampleNew, "powered off\n1..0 # SKIP nocheck\n"},
 		"VM.Start":        {ExampleVM_Start, "killed <nil>\n"},
 		"Console":         {ExampleConsole, "hello\n# echoed: 5\n"},
-		"VM.Pause":        {ExampleVM_Pause, "powered off <nil>\n"},
+		"VM.Pause":        {ExampleVM_Pause, "paused\npowered off <nil>\n"},
 		"Config timeline": {ExampleConfig_timeline, "true\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
