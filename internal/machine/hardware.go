@@ -55,6 +55,7 @@ type hardware struct {
 func newHardware(s *Spec, mem *memory.Map, port *serialPort, expired bool) (*hardware, error) {
 	h := &hardware{spec: s, mem: mem, gate: newGate(s.CPUs), ready: make(chan struct{}), ended: make(chan struct{})}
 	h.late.spec, h.late.mem = s, mem
+	h.late.wanted, h.late.finished = make(chan struct{}, 1), make(chan struct{})
 	h.vcpus.ended = h.ended
 	h.signs.init()
 	h.startFirst()

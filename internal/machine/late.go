@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -17,9 +18,11 @@ type lateMemory struct {
 	spec    *Spec
 	mem     *memory.Map
 
-	once    sync.Once
-	pending atomic.Bool // complete has yet to return
-	failed  *ending     // of complete
+	once     sync.Once
+	pending  atomic.Bool   // complete has yet to return
+	failed   *ending       // of complete
+	wanted   chan struct{} // has an element when somebody waits for the supervisor to complete it
+	finished chan struct{} // closed when complete has returned
 }
 
 // grace is how long the guest runs before the supervisor completes its memory. RAM
@@ -33,7 +36,8 @@ func (l *lateMemory) grace() time.Duration {
 }
 
 // complete returns when all memory is there; not nil: it can't be, and the machine
-// ends so. For any goroutine; the first that needs it does the work.
+// ends so. For vCPUs and the supervisor, which the hardware waits for; the first that
+// needs it does the work.
 func (l *lateMemory) complete() *ending {
 	if !l.pending.Load() {
 		return nil
@@ -52,8 +56,27 @@ func (l *lateMemory) complete() *ending {
 			l.failed = failure(err)
 		}
 		l.pending.Store(false)
+		close(l.finished)
 	})
 	return l.failed
+}
+
+// await returns when the supervisor or a vCPU has completed memory. Who calls does not do
+// it himself, since memory goes away with the hardware, which does not wait for him.
+func (l *lateMemory) await(ctx context.Context) error {
+	if !l.pending.Load() {
+		return nil
+	}
+	notify(l.wanted)
+	select {
+	case <-l.finished:
+		if l.failed != nil {
+			return ErrNotRunning
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // load copies what was mapped at the start.

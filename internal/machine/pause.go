@@ -133,7 +133,7 @@ func (h *hardware) quiesce(ctx context.Context) error {
 		case <-over:
 		}
 	}()
-	if err := h.completeMemory(ctx); err != nil {
+	if err := h.late.await(ctx); err != nil { // loading writes guest memory
 		return err
 	}
 	h.gate.awaitEmpty(ctx, h.vcpus.handling)
@@ -156,25 +156,6 @@ func (h *hardware) quiesce(ctx context.Context) error {
 	}
 	h.quiet = true
 	return nil
-}
-
-// completeMemory returns when nothing is left to be loaded: loading writes guest memory.
-func (h *hardware) completeMemory(ctx context.Context) error {
-	if !h.late.pending.Load() {
-		return nil
-	}
-	done := make(chan *ending, 1)
-	go func() { done <- h.late.complete() }()
-	select {
-	case e := <-done:
-		if e != nil {
-			h.end(*e)
-			return ErrNotRunning
-		}
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // resume lets devices and vCPUs go on.

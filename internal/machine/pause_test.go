@@ -208,3 +208,48 @@ func TestPauseOfAStartThatFails(t *testing.T) {
 		t.Errorf("%+v, %v", o, err)
 	}
 }
+
+// A Pause waits for memory that is still being loaded, but not beyond its context.
+func TestPauseWhileMemoryIsCompleted(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error // of the rest of memory
+		kill bool
+		want Reason
+	}{
+		"paused later":    {nil, false, Killed},
+		"killed":          {nil, true, Killed},
+		"memory is short": {errors.New("no more slots"), false, HostError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &script{partial: true, attached: make(chan struct{}), attachErr: c.err}
+			m := onScript(t, setup{}, h)
+			if err := m.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			paused := pauseWhile(t, m, ctx)
+			if cancel(); !c.kill {
+				if err := <-paused; !errors.Is(err, context.Canceled) || m.State() != Running {
+					t.Errorf("%v, %s", err, m.State())
+				}
+				paused = pauseWhile(t, m, t.Context())
+				<-h.attached
+				if err := <-paused; err != nil && c.err == nil || c.err != nil && !errors.Is(err, ErrNotRunning) {
+					t.Errorf("Pause: %v", err)
+				}
+			}
+			if c.err == nil {
+				if err := m.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if o, _ := m.Wait(t.Context()); o.Reason != c.want {
+				t.Errorf("%+v", o)
+			}
+			if c.kill {
+				<-paused
+				<-h.attached // what the machine waits for before it is released
+			}
+		})
+	}
+}

@@ -30,6 +30,10 @@ func (w *watcher) watch() *ending {
 			if end := w.late.complete(); end != nil {
 				return end
 			}
+		case <-w.late.wanted:
+			if end := w.late.complete(); end != nil {
+				return end
+			}
 		case <-w.ended:
 			return nil
 		case <-w.signs.panicSeen:
