@@ -15,7 +15,7 @@ import (
 // come back in upper case. Its driver in the guest finds it by its type.
 type Upper struct {
 	requests chan string // what the guest has asked; nobody need read it
-	worker   *virtio.Worker
+	loop     *virtio.Loop
 }
 
 // TypeUpper is a number that the virtio specification gives to no device.
@@ -40,7 +40,7 @@ func (u *Upper) Start(s *virtio.Session) error {
 		return nil
 	}
 	var c virtio.Chain
-	u.worker = s.Serve(q, func() (did bool) {
+	u.loop = s.Serve(q, func() (did bool) {
 		for q.Pop(&c) {
 			q.Push(&c, u.answer(&c))
 			did = true
@@ -53,9 +53,9 @@ func (u *Upper) Start(s *virtio.Session) error {
 
 // Stop returns when nothing of the device touches guest memory any more.
 func (u *Upper) Stop() {
-	if u.worker != nil {
-		u.worker.Stop()
-		u.worker = nil
+	if u.loop != nil {
+		u.loop.Stop()
+		u.loop = nil
 	}
 }
 
