@@ -184,8 +184,8 @@ func TestTruncatedFile(t *testing.T) {
 				}
 				vm.press(" ")
 				if load == mayfly.LoadCopy {
-					if vm.want(mayfly.PowerOff); vm.output.String() != string(want) {
-						t.Error("a copy changed with its file")
+					if o := vm.want(mayfly.PowerOff); vm.output.String() != string(want) {
+						t.Errorf("a copy changed with its file: %q, want %q; %q", vm.output.String(), want, o.Detail)
 					}
 					return
 				}
@@ -194,7 +194,7 @@ func TestTruncatedFile(t *testing.T) {
 				o := vm.end()
 				if load == mayfly.LoadAuto && parts == 0 && !canPrefault(t) && o.Reason == mayfly.PowerOff {
 					if vm.output.String() != string(want) {
-						t.Error("a copy changed with its file")
+						t.Errorf("a copy changed with its file: %q, want %q; %q", vm.output.String(), want, o.Detail)
 					}
 					return
 				}

@@ -74,6 +74,7 @@ func TestFileChangedWhileTheGuestRuns(t *testing.T) {
 		reason Reason
 	}{
 		"kernel cut":      {func(m *Machine) error { return os.Truncate(m.kernelPath(), 3<<20) }, ImageChanged},
+		"kernel touched":  {func(m *Machine) error { return os.Chtimes(m.kernelPath(), time.Time{}, time.Unix(1, 0)) }, ImageChanged},
 		"initrd cut":      {func(m *Machine) error { return os.Truncate(m.spec.Initrds[0].Name(), 10) }, PowerOff},
 		"nothing changed": {func(*Machine) error { return nil }, PowerOff},
 	} {

@@ -84,6 +84,10 @@ func (l *lateMemory) load() error {
 	begin := time.Now()
 	err := l.spec.Plan.Files.LayLate(l.mem)
 	l.spec.Timeline.Span("text copied", begin, time.Now())
+	// A file that is truncated while it is read may be read as zeroes, without an error.
+	if what := l.spec.Image.Changed(); what != "" {
+		return changedError(what)
+	}
 	if changed := l.spec.changedFile(true); changed != nil { // what was copied before does not matter
 		return changed
 	}
