@@ -17,8 +17,10 @@ import (
 
 const spewed = 200_000
 
-// slowly reads like somebody with little time: some bytes, then a nap.
+// slowly reads some bytes at a time, far slower than the guest writes.
 func slowly(r io.Reader) (all []byte) {
+	pace := time.NewTicker(60 * time.Millisecond)
+	defer pace.Stop()
 	buf := make([]byte, 3000)
 	for {
 		n, err := r.Read(buf)
@@ -26,7 +28,7 @@ func slowly(r io.Reader) (all []byte) {
 		if err != nil {
 			return all
 		}
-		time.Sleep(60 * time.Millisecond)
+		<-pace.C
 	}
 }
 
