@@ -3,8 +3,10 @@ package mayfly_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -235,4 +237,30 @@ func TestPauseAfterOneThatWasGivenUp(t *testing.T) {
 	}
 	vm.press("x")
 	vm.await("x", 1)
+}
+
+// TestPausesDuringRestarts: a machine that reboots again and again, with a disk at
+// work, is at rest after each Pause, and loses none.
+func TestPausesDuringRestarts(t *testing.T) {
+	leavesNothing(t)
+	vm := start(t, mayfly.Config{Kernel: file(t, "zeroer.elf", machinetest.Zeroer(8, "reset the machine")), Load: mayfly.LoadCopy,
+		Devices: []mayfly.DeviceConfig{blk.Config{Path: memoryDisk(t)}}})
+	for vm.Stats().Restarts < 6 {
+		if err := vm.Pause(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		before := vm.Stats()
+		for range 100 {
+			if now := vm.Stats(); now.State != mayfly.StatePaused || now.Restarts != before.Restarts || !maps.Equal(now.Exits, before.Exits) || !reflect.DeepEqual(now.Devices, before.Devices) {
+				t.Fatalf("%+v, and was %+v", now, before)
+			}
+		}
+		if err := vm.Resume(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := vm.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	vm.want(mayfly.Killed)
 }

@@ -15,7 +15,6 @@ import (
 	"unsafe"
 
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/kvm"
-	"github.com/mayfly-vm/mayfly/internal/layout"
 	"github.com/mayfly-vm/mayfly/internal/machinetest"
 	"github.com/mayfly-vm/mayfly/memory"
 	"github.com/mayfly-vm/mayfly/virtio"
@@ -165,7 +164,7 @@ func (b *busyMachine) connect(path string) {
 }
 
 // busyOnKVM starts the machine, and returns when all of its queues are in use.
-func busyOnKVM(t *testing.T, bus layout.Bus) *busyMachine {
+func busyOnKVM(t *testing.T) *busyMachine {
 	t.Helper()
 	machinetest.NeedKVM(t)
 	b := &busyMachine{t: t, valves: [3]*valve{newValve(), newValve(), newValve()}}
@@ -191,7 +190,7 @@ func busyOnKVM(t *testing.T, bus layout.Bus) *busyMachine {
 	)
 	socket, port := filepath.Join(dir, "net"), filepath.Join(dir, "vsock")
 	b.peer(socket)
-	c := setup{kernel: b.guest.Kernel, request: layout.Request{Bus: bus}, spec: Spec{Memory: 20 << 20}}
+	c := setup{kernel: b.guest.Kernel, spec: Spec{Memory: 20 << 20}}
 	for _, d := range []virtio.DeviceConfig{
 		blk.Config{Path: b.disk}, rng.Config{}, vnet.Config{Name: "0", Kind: vnet.Stream, Socket: socket},
 		vconsole.Config{Ports: []vconsole.Port{{Console: true, In: forever{b.valves[1]}, Out: &b.out}}}, vsock.Config{Path: port},
@@ -300,7 +299,7 @@ var seed = maphash.MakeSeed()
 // TestNothingIsWrittenWhilePaused: neither vCPUs nor devices write guest memory, nor
 // the disk, whatever peers of the devices do meanwhile.
 func TestNothingIsWrittenWhilePaused(t *testing.T) {
-	b := busyOnKVM(t, layout.BusMMIO)
+	b := busyOnKVM(t)
 	for range 5 {
 		if err := b.Pause(t.Context()); err != nil {
 			t.Fatal(err)
@@ -330,7 +329,7 @@ func TestNothingIsWrittenWhilePaused(t *testing.T) {
 // TestPeersOfAPausedMachineWait: what arrives for a guest that waits for it, while the
 // machine is paused, comes to the guest after that.
 func TestPeersOfAPausedMachineWait(t *testing.T) {
-	b := busyOnKVM(t, layout.BusMMIO)
+	b := busyOnKVM(t)
 	for range 5 {
 		b.starve()
 		if err := b.Pause(t.Context()); err != nil {
