@@ -2,15 +2,20 @@ package mayfly_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/check"
 	"github.com/mayfly-vm/mayfly/internal/machinetest"
+	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/console"
 	"github.com/mayfly-vm/mayfly/virtio/rng"
+	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 )
 
 // Parameters that work on other machines and make a Linux deaf on this one are named,
@@ -126,5 +131,40 @@ func TestNewLogsWarnings(t *testing.T) {
 	defer vm.Close()
 	if len(reports) != 2 || !strings.HasPrefix(reports[0], "command line: noapic: ") || !strings.HasPrefix(reports[1], "command line: console=ttyS1: ") {
 		t.Errorf("reports %q", reports)
+	}
+}
+
+// refusing is a device that does not start.
+type refusing struct{ virtiotest.Echo }
+
+func (*refusing) Start(*virtio.Session) error { return unix.EDQUOT }
+
+// What goes wrong with a device is logged under its name, but not without end.
+func TestDeviceErrorsAreLogged(t *testing.T) {
+	leavesNothing(t)
+	logged := make(chan slog.Record, 1000)
+	vm := start(t, mayfly.Config{Kernel: file(t, "resetter.elf", machinetest.Resetter("reset the machine")),
+		Devices: []mayfly.DeviceConfig{virtio.Opened{Name: "mine", Device: new(refusing)}},
+		Logger:  slog.New(collector{func(r slog.Record) { logged <- r }})})
+	machinetest.Until(t, "restarts", func() bool { return vm.Stats().Restarts == 5 })
+	vm.Close()
+	<-vm.Released()
+	close(logged)
+	errs := 0
+	for r := range logged {
+		attrs := map[string]any{}
+		r.Attrs(func(a slog.Attr) bool { attrs[a.Key] = a.Value.Any(); return true })
+		var e *mayfly.DeviceError
+		err, _ := attrs["error"].(error)
+		switch {
+		case attrs["device"] == "restart":
+		case attrs["device"] != "mine" || !errors.As(err, &e) || e.Device != "mine" || !errors.Is(err, unix.EDQUOT):
+			t.Errorf("%q: %v", r.Message, attrs)
+		default:
+			errs++
+		}
+	}
+	if errs == 0 || errs > 8 {
+		t.Errorf("%d errors of the device", errs)
 	}
 }
