@@ -37,10 +37,11 @@ install-deps: ## what tests and demo need from the distribution (apt-get, as roo
 test: install-deps build lint ## everything: style, tests here, tests in the lab, proofs of the guests
 	$(GO) run ./scripts/runtests -run='$(RUN)' $(PKG)
 
-lint: ## gofmt, go vet, staticcheck
+lint: ## gofmt, go vet, staticcheck, functions that nothing calls
 	@found="$$(gofmt -s -l .)"; if [ -n "$$found" ]; then echo "gofmt -s would change (make fmt does it):" $$found; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	$(GO) run ./scripts/deadcode
 
 race: ## the tests that need no lab, with the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) run ./scripts/runtests -race -short $(PKG)

@@ -3,10 +3,10 @@
 //
 //	go run ./scripts/deadcode
 //
-// It runs golang.org/x/tools/cmd/deadcode twice: with the tests, whose findings
-// nothing at all calls, and without them. The second run's findings may lie in
-// packages that exist for tests. allowed.txt lists what else may be there and
-// why; an entry that no run finds is an error too.
+// It runs golang.org/x/tools/cmd/deadcode with the tests, whose findings nothing at
+// all calls, and without them. The findings without tests may lie in packages that
+// exist for tests. allowed.txt lists what else may be there and why; an entry that
+// no run finds is an error too.
 package main
 
 import (
@@ -25,8 +25,9 @@ var allowedText string
 
 const module = "github.com/mayfly-vm/mayfly"
 
-// tags make other parts of the programs reachable: what is dead is so with each.
-var tags = []string{"", "qcow2"}
+// A build with these tags links other functions than one without: what one of them
+// calls is not dead.
+const tags = "-tags=qcow2"
 
 func main() {
 	if err := run(); err != nil {
@@ -40,25 +41,29 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	uncalled, err := deadcode("-test")
+	if err != nil {
+		return err
+	}
+	inTests, err := deadcode()
+	if err != nil {
+		return err
+	}
+	withTags, err := deadcode(tags)
+	if err != nil {
+		return err
+	}
 	var bad []string
-	for _, mode := range []struct {
-		args []string
-		what string
-		skip func(pkg string) bool
-	}{
-		{[]string{"-test"}, "nothing calls", func(string) bool { return false }},
-		{nil, "only tests call", forTests},
-	} {
-		found, err := deadcode(mode.args...)
-		if err != nil {
-			return err
+	for _, f := range uncalled {
+		if !allowed.has(f) {
+			bad = append(bad, fmt.Sprintf("%s: nothing calls it", f))
 		}
-		for _, f := range found {
-			if mode.skip(f.pkg) || allowed.has(f) || slices.ContainsFunc(bad, func(s string) bool { return strings.HasPrefix(s, f.String()) }) {
-				continue
-			}
-			bad = append(bad, fmt.Sprintf("%s: %s it", f, mode.what))
+	}
+	for _, f := range inTests {
+		if !slices.Contains(withTags, f) || slices.Contains(uncalled, f) || forTests(f.pkg) || allowed.has(f) {
+			continue
 		}
+		bad = append(bad, fmt.Sprintf("%s: only tests call it", f))
 	}
 	for name, used := range allowed {
 		if !used {
@@ -87,28 +92,12 @@ type function struct {
 
 func (f function) String() string { return fmt.Sprintf("%s:%d: %s", f.file, f.line, f.name) }
 
-// deadcode runs the tool with each of the tags.
-func deadcode(args ...string) (dead []function, err error) {
-	for i, tag := range tags {
-		found, err := deadWith(tag, args...)
-		if err != nil {
-			return nil, err
-		}
-		if i == 0 {
-			dead = found
-			continue
-		}
-		dead = slices.DeleteFunc(dead, func(f function) bool { return !slices.Contains(found, f) })
-	}
-	return dead, nil
-}
-
-func deadWith(tag string, args ...string) ([]function, error) {
+func deadcode(args ...string) ([]function, error) {
 	root, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
-	c := exec.Command("go", slices.Concat([]string{"tool", "deadcode", "-json", "-tags=" + tag}, args, []string{"./..."})...)
+	c := exec.Command("go", slices.Concat([]string{"tool", "deadcode", "-json"}, args, []string{"./..."})...)
 	c.Stderr = os.Stderr
 	out, err := c.Output()
 	if err != nil {
