@@ -2,6 +2,7 @@ package option
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -62,7 +63,7 @@ func (d *toyDisk) keys() *Group {
 		{Name: "readonly", Help: "no writes", Value: Bool(&d.ReadOnly)},
 		{Name: "cache", Default: "writeback", Help: "what a flush does", Value: Choice(&d.Cache, "writeback", "unsafe")},
 		{Name: "queues", Arg: "N", Default: "1", Help: "queues", Value: Number(&d.Queues, 1, 64)},
-		{Name: "timeout", Arg: "TIME", Help: "how long", Value: Duration(&d.Timeout, time.Millisecond, time.Hour)},
+		{Name: "timeout", Arg: "TIME", Help: "how long", Value: duration(&d.Timeout, time.Millisecond, time.Hour)},
 	}}
 }
 
@@ -347,4 +348,23 @@ func FuzzApply(f *testing.F) {
 			roundTrip(t, m)
 		}
 	})
+}
+
+// duration is a time from least to most; zero is what is there by default.
+func duration(p *time.Duration, least, most time.Duration) Value {
+	return Value{
+		Pattern: TimePattern,
+		Set: func(s string) error {
+			d, err := time.ParseDuration(s)
+			if err != nil {
+				return errors.New("not a time; write one such as 250ms, 30s or 2m")
+			}
+			if d < least || d > most {
+				return fmt.Errorf("out of range; it is a time from %s to %s", DurationText(least), DurationText(most))
+			}
+			*p = d
+			return nil
+		},
+		Get: func() []string { return given(DurationText(*p), *p != 0) },
+	}
 }

@@ -98,25 +98,6 @@ func timeText(d time.Duration) string {
 	return DurationText(d)
 }
 
-// Duration is a time from least to most; zero is what is there by default.
-func Duration(p *time.Duration, least, most time.Duration) Value {
-	return Value{
-		Pattern: TimePattern,
-		Set: func(s string) error {
-			d, err := time.ParseDuration(s)
-			if err != nil {
-				return errors.New("not a time; write one such as 250ms, 30s or 2m")
-			}
-			if d < least || d > most {
-				return fmt.Errorf("out of range; it is a time from %s to %s", DurationText(least), DurationText(most))
-			}
-			*p = d
-			return nil
-		},
-		Get: func() []string { return given(DurationText(*p), *p != 0) },
-	}
-}
-
 // DurationText writes a time without units that count nothing: 2m, not 2m0s.
 func DurationText(d time.Duration) string {
 	s := strings.ReplaceAll(d.String(), "µs", "us")
