@@ -166,7 +166,7 @@ func TestLife(t *testing.T) {
 	b.SetStatus(ready | ok)
 	b.SetStatus(ready | ok)
 	if b.dev.starts != 1 || b.board.bound != 1 || b.Status() != ready|ok {
-		t.Fatalf("%d starts, %d bells, status %#x, %v", b.dev.starts, b.board.bound, b.Status(), b.reports)
+		t.Fatalf("%d starts, %d bound, status %#x, %v", b.dev.starts, b.board.bound, b.Status(), b.reports)
 	}
 	s := b.dev.session
 	if s.Queue(0) == nil || s.Queue(1) != nil || s.Queue(2) != nil || s.Queue(-1) != nil {
@@ -182,7 +182,7 @@ func TestLife(t *testing.T) {
 	}
 	b.SetStatus(0)
 	if b.dev.stops != 1 || b.board.unbound != 1 || b.Status() != 0 || b.Accepted() != 0 {
-		t.Errorf("%d stops, %d bells, status %#x, features %#x", b.dev.stops, b.board.unbound, b.Status(), b.Accepted())
+		t.Errorf("%d stops, %d bound, status %#x, features %#x", b.dev.stops, b.board.unbound, b.Status(), b.Accepted())
 	}
 	if q := b.Queue(0); q != (virtio.QueueState{Size: 8}) {
 		t.Errorf("queue 0 after the reset: %+v", q)
@@ -197,7 +197,7 @@ func TestLife(t *testing.T) {
 	b.Close()
 	b.Close()
 	if b.dev.starts != 2 || b.dev.stops != 2 || b.board.bound != b.board.unbound {
-		t.Errorf("%d starts, %d stops, %d and %d bells", b.dev.starts, b.dev.stops, b.board.bound, b.board.unbound)
+		t.Errorf("%d starts, %d stops, %d and %d bound", b.dev.starts, b.dev.stops, b.board.bound, b.board.unbound)
 	}
 }
 
@@ -208,7 +208,7 @@ func TestBadQueuesNeedAReset(t *testing.T) {
 		"too large":          func(_ *bench, q *virtio.QueueState) { q.Size = 16 },
 		"unaligned":          func(_ *bench, q *virtio.QueueState) { q.Desc = 8 },
 		"outside":            func(_ *bench, q *virtio.QueueState) { q.Device = 1 << 20 },
-		"no bell":            func(b *bench, _ *virtio.QueueState) { b.board.bindErr = errors.New("no room on the bus") },
+		"no kicks":           func(b *bench, _ *virtio.QueueState) { b.board.bindErr = errors.New("no room on the bus") },
 		"device won't start": func(b *bench, _ *virtio.QueueState) { b.dev.startErr = errors.New("no tap") },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -226,7 +226,7 @@ func TestBadQueuesNeedAReset(t *testing.T) {
 			b.Resume()
 			b.SetStatus(0)
 			if b.dev.stops != 0 || b.board.bound != b.board.unbound {
-				t.Errorf("%d stops, %d of %d bells", b.dev.stops, b.board.unbound, b.board.bound)
+				t.Errorf("%d stops, %d of %d bound", b.dev.stops, b.board.unbound, b.board.bound)
 			}
 			b.board.bindErr, b.dev.startErr = nil, nil
 			b.negotiate()
@@ -295,7 +295,7 @@ func TestMemoryIsLostAtTheStop(t *testing.T) {
 	}
 	b.dev.onStop = nil
 	if b.SetStatus(0); b.Status() != 0 || b.board.bound != b.board.unbound {
-		t.Errorf("status %#x after the reset, %d of %d bells", b.Status(), b.board.unbound, b.board.bound)
+		t.Errorf("status %#x after the reset, %d of %d bound", b.Status(), b.board.unbound, b.board.bound)
 	}
 }
 
@@ -318,7 +318,7 @@ func TestPauseAndResume(t *testing.T) {
 	b.Resume()
 	b.Resume()
 	if b.dev.starts != 2 || !b.dev.session.Queue(0).TakeKick() {
-		t.Errorf("%d starts; the bell must ring for what came meanwhile", b.dev.starts)
+		t.Errorf("%d starts; the rings must be polled for what came meanwhile", b.dev.starts)
 	}
 	b.pause()
 	b.SetStatus(0)
@@ -368,7 +368,7 @@ func TestRestoreChecks(t *testing.T) {
 				t.Error("accepted")
 			}
 			if n.board.bound != n.board.unbound {
-				t.Error("a bell was left behind")
+				t.Error("a queue stayed bound")
 			}
 		})
 	}

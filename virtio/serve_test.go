@@ -10,7 +10,7 @@ import (
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 )
 
-func TestWorkerEndsWhileItSleeps(t *testing.T) {
+func TestServeEndsWhileItSleeps(t *testing.T) {
 	m := &manual{}
 	virtiotest.New(t, m, virtiotest.Options{})
 	for range 100 {
@@ -18,7 +18,7 @@ func TestWorkerEndsWhileItSleeps(t *testing.T) {
 	}
 }
 
-func TestWorkerEndsWhenItsWorkPanics(t *testing.T) {
+func TestServeEndsWhenItsWorkPanics(t *testing.T) {
 	m := &manual{}
 	d := virtiotest.New(t, m, virtiotest.Options{})
 	w := m.session.Serve(m.session.Queue(0), func() bool { panic("oh") })

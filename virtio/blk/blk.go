@@ -8,8 +8,8 @@
 // What the page cache has is read, and what goes into it is written, by the
 // queue's own goroutine in one system call: no ring, thread or wake-up takes part.
 // What must wait for a disk goes to an engine: io_uring, whose completions the
-// goroutine looks for while it spins, and then sleeps for in the kernel, where the
-// queue's bell wakes it too; or a few threads, which ring that bell. All transfers
+// goroutine polls for while it spins, and then sleeps for in the kernel, where the
+// driver's kicks wake it too; or a few threads, which wake the loop. All transfers
 // go straight to and from guest memory.
 package blk
 

@@ -28,7 +28,7 @@ const long = 4 << 20
 // the machine has ended meanwhile.
 const haltPoll = 10 * time.Millisecond
 
-// worker serves one queue. All but ring bell belongs to the queue's goroutine.
+// worker serves one queue. All but halting belongs to the queue's loop.
 type worker struct {
 	d       *Device
 	session *virtio.Session

@@ -13,11 +13,11 @@ import (
 // soon ends a wait for what should have come.
 const soon = 10 * time.Second
 
-// fixture is a set with a bell, which is watched, and a pipe, which is added.
+// fixture is a set with an eventfd, which is watched, and a pipe, which is added.
 type fixture struct {
 	*epoll.Set
 	t    *testing.T
-	bell *eventfd.FD
+	kick *eventfd.FD
 	pipe [2]int
 }
 
@@ -28,7 +28,7 @@ func newFixture(t *testing.T) *fixture {
 	if f.Set, err = epoll.New(); err != nil {
 		t.Fatal(err)
 	}
-	if f.bell, err = eventfd.New(); err != nil {
+	if f.kick, err = eventfd.New(); err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.Pipe2(f.pipe[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
@@ -36,11 +36,11 @@ func newFixture(t *testing.T) *fixture {
 	}
 	t.Cleanup(func() {
 		f.Close()
-		f.bell.Close()
+		f.kick.Close()
 		unix.Close(f.pipe[0])
 		unix.Close(f.pipe[1])
 	})
-	if err := f.Watch(f.bell.FD()); err != nil {
+	if err := f.Watch(f.kick.FD()); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Add(f.pipe[0]); err != nil {
@@ -83,13 +83,13 @@ const never = 20 * time.Millisecond
 func TestSignalEndsEachWait(t *testing.T) {
 	f := newFixture(t)
 	for range 3 { // its count is never taken
-		if !f.wait(soon, f.bell.Signal) {
+		if !f.wait(soon, f.kick.Signal) {
 			t.Fatal("a signal during the last look was lost")
 		}
 		if f.wait(never, func() {}) {
 			t.Fatal("one signal ended two waits")
 		}
-		if !f.wait(soon, func() { go f.bell.Signal() }) {
+		if !f.wait(soon, func() { go f.kick.Signal() }) {
 			t.Fatal("a signal was lost")
 		}
 	}
@@ -104,17 +104,17 @@ func TestArmedAlone(t *testing.T) {
 		if !f.wait(soon, f.arm) {
 			t.Fatal("what was there before it was armed was not seen")
 		}
-		f.bell.Signal() // leaves an event that nobody waited for
+		f.kick.Signal() // leaves an event that nobody waited for
 	}
 	f.read()
-	if !f.wait(soon, func() { f.arm(); f.bell.Signal() }) {
-		t.Error("the bell was not heard beside it")
+	if !f.wait(soon, func() { f.arm(); f.kick.Signal() }) {
+		t.Error("a watched eventfd did not end the wait")
 	}
 	f.write() // armed no more
 	f.read()
 	f.write()
 	if !f.wait(soon, f.arm) {
-		t.Error("an event between two waits hid what came behind it")
+		t.Error("an event between two waits hid what came after it")
 	}
 	f.read()
 	if f.wait(never, f.arm) {
@@ -135,7 +135,7 @@ func TestLastLookFindsWork(t *testing.T) {
 
 func TestWaitAllocatesNothing(t *testing.T) {
 	f := newFixture(t)
-	last := func() bool { f.bell.Signal(); f.arm(); return false }
+	last := func() bool { f.kick.Signal(); f.arm(); return false }
 	if n := testing.AllocsPerRun(100, func() { f.Wait(last, time.Time{}) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
