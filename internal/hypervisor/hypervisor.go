@@ -1,6 +1,6 @@
 // Package hypervisor is what a machine needs of a processor, and no more: registers,
 // CPUID, run, kick, interrupts. Package hypervisor/kvm implements it on KVM; a processor in
-// software can be put behind the same interfaces, and no device notices.
+// software can implement the same interfaces, and no device notices.
 package hypervisor
 
 import (
@@ -15,10 +15,10 @@ type Host interface {
 	MaxProcessors() int
 	// NewMachine makes an empty machine over the RAM of m.
 	NewMachine(m *memory.Map, o Options) (Machine, error)
-	// CPUID is what this host offers a guest, before topology is laid over it. The
+	// CPUID is what this host offers a guest, before topology is filled in. The
 	// list is the caller's to read, not to change.
 	CPUID() ([]CPUID, error)
-	// CanPrefault tells whether Processor.Prefault can do something. It asks the
+	// CanPrefault reports whether Processor.Prefault can do something. It asks the
 	// host, once.
 	CanPrefault() bool
 	// Describe names the host for people, with its limits: "kvm_amd".
@@ -30,7 +30,7 @@ type Host interface {
 type Options struct {
 	Processors int
 	// Eager is how much RAM, from address 0, the processors must reach at once: all
-	// that is laid before the start. The rest comes with AttachRest.
+	// that is mapped before the start. The rest comes with AttachRest.
 	Eager uint64
 	// IOAPICPins is how many pins the machine's I/O APIC has: their
 	// level-triggered interrupts come back as ExitEOI.
@@ -45,7 +45,7 @@ type Machine interface {
 	// NewProcessor makes processor id (its APIC id). Processor 0 starts where its
 	// registers say; the others wait for INIT and a start-up IPI.
 	NewProcessor(id int) (Processor, error)
-	// RouteLevel tells the interrupt fabric which pins are level triggered, so that
+	// RouteLevel configures which pins are level triggered, so that
 	// the end of such an interrupt is reported. The list replaces the last one.
 	RouteLevel(routes []LevelRoute) error
 	// Show has processors read page, whole pages of this process, at addr, without
@@ -53,7 +53,7 @@ type Machine interface {
 	// these reads are exits as the writes there always are. page stays where it is
 	// as long as the machine.
 	Show(addr uint64, page []byte) bool
-	// Partial tells whether there is RAM or a page that AttachRest has yet to make reachable.
+	// Partial reports whether there is RAM or a page that AttachRest has yet to make reachable.
 	Partial() bool
 	// AttachRest makes the RAM above Options.Eager reachable, and what Show was
 	// given. It may run beside the
@@ -87,7 +87,7 @@ type Processor interface {
 	TSCKHz() (int, error)
 	// Activity is what the processor does.
 	Activity() (Activity, error)
-	// WasPaused tells the guest, where it listens, that it was stopped on purpose.
+	// WasPaused notifies the guest, where it supports that, that it was stopped on purpose.
 	WasPaused()
 	// Translate is a guest-virtual address by the current page tables.
 	Translate(virtual uint64) (memory.Addr, bool)

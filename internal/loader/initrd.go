@@ -8,7 +8,7 @@ import (
 // File is a file to lay in guest memory.
 type File = kernel.File
 
-// InitrdSize is how much memory the initrds take, one behind another, each from
+// InitrdSize is how much memory the initrds take, one after another, each from
 // a page boundary on. Linux skips zeroes between archives at any multiple of 4,
 // and pages can be mapped.
 func InitrdSize(files []File) (n uint64) {

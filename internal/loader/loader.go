@@ -1,4 +1,4 @@
-// Package loader lays a kernel image and its initrds into guest memory, each
+// Package loader loads a kernel image and its initrds into guest memory, each
 // piece in the cheapest way that its use allows: mapped copy-on-write from the
 // page cache, or copied into huge pages.
 package loader
@@ -33,7 +33,7 @@ const (
 	Copy Mode = "copy"
 )
 
-// Modes are the values of a Mode, beside "", which is Auto.
+// Modes are the values of a Mode other than "", which is Auto.
 var Modes = []Mode{Auto, Map, Copy}
 
 // Check is an error that lists the values, where m is none of them.
@@ -53,7 +53,7 @@ const (
 	sifted
 )
 
-// maps tells whether Lay maps such a piece, or else copies it.
+// maps reports whether Lay maps such a piece, or else copies it.
 func (w way) maps() bool { return w == mapped || w == late }
 
 // Layout is what goes where: pieces of files, decided before memory exists.
@@ -90,7 +90,7 @@ func (l *Layout) Kernel(im *kernel.Image, delta int64, mode Mode) {
 	l.smallImage(im, delta)
 }
 
-// MapsKernel tells whether a part of the kernel is mapped in mode Auto.
+// MapsKernel reports whether a part of the kernel is mapped in mode Auto.
 func (l *Layout) MapsKernel() bool {
 	return slices.ContainsFunc(l.pieces[:l.auto], func(p piece) bool { return p.way == mapped })
 }
@@ -152,7 +152,7 @@ func (l *Layout) segment(im *kernel.Image, s *kernel.Segment, addr memory.Addr, 
 		}
 	}
 	add := func(from, to uint64, w way) {
-		if w == sifted { // what is known to be zeroes need not be looked at
+		if w == sifted { // what is known to be zeroes need not be searched
 			for _, z := range im.Zeroes {
 				if z.Offset >= s.Offset+from && z.Offset+z.Size <= s.Offset+to {
 					one(from, z.Offset-s.Offset, w)
@@ -176,7 +176,7 @@ func (l *Layout) segment(im *kernel.Image, s *kernel.Segment, addr memory.Addr, 
 		add(first, last, late)
 		add(last, to, copied)
 	}
-	// What may be mapped: all of it, or in Auto what comes behind the code of a
+	// What may be mapped: all of it, or in Auto what comes after the code of a
 	// segment that the guest does not write to by design. Map goes by pages; Auto
 	// by frames of a huge page, since one mapped page in a frame makes the host use
 	// small pages for all of it.
@@ -238,7 +238,7 @@ func (l *Layout) ToCopy() (n uint64) {
 	return n
 }
 
-// Maps tells whether a part of f is mapped, and so what becomes of f matters as
+// Maps reports whether a part of f is mapped, and so what becomes of f matters as
 // long as the guest runs.
 func (l *Layout) Maps(f *os.File) bool {
 	for i := range l.pieces {
@@ -253,7 +253,7 @@ func (l *Layout) Maps(f *os.File) bool {
 // who want to fault them in. What is sifted is left out: to read a page that is
 // not there yet brings in a small page of zeroes, where the guest's first write
 // would have brought a huge one. So is what is late: it comes in huge pages when the
-// guest touches it behind LayLate. There is none for a few pages in all: the
+// guest touches it after LayLate. There is none for a few pages in all: the
 // request would cost more than their faults.
 func (l *Layout) Ranges() []memory.Range {
 	const worthIt = 16 * memory.PageSize
@@ -326,7 +326,7 @@ func (l *Layout) Lay(m *memory.Map) error {
 		defer wg.Done()
 		defer func() {
 			if r := recover(); r != nil {
-				errs[1] = fmt.Errorf("laying files into guest memory: %v", r)
+				errs[1] = fmt.Errorf("loading files into guest memory: %v", r)
 			}
 		}()
 		debug.SetPanicOnFault(true)
@@ -337,13 +337,13 @@ func (l *Layout) Lay(m *memory.Map) error {
 	return errors.Join(errs...)
 }
 
-// HasLate tells whether LayLate has anything to do.
+// HasLate reports whether LayLate has anything to do.
 func (l *Layout) HasLate() bool {
 	return slices.ContainsFunc(l.pieces, func(p piece) bool { return p.way == late })
 }
 
 // LayLate copies what Lay has only mapped, so that the guest has huge pages there
-// and may write. It may run beside the guest.
+// and may write. It may run while the guest runs.
 func (l *Layout) LayLate(m *memory.Map) error {
 	for i := range l.pieces {
 		p := &l.pieces[i]

@@ -15,7 +15,7 @@ import (
 
 // fabric is the machine's table of interrupt routes. KVM takes it only as a
 // whole: the I/O APIC's level-triggered pins, whose number is their GSI, and the
-// messages, whose GSIs come behind.
+// messages, whose GSIs follow.
 type fabric struct {
 	vm *kvm.VM
 
@@ -48,7 +48,7 @@ func (f *fabric) install() error {
 	return f.vm.SetGSIRouting(t)
 }
 
-// RouteLevel implements hypervisor.Machine: the routes tell KVM whose end of interrupt
+// RouteLevel implements hypervisor.Machine: by the routes KVM knows whose end of interrupt
 // to report.
 func (mc *machine) RouteLevel(routes []hypervisor.LevelRoute) error {
 	f := &mc.fabric

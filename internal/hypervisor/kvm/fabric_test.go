@@ -117,7 +117,7 @@ func TestMessageAfterClose(t *testing.T) {
 // lost there when the table is installed for another message.
 func TestMessageRefused(t *testing.T) {
 	mc, _ := spinning(t)
-	const use32BitIDs = 1 // KVM then looks at the address's upper half
+	const use32BitIDs = 1 // KVM then reads the address's upper half
 	if err := mc.(*machine).vm.EnableCap(kvm.CapX2APICAPI, use32BitIDs); err != nil {
 		t.Skip(err)
 	}

@@ -1,4 +1,4 @@
-// Package kvm puts KVM behind the interfaces of package hypervisor.
+// Package kvm implements the interfaces of package hypervisor by KVM.
 package kvm
 
 import (
@@ -102,7 +102,7 @@ func Kind() string {
 	return "kvm"
 }
 
-// EmulatesKernelMode tells whether this host's KVM runs guest kernel mode in its
+// EmulatesKernelMode reports whether this host's KVM runs guest kernel mode in its
 // instruction emulator alone, and so only small guests.
 func EmulatesKernelMode() bool { return Kind() == "kvm_pvm" }
 
@@ -175,7 +175,7 @@ func (mc *machine) Show(addr uint64, page []byte) bool {
 	return true
 }
 
-// Partial tells whether slots remain.
+// Partial reports whether slots remain.
 func (mc *machine) Partial() bool { return len(mc.slots) > 1 }
 
 // AttachRest sets the remaining slots. A KVM that shadows page tables allocates

@@ -108,7 +108,7 @@ func spinning(t *testing.T, code ...byte) (hypervisor.Machine, *processor) {
 // Every Kick is answered, whatever else signals the thread and however Kicks fall
 // upon each other; and none leaves the processor unable to enter its guest.
 func TestKicksAreAnswered(t *testing.T) {
-	// Writes to port 0x80 for ever: exits tell that the guest runs.
+	// Writes to port 0x80 for ever: exits show that the guest runs.
 	p := spinner(t, 0xE6, 0x80, 0xEB, 0xFC)
 	exits, kicks := make(chan struct{}, 1), make(chan struct{}, 1)
 	stop := make(chan struct{})

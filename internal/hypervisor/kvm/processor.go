@@ -33,7 +33,7 @@ func (p *processor) Run(e *hypervisor.Exit) error {
 		}
 		switch {
 		case errors.Is(err, unix.EINTR):
-			// In this order: a Kick before the swap is answered here; of one behind it
+			// In this order: a Kick before the swap is answered here; of one after it
 			// the request stands. And always: a Kick is two steps, and a signal
 			// between them (the Go runtime sends its own) may have returned for it
 			// already; its late request would then stop every Run from now on.
