@@ -59,7 +59,9 @@ func (p *panicWatch) poll(v *vcpus, s *signs, work uint64) panicVerdict {
 		return panicOpen
 	}
 	verdict := p.judge(list, silent)
-	s.lively.Store(p.lively > 0)
+	// One sample may fall between the message and the stop of the other vCPUs, which
+	// the console delays: it takes two to doubt the message.
+	s.lively.Store(p.lively > 1)
 	if verdict == panicRefuted {
 		s.panicked.Store(false)
 	}

@@ -36,7 +36,7 @@ func TestKernelTruncatedUnderLinux(t *testing.T) {
 				return
 			}
 			o := g.ends(mayfly.ImageChanged)
-			if !strings.Contains(o.Detail, file) || !strings.Contains(o.Detail, "truncated") || !strings.Contains(o.Detail, "--load=copy") {
+			if !strings.Contains(o.Detail, file) || !strings.Contains(o.Detail, "truncated") || !strings.Contains(o.Detail, "load by copying") {
 				t.Errorf("detail %q", o.Detail)
 			}
 		})

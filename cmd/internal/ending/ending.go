@@ -43,6 +43,9 @@ func Describe(outcome mayfly.Outcome, err error, killed int) (code int, messages
 	if d := strings.TrimSpace(outcome.Detail); d != "" && outcome.Reason != mayfly.Killed {
 		text += ": " + d
 	}
+	if outcome.Reason == mayfly.ImageChanged {
+		text += " (--load=copy)" // the library's detail says to load by copying
+	}
 	return code, append(messages, Message{text, code != exit.OK})
 }
 
