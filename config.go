@@ -95,8 +95,12 @@ type Config struct {
 	Timeline *timeline.Recorder // nil: nothing is recorded
 }
 
-// ConfigError is a field of a Config with a value that cannot be: Field is its name, Msg
-// says what was found and what can be.
+// ConfigError is an invalid value in a field of a Config. errors.As finds a *ConfigError,
+// which unwraps to its Err. Its fields:
+//
+//	Field string // the field's name: "Memory", "Devices"
+//	Msg   string // what was found, and what is valid
+//	Err   error  // the cause, where that is an error such as a *DeviceError; else nil
 type ConfigError = layout.ConfigError
 
 // DefaultCmdline is the command line that lets a stock Linux start without

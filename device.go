@@ -11,16 +11,20 @@ import (
 )
 
 // DeviceConfig is a virtio device of a Config: a blk.Config, vnet.Config, vsock.Config,
-// console.Config or rng.Config of the packages under virtio, or one of a program's own.
+// console.Config or rng.Config of the packages under virtio, or one of a program's own,
+// such as a virtio.Opened. virtio.DeviceConfig describes its methods.
 type DeviceConfig = virtio.DeviceConfig
 
-// Packed offers packed virtqueues to the driver of a device.
+// Packed wraps the configuration of a device, its only field DeviceConfig, and offers
+// packed virtqueues to the driver; one that does not know them gets split ones.
 type Packed = virtio.Packed
 
-// DeviceError is an error of one device, with its name.
+// DeviceError is an error of one device: Device is its name, as in Plan.Devices, and Err
+// the cause, to which it unwraps. errors.As finds a *DeviceError.
 type DeviceError = virtio.DeviceError
 
-// ErrNoDevice is that of a call that names a device which the machine does not have.
+// ErrNoDevice is the error of a call that names a device that the machine does not have. A
+// device that has no such function gives a *DeviceError with errors.ErrUnsupported.
 var ErrNoDevice = errors.New("mayfly: no such device")
 
 // request is what of the configuration decides where things lie.
@@ -98,7 +102,8 @@ func (vm *VM) RefreshDisk(device string) error {
 	return onDevice(vm, device, func(d virtio.MediumDevice) error { return d.Refresh() })
 }
 
-// SetLink takes the link of a network card down, or up again.
+// SetLink takes the link of a network card down, or up again. Before Start it sets the
+// state that the guest finds.
 func (vm *VM) SetLink(device string, up bool) error {
 	return onDevice(vm, device, func(d virtio.LinkDevice) error { d.SetLink(up); return nil })
 }

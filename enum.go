@@ -10,7 +10,8 @@ import (
 // Enumerations are strings, as in the configuration file of the command. The zero value
 // of each is its default.
 
-// Boot is how the kernel is entered.
+// Boot is how the kernel is entered: a string, BootAuto, BootPVH or BootLinux. Its method
+// Check returns an error that lists the values where it is none of them, and "" is valid.
 type Boot = kernel.Boot
 
 // Ways to enter a kernel.
@@ -20,7 +21,8 @@ const (
 	BootLinux = kernel.BootLinux // by Linux's 64-bit boot protocol
 )
 
-// Load is how files come into guest memory.
+// Load is how files come into guest memory: a string, LoadAuto, LoadMap or LoadCopy, with
+// a method Check as that of Boot.
 type Load = loader.Mode
 
 // Ways to load.
@@ -30,7 +32,8 @@ const (
 	LoadCopy = loader.Copy // copies everything: the files do not matter after the start
 )
 
-// Platform is for which sort of guest the machine is made.
+// Platform is for which sort of guest the machine is made: a string, PlatformAuto,
+// PlatformLinux or PlatformGeneric, with a method Check as that of Boot.
 type Platform = layout.Platform
 
 // Platforms.
@@ -46,7 +49,8 @@ const (
 	PlatformGeneric = layout.PlatformGeneric
 )
 
-// Bus is how a guest finds and reaches its virtio devices.
+// Bus is how a guest finds and reaches its virtio devices: a string, BusAuto, BusMMIO or
+// BusPCI, with a method Check as that of Boot.
 type Bus = layout.Bus
 
 // Buses.

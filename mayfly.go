@@ -13,14 +13,14 @@
 // let go, in the middle of a transfer to a disk that has failed say, does Close
 // return before that; Released tells when.
 //
-// A packed kernel, such as a distribution's vmlinuz, is unpacked once, into a
+// A compressed kernel, such as a distribution's vmlinuz, is unpacked once, into a
 // cache. A program does that in its own process if it imports the decompressors,
 // which cost each of its starts some 0.3 ms:
 //
 //	import _ "github.com/mayfly-vm/mayfly/kernel/unpack"
 //
-// Else the program mayfly-unpack is run, which is looked for beside the running
-// program and in PATH. Where neither is, only an unpacked vmlinux can be booted.
+// Else the program mayfly-unpack is run, which is searched in the running program's
+// folder and in PATH. Where neither is, only an uncompressed vmlinux can be booted.
 package mayfly
 
 import (
@@ -37,9 +37,9 @@ import (
 
 // Errors about calls that come at the wrong time.
 var (
-	ErrClosed     = machine.ErrClosed
-	ErrStarted    = machine.ErrStarted
-	ErrNotRunning = machine.ErrNotRunning
+	ErrClosed     = machine.ErrClosed     // after Close
+	ErrStarted    = machine.ErrStarted    // a Start after the first one
+	ErrNotRunning = machine.ErrNotRunning // before Start, or after the machine's end
 )
 
 // VM is a virtual machine. Its methods may be called from any goroutine.
@@ -48,10 +48,43 @@ type VM struct {
 	machine *machine.Machine
 }
 
-// Plan is where everything lies in a machine. It is fixed by New.
+// Plan is where everything lies in a machine. It is fixed by New, and not to be changed.
+// Addresses are guest-physical. Its fields:
+//
+//	Protocol    kernel.Protocol   // how the kernel is entered
+//	Why         string            // why so
+//	Platform    Platform          // PlatformLinux or PlatformGeneric
+//	PlatformWhy string            // what decided that
+//	Warnings    []string          // parameters of the command line with which a Linux does not work well here
+//	Delta       int64             // added to every address of the kernel's image; 0 unless relocated
+//	Entry       uint64            // address of the first instruction
+//	Initrd      memory.Range      // all initrds, joined; Size 0: none
+//	MemMap      []pvh.MemMapEntry // the memory map that the guest gets
+//	Cmdline     string            // as the guest gets it
+//	Bus         Bus               // BusMMIO or BusPCI
+//	Devices     []PlannedDevice   // in the order of Config.Devices
+//	FirstGSI    int               // that of the I/O APIC's first pin
+//	RAM         []memory.Range    // in ascending order
+//	Eager       uint64            // bytes of low RAM that the guest needs from its first instruction on
+//	ToCopy      uint64            // bytes of files that are copied before the first instruction
+//
+// and its methods:
+//
+//	EndOfRAM() uint64                     // the address after the last byte of RAM
+//	PCIWindows() (low, high memory.Range) // what the PCI bus passes on; high may be of size 0
+//	Pin(gsi int) int                      // the I/O APIC's pin for a GSI
+//	Pins() int                            // how many pins the I/O APIC has
+//
+// What it has beyond these may change at any time.
 type Plan = layout.Plan
 
-// PlannedDevice is where a guest finds a virtio device.
+// PlannedDevice is where a guest finds a virtio device. Its fields:
+//
+//	Name string      // as errors and calls name the device: "disk root.img", "net 0"
+//	Type virtio.Type // the kind of device
+//	Addr uint64      // BusMMIO: guest-physical address of its registers
+//	GSI  int         // BusMMIO: its interrupt
+//	Slot int         // BusPCI: its device number on bus 0
 type PlannedDevice = layout.PlannedDevice
 
 // New checks the configuration and opens what it names: the kernel, the
@@ -112,7 +145,7 @@ func (c *Config) openFiles(s *machine.Spec) (err error) {
 	return err
 }
 
-// NewPlan returns how New would lay a machine out. It opens the files and closes them
+// NewPlan returns the Plan that New would make. It opens the files and closes them
 // again; neither KVM nor the devices are opened.
 func NewPlan(c Config) (*Plan, error) {
 	c = c.withDefaults()
@@ -128,7 +161,7 @@ func NewPlan(c Config) (*Plan, error) {
 	return s.Plan, nil
 }
 
-// Plan is how the machine will be laid out; it is fixed by New.
+// Plan is where everything lies in the machine, and what its devices are called.
 func (vm *VM) Plan() *Plan { return vm.plan }
 
 // Start loads the machine and lets it run; it returns when the first vCPU is about to
@@ -147,11 +180,12 @@ func (vm *VM) Wait(ctx context.Context) (Outcome, error) {
 func (vm *VM) State() State { return State(vm.machine.State()) }
 
 // Pause stops vCPUs and devices: when it returns nil, nothing writes guest memory, and
-// no device has I/O of the host's in flight. Each Pause wants its Resume. When ctx ends
+// no device has I/O of the host in flight. Each Pause needs its own Resume. When ctx ends
 // before that, the machine runs on, and the error is ctx's.
 func (vm *VM) Pause(ctx context.Context) error { return vm.machine.Pause(ctx) }
 
-// Resume lets a paused machine go on.
+// Resume takes one Pause back; after the last one the machine runs on. It is an error
+// where the machine is not paused.
 func (vm *VM) Resume() error { return vm.machine.Resume() }
 
 // PowerButton presses the ACPI power button: a guest that listens shuts down.

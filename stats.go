@@ -20,9 +20,9 @@ type Stats struct {
 // DeviceStats are the counters of one device.
 type DeviceStats struct {
 	Name string `json:"name"` // as in Plan.Devices
-	Type string `json:"type"` // "blk", "net" …
-	// Stats is the Stats of the device's package, such as blk.Stats; nil where a device
-	// has none.
+	Type string `json:"type"` // "blk", "net" …; "virtio" for a type that package virtio does not name
+	// Stats is the Stats of the device's package, such as blk.Stats, or what a device of
+	// the program's own returns as a virtio.StatsDevice; nil where a device has none.
 	Stats any `json:"stats"`
 }
 
