@@ -15,7 +15,6 @@ type Console struct {
 	term   *Terminal
 	reader *Reader
 	left   chan struct{}
-	sysrq  func()
 	once   sync.Once
 }
 

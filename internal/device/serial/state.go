@@ -102,15 +102,15 @@ func (s *State) check() error {
 	case s.MCR&^mcrMask != 0:
 		return fmt.Errorf("MCR is %#x; only bits %#x can be set", s.MCR, mcrMask)
 	case s.Delta&^msrDelta != 0:
-		return fmt.Errorf("Delta is %#x; only bits %#x can be set", s.Delta, msrDelta)
+		return fmt.Errorf("field Delta is %#x; only bits %#x can be set", s.Delta, msrDelta)
 	case len(s.FIFO) > depth:
-		return fmt.Errorf("FIFO has %d elements; with FCR %#x at most %d", len(s.FIFO), s.FCR, depth)
+		return fmt.Errorf("field FIFO has %d elements; with FCR %#x at most %d", len(s.FIFO), s.FCR, depth)
 	case len(s.Queue) > queueSize:
-		return fmt.Errorf("Queue has %d elements; at most %d", len(s.Queue), queueSize)
+		return fmt.Errorf("field Queue has %d elements; at most %d", len(s.Queue), queueSize)
 	case s.Polls >= pollsToListen || s.Listening && s.Polls != 0:
-		return fmt.Errorf("Polls is %d; at most %d, and 0 while Listening", s.Polls, pollsToListen-1)
+		return fmt.Errorf("field Polls is %d; at most %d, and 0 while Listening", s.Polls, pollsToListen-1)
 	case len(s.Scanned) > maxPattern:
-		return fmt.Errorf("Scanned has %d bytes; at most %d", len(s.Scanned), maxPattern)
+		return fmt.Errorf("field Scanned has %d bytes; at most %d", len(s.Scanned), maxPattern)
 	}
 	for _, list := range [...]struct {
 		name     string
