@@ -83,8 +83,8 @@ func (m *Machine) awaitHardware(ctx context.Context, before *hardware) (*hardwar
 func (m *Machine) Resume() error {
 	select {
 	case m.pausing <- struct{}{}:
-	case <-m.done:
-		return ErrNotRunning
+	case <-m.done: // which select may choose although pausing has room: the error is the same
+		return m.whileRunning(func(*hardware) error { return ErrNotRunning })
 	}
 	defer func() { <-m.pausing }()
 	return m.unpause()

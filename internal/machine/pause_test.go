@@ -64,6 +64,11 @@ func TestPauseAndResumeAtTheWrongTime(t *testing.T) {
 	if err := m.Pause(t.Context()); !errors.Is(err, ErrClosed) {
 		t.Errorf("Pause after Close: %v", err)
 	}
+	for range 100 {
+		if err := m.Resume(); !errors.Is(err, ErrClosed) {
+			t.Fatalf("Resume after Close: %v", err)
+		}
+	}
 }
 
 // Each Pause wants its Resume.
