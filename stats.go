@@ -3,6 +3,7 @@ package mayfly
 import (
 	"time"
 
+	"github.com/mayfly-vm/mayfly/internal/machine"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
@@ -30,12 +31,19 @@ type DeviceStats struct {
 func (vm *VM) Stats() Stats {
 	m := vm.machine.Stats()
 	s := Stats{State: State(m.State), Uptime: m.Uptime, Restarts: m.Restarts, Exits: m.Exits, Devices: []DeviceStats{}}
-	for _, d := range m.Devices {
-		count := DeviceStats{Name: d.Name, Type: d.Device.Type().String()}
-		if c, ok := d.Device.(virtio.StatsDevice); ok {
-			count.Stats = c.DeviceStats()
+	for i := range vm.plan.Devices {
+		err := vm.machine.Device(i, func(d machine.Device) error {
+			count := DeviceStats{Name: d.Name, Type: d.Device.Type().String()}
+			if c, ok := d.Device.(virtio.StatsDevice); ok {
+				count.Stats = c.DeviceStats()
+			}
+			s.Devices = append(s.Devices, count)
+			return nil
+		})
+		if err != nil { // closed meanwhile
+			s.State, s.Devices = vm.State(), []DeviceStats{}
+			break
 		}
-		s.Devices = append(s.Devices, count)
 	}
 	return s
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/machinetest"
 	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
+	"github.com/mayfly-vm/mayfly/virtio/rng"
 	"github.com/mayfly-vm/mayfly/virtio/virtiotest"
 )
 
@@ -96,4 +97,37 @@ func TestStatsAsJSON(t *testing.T) {
 		got.Devices[0].Name != "disk d" || got.Devices[0].Stats["reads"] != 5 || got.Devices[0].Stats["write_zeroes"] != 1 || got.Devices[1].Stats != nil {
 		t.Errorf("%s", b)
 	}
+}
+
+// countingDevice calls stats for its counters.
+type countingDevice struct {
+	virtio.Device
+	stats func()
+}
+
+func (d countingDevice) DeviceStats() any { d.stats(); return nil }
+
+// A Close waits for a Stats that is under way: devices are counted until they are closed.
+func TestDevicesStayOpenWhileTheyAreCounted(t *testing.T) {
+	machinetest.NeedKVM(t)
+	leavesNothing(t)
+	d, err := rng.New(rng.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := guest(t, check.Options{NoChecks: true})
+	var vm *mayfly.VM
+	cfg.Devices = []mayfly.DeviceConfig{virtio.Opened{Name: "own", Device: countingDevice{d, func() {
+		go vm.Close()
+		select {
+		case <-vm.Released():
+			t.Error("the device was closed during its DeviceStats")
+		case <-time.After(time.Second):
+		}
+	}}}}
+	if vm, err = mayfly.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	vm.Stats()
+	<-vm.Released()
 }

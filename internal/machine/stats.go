@@ -12,7 +12,6 @@ type Stats struct {
 	Uptime   time.Duration
 	Restarts int
 	Exits    map[string]uint64 // by hypervisor.ExitKind
-	Devices  []Device          // none once the machine is closed
 }
 
 // counters are those of runs that have ended, and when the machine started and ended.
@@ -51,9 +50,6 @@ func (m *Machine) Stats() Stats {
 		s.Uptime = time.Since(total.begun)
 	default:
 		s.Uptime = total.end.Sub(total.begun)
-	}
-	if m.state != Closed {
-		s.Devices = append(s.Devices, m.spec.Devices...)
 	}
 	return s
 }
