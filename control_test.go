@@ -180,3 +180,25 @@ func TestDeviceThatIsUsedWhileTheMachineIsClosed(t *testing.T) {
 		t.Error("not closed")
 	}
 }
+
+// noDevice is a configuration whose Open returns nothing.
+type noDevice struct{}
+
+func (noDevice) DeviceName() string                      { return "own" }
+func (noDevice) DeviceType() virtio.Type                 { return virtio.TypeEntropy }
+func (noDevice) Open(func(error)) (virtio.Device, error) { return nil, nil }
+
+func TestOpenThatReturnsNoDevice(t *testing.T) {
+	machinetest.NeedKVM(t)
+	leavesNothing(t)
+	cfg := guest(t, check.Options{NoChecks: true})
+	cfg.Devices = []mayfly.DeviceConfig{noDevice{}}
+	vm, err := mayfly.New(cfg)
+	var named *mayfly.DeviceError
+	if !errors.As(err, &named) || named.Device != "own" {
+		t.Errorf("New: %v", err)
+	}
+	if err == nil {
+		vm.Close()
+	}
+}

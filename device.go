@@ -48,6 +48,9 @@ func openDevices(s *machine.Spec, list []DeviceConfig) error {
 	for i, d := range list {
 		_, packed := virtio.As[Packed](d)
 		opened, err := d.Open(s.Reports.For(d.DeviceName()))
+		if err == nil && opened == nil {
+			err = errors.New("its Open has returned neither a device nor an error")
+		}
 		if err != nil {
 			virtio.Discard(list[i+1:])
 			return virtio.Named(d.DeviceName(), err)
