@@ -90,6 +90,9 @@ type Config struct {
 	OnReboot Reboot
 	Console  Console
 
+	// Confinement is applied before the guest runs; nil: the process keeps its rights.
+	Confinement Confinement
+
 	KVM      string             // the device; "": /dev/kvm
 	CacheDir string             // of unpacked kernels; "": in the user's cache directory
 	Timeline *timeline.Recorder // nil: nothing is recorded
@@ -140,6 +143,7 @@ func (c *Config) spec() machine.Spec {
 		ExitOnReboot: c.OnReboot == RebootExit,
 		Console:      machine.Console(c.Console),
 		Timeline:     c.Timeline,
+		Confinement:  c.Confinement,
 	}
 	if c.Logger != nil {
 		s.Reports = reports.New(c.log)

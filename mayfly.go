@@ -46,6 +46,7 @@ var (
 type VM struct {
 	plan    *Plan
 	machine *machine.Machine
+	confine Confinement // nil: none
 }
 
 // Plan is where everything lies in a machine. It is fixed by New, and not to be changed.
@@ -109,7 +110,7 @@ func newVM(c Config, openHost func() (hypervisor.Host, error)) (*VM, error) {
 	for _, w := range s.Plan.Warnings {
 		c.log("command line", errors.New("command line: "+w))
 	}
-	return &VM{plan: s.Plan, machine: machine.Make(s)}, nil
+	return &VM{plan: s.Plan, machine: machine.Make(s), confine: c.Confinement}, nil
 }
 
 // open opens files, KVM and devices, one after the other: each takes less than it costs
@@ -173,7 +174,7 @@ func (vm *VM) Start(ctx context.Context) error { return vm.machine.Start(ctx) }
 // of the host.
 func (vm *VM) Wait(ctx context.Context) (Outcome, error) {
 	o, err := vm.machine.Wait(ctx)
-	return outcomeOf(o), err
+	return vm.outcomeOf(o), err
 }
 
 // State is what the machine does.

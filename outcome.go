@@ -48,8 +48,10 @@ type Outcome struct {
 	// LostCause is why, or nil. It may be set with Lost 0, where a file system reports only
 	// at the end that something was not written.
 	LostCause error
+	// Confinement is that of Stats.
+	Confinement []string
 }
 
-func outcomeOf(o machine.Outcome) Outcome {
-	return Outcome{Reason: Reason(o.Reason), Detail: o.Detail, Restarts: o.Restarts, Lost: o.Lost, LostCause: o.LostCause}
+func (vm *VM) outcomeOf(o machine.Outcome) Outcome {
+	return Outcome{Reason: Reason(o.Reason), Detail: o.Detail, Restarts: o.Restarts, Lost: o.Lost, LostCause: o.LostCause, Confinement: vm.confined()}
 }

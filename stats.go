@@ -16,6 +16,9 @@ type Stats struct {
 	// Exits is how often vCPUs left the guest, by the kind of exit: "mmio write", "halt" …
 	Exits   map[string]uint64 `json:"exits"`
 	Devices []DeviceStats     `json:"devices"`
+	// Confinement is what was taken from the process: "landlock 7", "no capabilities",
+	// "seccomp"; empty before the start, and without Config.Confinement.
+	Confinement []string `json:"confinement"`
 }
 
 // DeviceStats are the counters of one device.
@@ -30,7 +33,7 @@ type DeviceStats struct {
 // Stats counts. After Close it is that of the end, without devices.
 func (vm *VM) Stats() Stats {
 	m := vm.machine.Stats()
-	s := Stats{State: State(m.State), Uptime: m.Uptime, Restarts: m.Restarts, Exits: m.Exits, Devices: []DeviceStats{}}
+	s := Stats{State: State(m.State), Uptime: m.Uptime, Restarts: m.Restarts, Exits: m.Exits, Devices: []DeviceStats{}, Confinement: vm.confined()}
 	for i := range vm.plan.Devices {
 		err := vm.machine.Device(i, func(d machine.Device) error {
 			count := DeviceStats{Name: d.Name, Type: d.Device.Type().String()}

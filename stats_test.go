@@ -68,7 +68,7 @@ func TestStatsOfANewMachine(t *testing.T) {
 	}
 	defer vm.Close()
 	b, err := json.Marshal(vm.Stats())
-	if want := `{"state":"new","uptime_ns":0,"restarts":0,"exits":{},"devices":[]}`; err != nil || string(b) != want {
+	if want := `{"state":"new","uptime_ns":0,"restarts":0,"exits":{},"devices":[],"confinement":[]}`; err != nil || string(b) != want {
 		t.Errorf("%s, %v, want %s", b, err, want)
 	}
 }

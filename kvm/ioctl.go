@@ -63,6 +63,27 @@ const (
 	preFaultMemory      = 0xc040aed5
 )
 
+// MachineRequests are the numbers of the ioctls that this package makes for a machine, of
+// KVM's own descriptor and the machine's, for a filter of system calls. Those of
+// RunningRequests are among them.
+func MachineRequests() []uint32 {
+	return append(RunningRequests(), getAPIVersion, createVM, checkExtension, getVCPUMmapSize, getSupportedCPUID, createVCPU, setTSSAddr, setIdentityMapAddr, enableCap)
+}
+
+// RunningRequests are those for a machine that has all its vCPUs: memory, interrupts,
+// notifications.
+func RunningRequests() []uint32 {
+	return []uint32{setUserMemoryRegion, setGSIRouting, irqFD, ioEventFD, signalMSI}
+}
+
+// VCPURequests are those of a vCPU's descriptor.
+func VCPURequests() []uint32 {
+	return []uint32{
+		run, getRegs, setRegs, getSregs, setSregs, translate, getMSRs, setMSRs, getLAPIC, setLAPIC, setCPUID2,
+		getMPState, setMPState, getTSCKHz, kvmclockCtrl, preFaultMemory,
+	}
+}
+
 // Cap is a KVM capability number (KVM_CAP_*).
 type Cap int
 

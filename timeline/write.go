@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,30 +31,56 @@ func CheckName(name string) error {
 	return fmt.Errorf("%q ends in none of .json, .svg and .html, so its format is not known", name)
 }
 
-// WriteFile writes the snapshot to a file in the format that its name asks for: .json, .svg or .html.
-func (s Snapshot) WriteFile(name string) error {
+// File is where a snapshot will be written.
+type File struct{ file *os.File }
+
+// Create opens a file for a snapshot, in the format that its name asks for: .json, .svg or
+// .html. What is in it stays until Write, which opens nothing: not even the time zone,
+// which is read here.
+func Create(name string) (*File, error) {
 	if err := CheckName(name); err != nil {
-		return err
+		return nil, err
 	}
 	// O_NONBLOCK: a FIFO that nobody reads is an error. os.Create would open it for
 	// reading too, and what is written would be lost.
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NONBLOCK, 0o666)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|unix.O_NONBLOCK, 0o666)
 	if errors.Is(err, unix.ENXIO) {
-		return fmt.Errorf("%s is a FIFO that nobody reads: start the reader first", name)
+		return nil, fmt.Errorf("%s is a FIFO that nobody reads: start the reader first", name)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	switch filepath.Ext(name) {
-	case ".json":
-		err = s.WriteJSON(f)
-	case ".svg":
-		err = s.WriteSVG(f)
-	default:
-		err = s.WriteHTML(f)
+	_, _ = time.Now().Zone()
+	return &File{f}, nil
+}
+
+// Write makes the snapshot the content of the file, and closes it.
+func (f *File) Write(s Snapshot) error {
+	var err error
+	if st, e := f.file.Stat(); e == nil && st.Mode().IsRegular() {
+		err = f.file.Truncate(0)
 	}
-	if e := f.Close(); err == nil {
+	if err == nil {
+		switch filepath.Ext(f.file.Name()) {
+		case ".json":
+			err = s.WriteJSON(f.file)
+		case ".svg":
+			err = s.WriteSVG(f.file)
+		default:
+			err = s.WriteHTML(f.file)
+		}
+	}
+	if e := f.file.Close(); err == nil {
 		err = e
 	}
 	return err
+}
+
+// WriteFile writes the snapshot to a file, as Create and Write do.
+func (s Snapshot) WriteFile(name string) error {
+	f, err := Create(name)
+	if err != nil {
+		return err
+	}
+	return f.Write(s)
 }

@@ -36,6 +36,13 @@ type OutputDevice interface {
 	Undelivered() uint64
 }
 
+// FileDevice makes files that its Close removes: sockets, links to terminals.
+type FileDevice interface {
+	// Directories are descriptors of the directories in which they are. They stay the
+	// device's.
+	Directories() []int
+}
+
 // TerminalDevice has terminals.
 type TerminalDevice interface {
 	// Resize announces the size of a port's window to the guest. An error says that

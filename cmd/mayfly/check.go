@@ -22,6 +22,10 @@ func runCheck(o *flags.Check) int {
 		}
 		return exit.OK
 	}
+	var err error
+	if o.Config.Confinement, err = confinement(o.Confine); err != nil {
+		return fail(err, "check")
+	}
 	result, err := checkguest.Run(o.Config)
 	if err != nil {
 		return fail(err, "check")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -15,6 +16,7 @@ import (
 	"github.com/mayfly-vm/mayfly/cmd/internal/report"
 	"github.com/mayfly-vm/mayfly/cmd/internal/signals"
 	"github.com/mayfly-vm/mayfly/internal/terminal"
+	"github.com/mayfly-vm/mayfly/timeline"
 )
 
 // startGrace is how long a cancelled start may take to end by itself. One in the middle of a long system call, which makes
@@ -27,10 +29,10 @@ func (r *running) live() int {
 	messages := report.NewQueue(con.Message)
 	r.Config.Logger = slog.New(messages)
 	r.Connect(con, os.Stdout)
-	vm, err := mayfly.New(r.Config)
+	vm, err := r.open()
 	messages.Flush(time.Second) // before any other message, and before the terminal is changed
 	if err != nil {
-		return fail(r.ExplainCmdline(err), "run")
+		return fail(err, "run")
 	}
 	defer vm.Close()
 	finishStats, err := r.writeStats(vm)
@@ -100,6 +102,25 @@ func (r *running) live() int {
 	vm.Close() // a disk may report only now that something was not written
 	messages.Flush(time.Second)
 	return code
+}
+
+// open makes the machine, and opens what is written at its end: nothing can be opened when it runs.
+func (r *running) open() (*mayfly.VM, error) {
+	var err error
+	if r.Config.Confinement, err = confinement(r.Confine); err != nil {
+		return nil, err
+	}
+	vm, err := mayfly.New(r.Config)
+	if err != nil {
+		return nil, r.ExplainCmdline(err)
+	}
+	if r.Timeline != "" {
+		if r.timeline, err = timeline.Create(r.Timeline); err != nil {
+			vm.Close()
+			return nil, fmt.Errorf("--timeline: %w", err)
+		}
+	}
+	return vm, nil
 }
 
 // sendBreak sends a break to the guest's serial port.

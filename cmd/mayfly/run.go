@@ -18,7 +18,8 @@ import (
 // running is one run of "mayfly run".
 type running struct {
 	flags.Run
-	begun time.Time // when the program began
+	begun    time.Time      // when the program began
+	timeline *timeline.File // nil: none
 }
 
 func (r *running) run(operands []string) int {
@@ -74,11 +75,11 @@ func (r *running) title(vm *mayfly.VM) (title, detail string) {
 // writeTimeline writes the picture and returns the exit code: code, or that of an error where code is a success.
 func (r *running) writeTimeline(vm *mayfly.VM, code int) int {
 	recorder := r.Config.Timeline
-	if recorder == nil {
+	if r.timeline == nil {
 		return code
 	}
 	recorder.SetTitle(r.title(vm))
-	if err := recorder.Snapshot().WriteFile(r.Timeline); err != nil {
+	if err := r.timeline.Write(recorder.Snapshot()); err != nil {
 		report.Message("--timeline: " + report.Explain(err))
 		if code == exit.OK {
 			return exit.Error

@@ -28,6 +28,9 @@ func Open(path string) (*Entry, error) {
 	return &Entry{fd, name, path}, nil
 }
 
+// Directory is the descriptor of the directory. It is the Entry's.
+func (e *Entry) Directory() int { return e.dir }
+
 // Close closes the directory.
 func (e *Entry) Close() { _ = unix.Close(e.dir) }
 

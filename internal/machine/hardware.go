@@ -78,13 +78,18 @@ func newHardware(s *Spec, mem *memory.Map, port *serialPort, expired bool) (*har
 		err = s.ready()
 	}
 	if err != nil {
-		h.stop.Store(true)
-		close(h.ready)
-		h.running.Wait()
-		h.close(port)
+		h.abandon(port)
 		return nil, err
 	}
 	return h, nil
+}
+
+// abandon closes hardware that has not run.
+func (h *hardware) abandon(port *serialPort) {
+	h.stop.Store(true)
+	close(h.ready)
+	h.running.Wait()
+	h.close(port)
 }
 
 // parallelCopy is how many bytes take longer to copy than a thread to wake.

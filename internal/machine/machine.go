@@ -42,6 +42,7 @@ type Machine struct {
 	final    *ending       // of a machine whose hardware is being closed
 	result   ending
 	past     counters
+	sealed   bool // Start's
 
 	killSeen chan struct{} // closed when killed is set
 	pace     restartPace   // the supervisor's
@@ -79,6 +80,9 @@ func (m *Machine) Start(ctx context.Context) error {
 	}
 	forget := context.AfterFunc(ctx, func() { m.kill(ctx.Err().Error()) })
 	h, err := m.assemble(false)
+	if err == nil {
+		err = m.seal(h)
+	}
 	if err != nil {
 		forget()
 		m.startFailed(err)
@@ -131,6 +135,21 @@ func (m *Machine) assemble(expired bool) (*hardware, error) {
 		m.mem = mem
 	}
 	return newHardware(&m.spec, m.mem, m.serial, expired)
+}
+
+// seal confines the process, once, before its machine runs. It closes hardware whose
+// process can't be confined.
+func (m *Machine) seal(h *hardware) error {
+	if m.sealed {
+		return nil
+	}
+	if err := m.spec.seal(); err != nil {
+		h.abandon(m.serial)
+		return err
+	}
+	m.sealed = true
+	m.spec.Timeline.Mark("process confined")
+	return nil
 }
 
 // startFailed lets the machine be started again, unless it was killed meanwhile.

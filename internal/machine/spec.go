@@ -38,9 +38,22 @@ type Spec struct {
 	// ExitOnReboot ends the machine where the guest reboots; else it starts again in place.
 	ExitOnReboot bool
 
+	Confinement Confinement // nil: none
+
 	Console  Console
 	Timeline *timeline.Recorder // nil: nothing is recorded
 	Reports  *reports.Limiter   // nil: nothing is reported
+}
+
+// Confinement takes rights from the process, once they are not needed any more.
+type Confinement interface {
+	// Seal is called when all is open, before a vCPU runs: once. removals are descriptors
+	// of the directories in which devices remove files at their end.
+	Seal(removals []int) error
+	// Thread is called by the thread of each vCPU, which no other goroutine gets.
+	Thread() error
+	// Applied names what was taken.
+	Applied() []string
 }
 
 // Device is an open virtio device.
@@ -105,6 +118,20 @@ func (s *Spec) ready() error {
 		}
 	}
 	return nil
+}
+
+// seal applies the confinement.
+func (s *Spec) seal() error {
+	if s.Confinement == nil {
+		return nil
+	}
+	var removals []int
+	for _, d := range s.Devices {
+		if f, ok := d.Device.(virtio.FileDevice); ok {
+			removals = append(removals, f.Directories()...)
+		}
+	}
+	return guarded("confining the process", func() error { return s.Confinement.Seal(removals) })
 }
 
 // outputDevice is a device that passes the guest's output on, as the virtio console.

@@ -61,6 +61,9 @@ func (c *vcpu) run(ready <-chan struct{}, entry *hypervisor.State) (end *ending)
 	if <-ready; c.stop.Load() {
 		return nil
 	}
+	if err == nil && c.spec.Confinement != nil {
+		err = c.spec.Confinement.Thread()
+	}
 	if err == nil {
 		err = c.prepare(leaves, entry)
 	}

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/internal/headertest"
 )
 
 // childDoes makes this test the process that a filter is for.
@@ -27,6 +29,8 @@ func TestMain(m *testing.M) {
 		underFilter(func() { unix.Getpgrp() })
 	case "argument":
 		underFilter(func() { unix.Kill(0, 9) })
+	case "notify":
+		notify()
 	case "mmap":
 		underFilter(func() { _, _ = unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_ANON) })
 	}
@@ -56,6 +60,28 @@ func underFilter(do func()) {
 	}
 	sealed.Done()
 	done.Wait()
+	os.Exit(0)
+}
+
+// notify leaves a call to the listener, which it hands over on descriptor 3.
+func notify() {
+	p := denyList()
+	p.Otherwise = Notify
+	prog, err := p.Compile()
+	if err != nil {
+		panic(err)
+	}
+	listener, err := InstallNotify(prog)
+	if err != nil {
+		panic(err)
+	}
+	if err := unix.Sendmsg(3, []byte{0}, unix.UnixRights(listener), nil, 0); err != nil {
+		panic(err)
+	}
+	unix.Close(listener)
+	if _, err := unix.Getpgid(0); err != nil {
+		panic(err)
+	}
 	os.Exit(0)
 }
 
@@ -155,6 +181,60 @@ func TestCompileRefuses(t *testing.T) {
 		if _, err := p.Compile(); err == nil {
 			t.Errorf("%s: compiled", name)
 		}
+	}
+}
+
+// Names are those of the kernel's header.
+func TestNames(t *testing.T) {
+	want := map[string]uint64{}
+	for nr, name := range names {
+		if name != "" {
+			want["__NR_"+name] = uint64(nr)
+		}
+	}
+	headertest.Compare(t, "asm/unistd_64.h", want)
+	if Name(257) != "openat" || Name(1000) != "call 1000" {
+		t.Error(Name(257), Name(1000))
+	}
+}
+
+// A call that the policy leaves to its listener is seen there, and goes on.
+func TestServe(t *testing.T) {
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	far := os.NewFile(uintptr(ends[1]), "far end")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = []string{childDoes + "=notify"}
+	cmd.ExtraFiles = []*os.File{far}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	far.Close()
+	control := make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := unix.Recvmsg(ends[0], make([]byte, 1), control, unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := unix.ParseSocketControlMessage(control[:n])
+	if err != nil || len(messages) != 1 {
+		t.Fatal(messages, err)
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []Notification
+	if err := Serve(fds[0], func(n Notification) { seen = append(seen, n) }); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if len(seen) != 1 || Name(seen[0].Call) != "getpgid" || seen[0].Args[0] != 0 || seen[0].Thread == 0 {
+		t.Errorf("%+v", seen)
 	}
 }
 

@@ -20,6 +20,14 @@ type Listener struct {
 	made  unix.Stat_t     // the file that we made, for its removal
 }
 
+// Directories are the descriptors of the directories in which Close removes a file.
+func (l *Listener) Directories() []int {
+	if l.entry == nil {
+		return nil
+	}
+	return []int{l.entry.Directory()}
+}
+
 const backlog = 128
 
 // Listen makes the socket at path, with exactly the permissions mode. A socket

@@ -310,6 +310,15 @@ func (d *Device) CloseWithin(limit time.Duration) error {
 	return err
 }
 
+// Directories are those of sockets and of links to terminals. It makes the device a
+// virtio.FileDevice.
+func (d *Device) Directories() (list []int) {
+	for _, p := range d.ports {
+		list = append(list, p.removals...)
+	}
+	return list
+}
+
 // Resize tells the guest the size of a console's window. It may come at any time.
 // An error says that there is no such port.
 func (d *Device) Resize(port int, cols, rows uint16) error {

@@ -23,6 +23,7 @@ type port struct {
 	rx, tx   virtio.Chain
 	skip     int // bytes of the next chain from the guest that were taken already
 	ptyName  string
+	removals []int          // directories in which closers remove files
 	closers  []func() error // an error is one of the output: a write that came too late to fail
 	stopping chan struct{}
 

@@ -56,6 +56,7 @@ func (p *port) openPTY() error {
 		}
 		return fmt.Errorf("pty: %w", err)
 	}
+	p.removals = []int{link.Directory()}
 	p.out.w, p.cfg.In = master, master
 	p.closers = append(p.closers, func() error {
 		if to, err := link.Readlink(); err == nil && to == p.ptyName {

@@ -50,6 +50,7 @@ func (p *port) openSocket() error {
 		return fmt.Errorf("socket: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), p.cfg.Socket) // for the Go poller
+	p.removals = l.Directories()
 	p.hostOpen = false
 	p.out.w = nil
 	p.closers = append(p.closers, func() error {

@@ -164,6 +164,14 @@ func New(c Config) (*Device, error) {
 	return d, nil
 }
 
+// Directories is that of the socket. It makes the device a virtio.FileDevice.
+func (d *Device) Directories() []int {
+	if d.listener == nil {
+		return nil
+	}
+	return d.listener.Directories()
+}
+
 // Type is virtio.TypeVsock.
 func (d *Device) Type() virtio.Type { return virtio.TypeVsock }
 

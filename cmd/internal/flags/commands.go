@@ -3,6 +3,7 @@ package flags
 import (
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/internal/option"
+	"github.com/mayfly-vm/mayfly/internal/confine/monitor"
 	"github.com/mayfly-vm/mayfly/kernel"
 )
 
@@ -63,6 +64,7 @@ type Check struct {
 	Config      mayfly.Config
 	Emit        string // the file to write the guest to; empty: run it
 	JSON, Facts bool
+	Confine     monitor.Mode
 }
 
 // Command describes "mayfly check", and sets the defaults of Config.
@@ -81,6 +83,7 @@ func (o *Check) Command() *option.Command {
 			{Name: "facts", Help: "show also what the guest saw and does not judge", Value: option.Bool(&o.Facts)},
 			{Name: "json", Help: "as JSON", Value: option.Bool(&o.JSON)},
 			{Name: "emit", Arg: "FILE", Help: "write the guest, a PVH ELF, to FILE; - is standard output", Value: option.Path(&o.Emit)},
+			confineFlag(&o.Confine),
 			kvmFlag(&c.KVM),
 		},
 		Examples: []option.Example{
@@ -111,6 +114,12 @@ func (o *Doctor) Command() *option.Command {
 
 func kvmFlag(p *string) option.Flag {
 	return option.Flag{Name: "kvm", Arg: "PATH", Default: "/dev/kvm", Help: "the KVM device", Value: option.Path(p)}
+}
+
+// confineFlag is one of the command line alone: a configuration file does not decide it.
+func confineFlag(p *monitor.Mode) option.Flag {
+	return option.Flag{Name: "confine", Arg: "HOW", Default: "on", Help: "what happens when this program, with the machine running, makes a system call that a machine doesn't need: on kills it, log writes a line and lets it go on, off confines nothing",
+		Value: option.ForLine(option.Choice(p, monitor.On, monitor.Log, monitor.Off))}
 }
 
 // Version holds what the flags of "mayfly version" set.

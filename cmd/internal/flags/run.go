@@ -12,6 +12,7 @@ import (
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/cmd/internal/option"
+	"github.com/mayfly-vm/mayfly/internal/confine/monitor"
 	"github.com/mayfly-vm/mayfly/timeline"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 	"github.com/mayfly-vm/mayfly/virtio/rng"
@@ -32,6 +33,7 @@ type Run struct {
 	Timeline string // the file to write; empty: none
 	Stats    Stats
 	DryRun   bool
+	Confine  monitor.Mode
 	Quiet    bool
 
 	// StandardInput is what standard input held, if the configuration was read from there.
@@ -70,6 +72,7 @@ func (o *Run) Flags() []option.Flag {
 		option.Flag{Name: "timeline", Arg: "FILE", Help: "write where the time went to FILE, in the format of its name: .json, .svg or .html", Value: option.Value{Files: true, Set: o.setTimeline}},
 		option.Flag{Name: "stats", Arg: "FILE[,every=SECONDS]", Help: "append the machine's counters (uptime, restarts, vCPU exits, what each device did) to FILE, or write them to standard output (-), as one line of JSON at its end; with every also each so many seconds", Value: o.Stats.value()},
 		option.Flag{Name: "dry-run", Help: "show the machine that would be started, as a file for --config, and start none", Value: option.ForLine(option.Bool(&o.DryRun))},
+		confineFlag(&o.Confine),
 		option.Flag{Name: "quiet", Short: 'q', Help: "no message about the machine's end, errors excepted", Value: option.ForLine(option.Bool(&o.Quiet))},
 	)
 }

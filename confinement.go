@@ -1,0 +1,30 @@
+package mayfly
+
+import "github.com/mayfly-vm/mayfly/internal/machine"
+
+// Confinement takes rights from the process that runs a machine, once they are not needed
+// any more. It is for a process of which the machine is the only task: the command has
+// one for each machine. A program that holds more than the machine runs that in a process
+// of its own.
+type Confinement interface {
+	// Seal is called by the first Start when all that the machine needs is open, before
+	// its first instruction. removals are descriptors of the directories in which Close
+	// removes files: sockets, and links to terminals. Where it fails, Start does.
+	Seal(removals []int) error
+	// Thread is called by the thread of each vCPU, after Seal, before it runs the guest.
+	// Go does not give that thread to others, and ends it with the vCPU.
+	Thread() error
+	// Applied names what was taken, for people: "seccomp". It is in Stats and Outcome, and
+	// may be called at any time.
+	Applied() []string
+}
+
+var _ machine.Confinement = Confinement(nil)
+
+// confined is what the confinement has taken.
+func (vm *VM) confined() []string {
+	if vm.confine == nil {
+		return []string{}
+	}
+	return append([]string{}, vm.confine.Applied()...) // as JSON a list, never null
+}

@@ -1,0 +1,109 @@
+// Package monitor confines the process that runs one machine: a mayfly.Confinement.
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/mayfly-vm/mayfly/internal/confine"
+	"github.com/mayfly-vm/mayfly/internal/landlock"
+	"github.com/mayfly-vm/mayfly/internal/seccomp"
+)
+
+// Mode is what happens at a system call that the confinement forbids.
+type Mode string
+
+// Modes.
+const (
+	On  Mode = "on"  // the process is killed (SIGSYS)
+	Log Mode = "log" // a line on standard error, for the first of each kind; then it is made
+	Off Mode = "off" // nothing is confined
+)
+
+// Confinement confines this process when its machine is about to run.
+type Confinement struct {
+	log *logger // nil: calls are not logged but kill
+
+	mu      sync.Mutex
+	applied []string
+}
+
+// New returns a confinement for the one machine that this process runs. With Log it starts
+// the program that writes the lines.
+func New(mode Mode) (*Confinement, error) {
+	c := new(Confinement)
+	if mode == Log {
+		var err error
+		if c.log, err = startLogger(); err != nil {
+			return nil, fmt.Errorf("confinement: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// Seal takes from all threads what a running machine does not need, for good: files but
+// for removals in the directories given, new TCP sockets, capabilities, and all system
+// calls that are not in the table of docs/confinement.md. Where the host has no
+// Landlock, the rest is applied.
+func (c *Confinement) Seal(removals []int) error {
+	version := landlock.Version()
+	err := landlock.Restrict(version, landlock.Rules{Remove: removals})
+	switch {
+	case err == nil:
+		c.add(fmt.Sprintf("landlock %d", version))
+	case !errors.Is(err, landlock.ErrUnsupported):
+		return fmt.Errorf("confinement: %w", err)
+	}
+	if err := confine.DropPrivileges(); err != nil {
+		return fmt.Errorf("confinement: %w", err)
+	}
+	c.add("no capabilities")
+	if c.log != nil {
+		if err := c.log.seal(); err != nil {
+			return fmt.Errorf("confinement: %w", err)
+		}
+		c.add("seccomp (log)")
+		return nil
+	}
+	if err := install(processPolicy(os.Getpid()), seccomp.All); err != nil {
+		return err
+	}
+	c.add("seccomp")
+	return nil
+}
+
+// Thread takes from a vCPU's thread what the other threads need alone.
+func (c *Confinement) Thread() error {
+	if c.log != nil {
+		return c.log.vcpu()
+	}
+	return install(vcpuPolicy(os.Getpid()), seccomp.This)
+}
+
+func install(p seccomp.Policy, threads seccomp.Threads) error {
+	prog, err := p.Compile()
+	if err == nil {
+		err = seccomp.Install(prog, threads)
+	}
+	if err != nil {
+		return fmt.Errorf("confinement: %w", err)
+	}
+	return nil
+}
+
+// Applied names the layers that the host has given: "landlock 7", "no capabilities",
+// "seccomp".
+func (c *Confinement) Applied() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.applied)
+}
+
+func (c *Confinement) add(layer string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.applied = append(c.applied, layer)
+}
