@@ -47,9 +47,12 @@ type Host struct {
 	Owner  func(path string) (gid int)    // the group that owns a file; negative: unknown
 	Limit  func(resource int) (soft, hard uint64, err error)
 
-	Access  func(path string) error  // may it be opened for reading and writing?
-	IOUring func() error             // may a ring be made?
-	Program func(name string) string // where a program of ours is; empty: nowhere
+	Access     func(path string) error  // may it be opened for reading and writing?
+	IOUring    func() error             // may a ring be made?
+	Seccomp    func() error             // may a process filter its system calls?
+	Landlock   func() int               // the version of Landlock's interface; 0: none
+	Namespaces func() error             // may a user make namespaces?
+	Program    func(name string) string // where a program of ours is; empty: nowhere
 }
 
 // Examine makes all checks. It changes nothing on the host.
@@ -59,6 +62,7 @@ func Examine(h Host) Report {
 	h.memory(r)
 	h.limits(r)
 	h.virtio(r)
+	h.confinement(r)
 	h.programs(r)
 	r.Ready = true
 	for _, l := range r.Lines {

@@ -60,6 +60,7 @@ func sound() (Host, fstest.MapFS, *fakeKVM) {
 
 		Access:  func(string) error { return nil },
 		IOUring: func() error { return nil },
+		Seccomp: func() error { return nil }, Landlock: func() int { return 7 }, Namespaces: func() error { return nil },
 		Program: func(name string) string { return "/usr/bin/" + name },
 	}, root, dev
 }
@@ -103,6 +104,9 @@ func TestEachTroubleIsNamedWithAWayOut(t *testing.T) {
 	}
 	put := func(path, text string) spoil {
 		return func(_ *Host, root fstest.MapFS, _ *fakeKVM) { root[path] = file(text) }
+	}
+	forbidNamespaces := func(err error) spoil {
+		return func(h *Host, _ fstest.MapFS, _ *fakeKVM) { h.Namespaces = func() error { return err } }
 	}
 	inaccessible := func(path string, err error) spoil {
 		return func(h *Host, _ fstest.MapFS, _ *fakeKVM) {
@@ -161,6 +165,12 @@ func TestEachTroubleIsNamedWithAWayOut(t *testing.T) {
 		{"no io_uring", func(h *Host, _ fstest.MapFS, _ *fakeKVM) { h.IOUring = func() error { return syscall.ENOSYS } }, "io_uring", Note, "none", "CONFIG_IO_URING"},
 		{"io_uring off", both(put("proc/sys/kernel/io_uring_disabled", "2\n"), func(h *Host, _ fstest.MapFS, _ *fakeKVM) { h.IOUring = func() error { return syscall.EPERM } }), "io_uring", Note, "forbidden by the host (2)", "sysctl"},
 		{"io_uring in a container", func(h *Host, _ fstest.MapFS, _ *fakeKVM) { h.IOUring = func() error { return syscall.EPERM } }, "io_uring", Note, "seccomp", "io_uring_setup"},
+		{"no seccomp", func(h *Host, _ fstest.MapFS, _ *fakeKVM) { h.Seccomp = func() error { return syscall.EINVAL } }, "seccomp", Fail, "refuses to start", "--confine=off"},
+		{"no Landlock", func(h *Host, _ fstest.MapFS, _ *fakeKVM) { h.Landlock = func() int { return 0 } }, "landlock", Note, "only the filter", "lsm="},
+		{"AppArmor", both(put("proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n"), forbidNamespaces(syscall.EACCES)), "namespaces", Note, "AppArmor", "profile"},
+		{"namespaces off", both(put("proc/sys/kernel/unprivileged_userns_clone", "0\n"), forbidNamespaces(syscall.EPERM)), "namespaces", Note, "users may make none", "sysctl"},
+		{"namespaces in a container", forbidNamespaces(syscall.EPERM), "namespaces", Note, "container's seccomp", "CLONE_NEWUSER"},
+		{"no more namespaces", forbidNamespaces(syscall.ENOSPC), "namespaces", Note, "no space", "max_user_namespaces"},
 		{"no tun", inaccessible("/dev/net/tun", syscall.ENOENT), "taps", Note, "--net tap", "modprobe tun"},
 		{"tun forbidden", inaccessible("/dev/net/tun", syscall.EACCES), "taps", Note, "may not be opened", "usermod -aG kvm"},
 		{"no vhost-net", inaccessible("/dev/vhost-net", syscall.ENOENT), "vhost-net", Note, "slower", "modprobe vhost_net"},

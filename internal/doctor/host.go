@@ -7,6 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly/internal/companion"
+	"github.com/mayfly-vm/mayfly/internal/landlock"
+	"github.com/mayfly-vm/mayfly/internal/seccomp"
 	"github.com/mayfly-vm/mayfly/kvm"
 )
 
@@ -15,7 +17,8 @@ func This(device string) Host {
 	if device == "" {
 		device = kvm.DefaultPath
 	}
-	return Host{Root: os.DirFS("/"), Device: device, Open: open, Owner: owner, Limit: limit, Access: access, IOUring: ioUring, Program: companion.Find}
+	return Host{Root: os.DirFS("/"), Device: device, Open: open, Owner: owner, Limit: limit, Access: access, IOUring: ioUring,
+		Seccomp: seccomp.Available, Landlock: landlock.Version, Namespaces: namespaces, Program: companion.Find}
 }
 
 // system is a *kvm.System as the examination wants it.

@@ -59,6 +59,7 @@ func (h Host) programs(r *Report) {
 		{"mayfly-unpack", "a bzImage that isn't in the cache can't be booted, only a vmlinux"},
 		{"mayfly-usernet", "--net user can't be used"},
 		{"mayfly-config", "--config reads JSON only, no YAML"},
+		{"mayfly-syscalls", "--confine=log can't be used"},
 		{"mayfly-doc", "mayfly man, mayfly schema and mayfly completion can't be used"},
 	} {
 		if path := h.Program(p.name); path != "" {

@@ -47,6 +47,9 @@ func (h *hardware) addDevices(port *serialPort, expired bool) error {
 			return err
 		}
 	}
+	if err := h.addDefects(); err != nil {
+		return err
+	}
 	if err := h.addWatchdog(expired); err != nil {
 		return err
 	}

@@ -9,6 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Available returns why no filter that kills can be installed here, or nil.
+func Available() error {
+	action := uint32(KillProcess)
+	_, _, e := syscall.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, uintptr(unsafe.Pointer(&action)))
+	if e != 0 {
+		return os.NewSyscallError("seccomp", e)
+	}
+	return nil
+}
+
 // Threads are the threads that get a filter.
 type Threads uintptr
 
