@@ -14,6 +14,7 @@
 package blk
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -40,6 +41,7 @@ type Device struct {
 	mu      sync.Mutex // of what follows
 	config  Config
 	image   disk.Image
+	rings   []*uring.Ring   // for the image's file, by queue; nil: none
 	session *virtio.Session // the last one
 	running bool
 	workers []*worker
@@ -61,12 +63,15 @@ func New(c Config) (*Device, error) {
 		d.sizes = append(d.sizes, uint16(size))
 	}
 	d.writeback.Store(true)
+	if err := d.openRings(c, img); err != nil {
+		img.Close()
+		return nil, err
+	}
 	d.adopt(c, img)
 	return d, nil
 }
 
-// openImage checks c, opens what it names and tries the engine, if one is asked for by
-// name. Where that fails it closes what c hands over.
+// openImage checks c and opens what it names. Where that fails it closes what c hands over.
 func openImage(c *Config) (disk.Image, error) {
 	if err := c.Check(); err != nil {
 		c.Discard()
@@ -88,14 +93,20 @@ func openImage(c *Config) (disk.Image, error) {
 			img.Close()
 			return nil, virtio.DeviceErrorf(c.DeviceName(), "engine: io_uring reads raw images only; leave the engine out")
 		}
-		r, err := uring.New(1, uring.Options{})
-		if err != nil {
-			img.Close()
-			return nil, virtio.DeviceErrorf(c.DeviceName(), "engine: %w; leave the engine out, or let threads wait (Threads)", err)
-		}
-		r.Close()
 	}
 	return img, nil
+}
+
+// openRings makes the device's rings where the engine can be io_uring.
+func (d *Device) openRings(c Config, img disk.Image) (err error) {
+	if c.Engine == Threads || img.File() == nil {
+		return nil
+	}
+	d.rings, err = makeRings(d.sizes, img.File())
+	if err != nil && c.Engine == IOUring {
+		return virtio.DeviceErrorf(c.DeviceName(), "engine: %w; leave the engine out, or let threads wait (Threads)", err)
+	}
+	return nil
 }
 
 // imageError is the disk's error for one of disk.Open.
@@ -137,11 +148,15 @@ func (d *Device) Start(s *virtio.Session) error {
 
 func (d *Device) start() error {
 	d.running = true
-	for _, q := range d.session.Queues {
+	for i, q := range d.session.Queues {
 		if q == nil {
 			continue
 		}
-		w := newWorker(d, d.session, q)
+		var u *uring.Ring
+		if d.rings != nil {
+			u = d.rings[i]
+		}
+		w := newWorker(d, d.session, q, u)
 		if err := w.serve(); err != nil {
 			d.stop()
 			return err
@@ -163,6 +178,11 @@ func (d *Device) stop() {
 	for _, w := range d.workers {
 		w.stop()
 	}
+	if slices.ContainsFunc(d.workers, func(w *worker) bool { return w.ring != nil && w.ring.flight > 0 }) {
+		// After a fault: what comes back some time is not for the next worker.
+		closeRings(d.rings)
+		d.rings = nil
+	}
 	d.workers, d.running = nil, false
 }
 
@@ -174,7 +194,8 @@ func (d *Device) Close() error {
 	if d.image == nil {
 		return nil
 	}
+	closeRings(d.rings)
 	err := d.image.Close()
-	d.image = nil
+	d.image, d.rings = nil, nil
 	return err
 }

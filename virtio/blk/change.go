@@ -1,6 +1,10 @@
 package blk
 
 import (
+	"errors"
+	"fmt"
+
+	"github.com/mayfly-vm/mayfly/disk"
 	"github.com/mayfly-vm/mayfly/ratelimit"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
@@ -71,11 +75,23 @@ func (d *Device) change(c Config) (*virtio.Session, error) {
 		img.Close()
 		return nil, virtio.DeviceErrorf(c.DeviceName(), "has blocks of %d bytes, and the guest uses %d", b, d.blocks.Logical)
 	}
+	if c.Engine == IOUring && d.rings == nil {
+		img.Close()
+		return nil, virtio.DeviceErrorf(c.DeviceName(), "engine: the disk has no io_uring since it was opened without; leave the engine out")
+	}
 	if c.Report == nil {
 		c.Report = d.config.Report
 	}
 	running := d.running
 	d.stop()
+	if err := d.useRings(img); err != nil {
+		// The old medium is as good as ever.
+		img.Close()
+		if running {
+			err = errors.Join(err, d.start())
+		}
+		return nil, virtio.Named(c.DeviceName(), err)
+	}
 	d.image.Close()
 	d.adopt(c, img)
 	d.limiter.Set(c.Limits)
@@ -88,6 +104,19 @@ func (d *Device) change(c Config) (*virtio.Session, error) {
 		w.queue.Wake()
 	}
 	return d.session, nil
+}
+
+// useRings makes the image's file that of the rings. Nothing is under way.
+func (d *Device) useRings(img disk.Image) error {
+	for i, u := range d.rings {
+		if err := u.ReplaceFile(theFile, int(fileFD(img.File()))); err != nil {
+			for _, u := range d.rings[:i+1] {
+				err = errors.Join(err, u.ReplaceFile(theFile, int(fileFD(d.image.File()))))
+			}
+			return fmt.Errorf("io_uring: %w", err)
+		}
+	}
+	return nil
 }
 
 // SetLimits changes the limits. Requests that wait for the old ones are looked at

@@ -13,18 +13,18 @@ import (
 
 // TestTransferEndsAPoll: the ring's descriptor is readable when a transfer is done.
 func TestTransferEndsAPoll(t *testing.T) {
-	u, err := uring.New(4, uring.Options{Cooperative: true})
-	if err != nil {
-		t.Skip(err)
-	}
-	defer u.Close()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
 	defer w.Close()
-	e := &ring{u: u, fd: int(r.Fd())}
+	u, err := uring.New(4, uring.Options{Cooperative: true, Files: []int32{theFile: int32(r.Fd())}})
+	if err != nil {
+		t.Skip(err)
+	}
+	defer u.Close()
+	e := newRing(u)
 	word := new([8]byte)
 	e.start(&request{kind: typeIn, index: 7, data: virtio.Vec{unix.Iovec{Base: &word[0], Len: uint64(unsafe.Sizeof(*word))}}})
 	e.waitFor(0)

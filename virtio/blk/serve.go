@@ -188,10 +188,7 @@ func (w *worker) wait(r *request) {
 		return
 	}
 	if !w.noRing && w.ring == nil {
-		var err error
-		if w.ring, err = newRing(w.queue, w.file.FD()); err != nil {
-			w.noRing = true
-		}
+		w.ring = newRing(w.uring)
 	}
 	if w.noRing {
 		w.toPool(r)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mayfly-vm/mayfly/disk"
+	"github.com/mayfly-vm/mayfly/internal/sys/uring"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
@@ -46,8 +47,9 @@ type worker struct {
 	clearing bool // one of them is a discard or write-zeroes
 	tally    tally
 
-	ring   *ring // nil until something has to wait for a disk
-	pool   *pool // nil until something has to wait for a thread
+	uring  *uring.Ring // the device's for this queue; nil: none
+	ring   *ring       // nil until something has to wait for a disk
+	pool   *pool       // nil until something has to wait for a thread
 	noRing bool
 	armed  bool  // the threads wake the loop
 	held   joint // reads for the page cache; nothing is held outside work
@@ -62,9 +64,10 @@ type worker struct {
 	limited virtio.Timer // when the limits let the next request through
 }
 
-func newWorker(d *Device, s *virtio.Session, q *virtio.Queue) *worker {
+func newWorker(d *Device, s *virtio.Session, q *virtio.Queue, u *uring.Ring) *worker {
 	w := &worker{d: d, session: s, queue: q, image: d.image, file: d.image.File(), cache: d.config.Cache, readOnly: d.config.ReadOnly}
-	w.noRing = d.config.Engine == Threads || w.file == nil
+	w.uring = u
+	w.noRing = d.config.Engine == Threads || w.file == nil || u == nil
 	if runtime.NumCPU() > 1 {
 		w.look = virtio.NewSpinner(diskLook)
 	}
@@ -91,9 +94,6 @@ func (w *worker) stop() {
 	// memory: that too must end here.
 	w.mute = true
 	w.session.Guard(w.drain)
-	if w.ring != nil {
-		w.ring.close()
-	}
 	if w.pool != nil {
 		w.pool.close()
 	}

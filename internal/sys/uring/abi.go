@@ -24,6 +24,7 @@ const (
 // Flags of io_uring_setup(2).
 const (
 	setupClamp       = 1 << 4
+	setupDisabled    = 1 << 6
 	setupSubmitAll   = 1 << 7
 	setupCoopTaskrun = 1 << 8
 	setupTaskrunFlag = 1 << 9
@@ -49,9 +50,35 @@ const (
 
 // Operations of io_uring_register(2).
 const (
-	registerBuffers = 0
-	registerFiles   = 2
+	registerBuffers      = 0
+	registerFiles        = 2
+	registerFilesUpdate  = 6
+	registerRestrictions = 11
+	registerEnable       = 12
 )
+
+// Kinds of restrictions (enum io_uring_register_restriction_op).
+const (
+	restrictRegister = 0 // an operation of io_uring_register is allowed
+	restrictOp       = 1 // an operation is allowed
+	restrictAllowed  = 2 // flags of an SQE that are allowed
+	restrictRequired = 3 // flags that each SQE must have
+)
+
+// restriction is struct io_uring_restriction, 16 bytes.
+type restriction struct {
+	kind uint16
+	what uint8 // an operation, or flags
+	_    uint8
+	_    [3]uint32
+}
+
+// filesUpdate is struct io_uring_files_update, 16 bytes.
+type filesUpdate struct {
+	offset uint32
+	_      uint32
+	fds    uint64 // the address of the list
+}
 
 // SQE is a request: struct io_uring_sqe, 64 bytes.
 type SQE struct {

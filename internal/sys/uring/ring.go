@@ -20,6 +20,12 @@ type Options struct {
 	// kernel for anything, instead of interrupting it. Kernels before 5.19 don't
 	// know it and do without.
 	Cooperative bool
+	// Files, if there are any, are registered: the fds of SQEs are indices into this list, of
+	// which each may be -1 for now. The ring then is restricted for good to reading, writing
+	// and syncing them, to the cancelling of that, and to ReplaceFile: whoever has the
+	// descriptor of the ring can't open or connect anything by it, which a filter of system
+	// calls would not see. Kernels before 5.10 can't, and New fails with ErrUnavailable.
+	Files []int32
 }
 
 // Ring is an io_uring: a ring of submissions and one of completions, twice as
@@ -46,9 +52,14 @@ func New(entries int, o Options) (*Ring, error) {
 	if o.Cooperative {
 		p.flags |= setupCoopTaskrun | setupTaskrunFlag
 	}
+	basic := uint32(setupClamp)
+	if len(o.Files) > 0 {
+		basic |= setupDisabled // restrictions come before the first SQE
+	}
+	p.flags |= basic
 	fd, err := setup(entries, &p)
 	if err == unix.EINVAL { // a kernel that doesn't know a flag
-		p = params{flags: setupClamp}
+		p = params{flags: basic}
 		fd, err = setup(entries, &p)
 	}
 	switch err {
@@ -59,11 +70,53 @@ func New(entries int, o Options) (*Ring, error) {
 		return nil, fmt.Errorf("io_uring_setup: %w", err)
 	}
 	r := &Ring{fd: fd}
-	if err := r.mmap(&p); err != nil {
+	err = r.mmap(&p)
+	if err == nil && len(o.Files) > 0 {
+		err = r.restrict(o.Files)
+	}
+	if err != nil {
 		r.Close()
 		return nil, err
 	}
 	return r, nil
+}
+
+// restrict registers the files and restricts the ring to them.
+func (r *Ring) restrict(files []int32) error {
+	if err := r.RegisterFiles(files); err != nil {
+		return err
+	}
+	list := [...]restriction{
+		{kind: restrictRequired, what: sqeFixedFile},
+		{kind: restrictOp, what: opRead}, {kind: restrictOp, what: opReadv},
+		{kind: restrictOp, what: opWrite}, {kind: restrictOp, what: opWritev},
+		{kind: restrictOp, what: opFsync}, {kind: restrictOp, what: opCancel},
+		{kind: restrictRegister, what: registerFilesUpdate},
+	}
+	err := r.register(registerRestrictions, unsafe.Pointer(&list), len(list))
+	if err == nil {
+		err = r.register(registerEnable, nil, 0)
+	}
+	if errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("%w: this kernel's rings can't be restricted: %w", ErrUnavailable, err)
+	}
+	return err
+}
+
+// ReplaceFile puts another file at the index i of Options.Files; -1: none.
+func (r *Ring) ReplaceFile(i, fd int) error {
+	one := int32(fd)
+	var pinned runtime.Pinner
+	pinned.Pin(&one)
+	defer pinned.Unpin()
+	u := filesUpdate{offset: uint32(i), fds: uint64(uintptr(unsafe.Pointer(&one)))}
+	return r.register(registerFilesUpdate, unsafe.Pointer(&u), 1)
+}
+
+// Discard forgets the SQEs that were not handed over.
+func (r *Ring) Discard() {
+	r.tail = atomic.LoadUint32(r.sqHead)
+	atomic.StoreUint32(r.sqTail, r.tail)
 }
 
 func setup(entries int, p *params) (int, error) {
