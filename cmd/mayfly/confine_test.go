@@ -2,17 +2,23 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mayfly-vm/mayfly/guest/bench"
 	"github.com/mayfly-vm/mayfly/internal/machinetest"
 	"github.com/mayfly-vm/mayfly/internal/seccomp"
 )
@@ -125,4 +131,131 @@ func (l *kernelLog) killed() (call string, ok bool) {
 		}
 	}
 	return call, ok
+}
+
+// Under --confine=log no machine with any device or engine makes a call that the
+// confinement does not allow.
+func TestNoCallIsMissing(t *testing.T) {
+	machinetest.NeedKVM(t)
+	dir := buildPrograms(t)
+	const reads, writes = " blk=read,rand,4096,8,60 blk=read,seq,65536,2,40", " blk=write,rand,4096,8,60"
+	const vsock = " vsock=tx,52,4096,60 vsock=ping,53,64,60 vsock=rx,54,65536,60"
+	for name, c := range map[string]struct {
+		args   string
+		orders string
+	}{
+		"no device":       {"", ""},
+		"two vCPUs":       {"--cpus 2", ""},
+		"restart":         {"--on-reboot restart", ""},
+		"watchdog":        {"--watchdog", ""},
+		"timeline, stats": {"--timeline t.svg --stats s,every=1", ""},
+		"prealloc":        {"--prealloc", ""},
+		"map":             {"--load map", ""},
+		"disk":            {"--disk disk", reads + writes},
+		"disk, PCI":       {"--bus pci --disk disk", reads + writes},
+		"io_uring":        {"--disk disk,engine=uring", reads + writes},
+		"threads":         {"--disk disk,engine=threads", reads + writes},
+		"direct":          {"--disk disk,direct", reads + writes},
+		"unsafe":          {"--disk disk,cache=unsafe", reads + writes},
+		"read-only":       {"--disk disk,readonly", reads},
+		"two queues":      {"--cpus 2 --disk disk,queues=2", reads + writes},
+		"limits":          {"--disk disk,ops=2000/s", reads + writes},
+		"vsock":           {"--vsock path=v", vsock},
+		"vsock, PCI":      {"--bus pci --vsock path=v", vsock},
+		"rng":             {"--rng", " rng=512,60"},
+		"user network":    {"--net user,isolated", " nettx=60,60"},
+		"terminal":        {"--console pty=tty", ""},
+		"console":         {"--console socket=c --console file=out,name=log", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			logged(t, dir, c.args, c.orders)
+		})
+	}
+}
+
+// logged runs the bench guest and fails for each line about a call.
+func logged(t *testing.T, dir, args, orders string) {
+	t.Helper()
+	work := t.TempDir()
+	if err := os.WriteFile(filepath.Join(work, "bench.elf"), bench.ELF, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(work, "disk"), make([]byte, 4<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	served := serveVsock(t, filepath.Join(work, "v"))
+	find := "mmio=0xfeb00000,512,8"
+	if strings.Contains(args, "--bus pci") {
+		find = "pci"
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	line := append(strings.Fields(args), "--confine=log", "--memory=128", "--cmdline-only", find+" tsc_khz=2000000"+orders)
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, "mayfly"), append([]string{"run", "-q", "bench.elf"}, line...)...)
+	cmd.Dir = work
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
+	if strings.Contains(args, "restart") { // without an end
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		cmd = exec.CommandContext(ctx, cmd.Path, cmd.Args[1:]...)
+		cmd.Dir, cmd.Stdout, cmd.Stderr = work, &out, &stderr
+		cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGHUP) }
+	} else {
+		cmd.Args = append(cmd.Args, "--on-reboot=exit")
+	}
+	err := cmd.Run()
+	if !strings.Contains(out.String(), bench.Done) {
+		t.Errorf("%v: the guest wrote %q", err, &out)
+	}
+	for _, order := range strings.Fields(orders) {
+		name, _, _ := strings.Cut(order, "=")
+		if !strings.Contains(out.String(), "result="+name) {
+			t.Errorf("no result of %s: %q", order, &out)
+		}
+	}
+	if strings.Contains(stderr.String(), "confinement") || stderr.Len() > 0 && err == nil {
+		t.Errorf("%s", &stderr)
+	}
+	if strings.Contains(orders, "vsock") && served() == 0 {
+		t.Error("nobody connected")
+	}
+}
+
+// serveVsock serves the guest's ports 52, 53 and 54: it takes all, sends back, and sends
+// without end. It returns how many have connected.
+func serveVsock(t *testing.T, path string) (served func() int) {
+	t.Helper()
+	var n atomic.Int64
+	for port, serve := range map[string]func(net.Conn){
+		"52": func(c net.Conn) { _, _ = io.Copy(io.Discard, c) },
+		"53": func(c net.Conn) { _, _ = io.Copy(c, c) },
+		"54": func(c net.Conn) {
+			for err := error(nil); err == nil; {
+				_, err = c.Write(make([]byte, 1<<16))
+			}
+		},
+	} {
+		l, err := net.Listen("unix", path+"_"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				n.Add(1)
+				go func() {
+					defer c.Close()
+					serve(c)
+				}()
+			}
+		}()
+	}
+	return func() int { return int(n.Load()) }
 }

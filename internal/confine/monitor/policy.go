@@ -55,7 +55,7 @@ func anyThread(pid int) []seccomp.Rule {
 		unix.SYS_FALLOCATE, unix.SYS_FDATASYNC, unix.SYS_FSYNC, unix.SYS_FSTAT,
 		unix.SYS_SENDMSG, unix.SYS_SENDTO, unix.SYS_RECVFROM, unix.SYS_POLL, unix.SYS_PPOLL, unix.SYS_IO_URING_ENTER,
 	)...)
-	return append(rules, seccomp.Only(unix.SYS_FCNTL, 1, unix.F_GETFL, unix.F_SETFL, unix.F_DUPFD_CLOEXEC, unix.F_OFD_SETLK, unix.F_OFD_GETLK))
+	return append(rules, seccomp.Only(unix.SYS_FCNTL, 1, unix.F_GETFL, unix.F_SETFL, unix.F_SETFD, unix.F_DUPFD_CLOEXEC, unix.F_OFD_SETLK, unix.F_OFD_GETLK))
 }
 
 // processPolicy is that of all threads.
@@ -73,6 +73,8 @@ func processPolicy(pid int) seccomp.Policy {
 		// Of a companion that has ended.
 		unix.SYS_WAITID, unix.SYS_WAIT4,
 	)...)
+	// A disk's medium is changed: IORING_REGISTER_FILES_UPDATE.
+	rules = append(rules, seccomp.Only(unix.SYS_IO_URING_REGISTER, 1, 6))
 	// A vCPU's thread adds its own filter.
 	rules = append(rules,
 		seccomp.Only(unix.SYS_PRCTL, 0, unix.PR_SET_NO_NEW_PRIVS),
