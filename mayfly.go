@@ -131,6 +131,9 @@ func (c *Config) open(s *machine.Spec, openHost func() (hypervisor.Host, error))
 	if err := openDevices(s, c.Devices); err != nil {
 		return err
 	}
+	if err := openPeers(c.Confinement, s.Devices); err != nil {
+		return err
+	}
 	c.Timeline.Mark("files and KVM open")
 	return nil
 }

@@ -74,3 +74,25 @@ type MediumDevice interface {
 	// nothing.
 	Change(DeviceConfig) error
 }
+
+// Peer is a Unix socket that a device connects to while its machine runs.
+type Peer struct {
+	// Path is a file's, or @NAME, an abstract socket.
+	Path string
+	// Ports: there is a socket for each port N, at Path_N.
+	Ports bool
+}
+
+// Dial connects to one of a device's peers, at once or not at all, and returns the
+// socket: non-blocking, close-on-exec, and the caller's. port is 0 for a Peer without
+// Ports. It may be called from any goroutine, and returns within a second.
+type Dial func(peer int, port uint32) (fd int, err error)
+
+// PeerDevice connects to Unix sockets while its machine runs.
+type PeerDevice interface {
+	// Peers are the sockets.
+	Peers() []Peer
+	// DialWith has the device make all connections from now on by dial, where its process
+	// may not. It is called before the machine runs.
+	DialWith(dial Dial)
+}

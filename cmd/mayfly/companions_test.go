@@ -18,7 +18,7 @@ func buildPrograms(t *testing.T) string { return buildWith(t, "CGO_ENABLED=0") }
 func buildWith(t *testing.T, env string) string {
 	t.Helper()
 	dir := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", dir+"/", ".", "../mayfly-unpack", "../mayfly-config", "../mayfly-usernet", "../mayfly-syscalls")
+	cmd := exec.Command("go", "build", "-o", dir+"/", ".", "../mayfly-unpack", "../mayfly-config", "../mayfly-usernet", "../mayfly-syscalls", "../mayfly-broker")
 	cmd.Env = append(os.Environ(), env)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building the programs: %v\n%s", err, out)

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	programs := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", programs+"/", "../mayfly-unpack", "../mayfly-config", "../mayfly-usernet", "../mayfly-doc").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", programs+"/", "../mayfly-unpack", "../mayfly-config", "../mayfly-usernet", "../mayfly-doc", "../mayfly-broker", "../mayfly-syscalls").CombinedOutput(); err != nil {
 		t.Fatalf("building the other programs: %v\n%s", err, out)
 	}
 	busy, err := net.Listen("tcp", "127.0.0.1:0")

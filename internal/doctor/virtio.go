@@ -58,6 +58,7 @@ func (h Host) programs(r *Report) {
 	for _, p := range []struct{ name, without string }{
 		{"mayfly-unpack", "a bzImage that isn't in the cache can't be booted, only a vmlinux"},
 		{"mayfly-usernet", "--net user can't be used"},
+		{"mayfly-broker", "--vsock and --net socket can't be used"},
 		{"mayfly-config", "--config reads JSON only, no YAML"},
 		{"mayfly-syscalls", "--confine=log can't be used"},
 		{"mayfly-doc", "mayfly man, mayfly schema and mayfly completion can't be used"},

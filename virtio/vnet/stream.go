@@ -29,6 +29,8 @@ type stream struct {
 	d    *Device
 	path string // empty: the socket was inherited, and there is no way back to it
 
+	dialer virtio.Dial // for path; nil: connections are made here
+
 	mu  sync.Mutex
 	now *link // nil: there is none
 	end bool
@@ -105,12 +107,13 @@ func (d *Device) useSocket(path string) error {
 }
 
 func (s *stream) dial() (*link, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
+	fd, err := -1, error(nil)
+	if s.dialer != nil {
+		fd, err = s.dialer(0, 0)
+	} else {
+		fd, err = unixsocket.Dial(s.path)
 	}
-	if err := unixsocket.Connect(fd, s.path); err != nil {
-		unix.Close(fd)
+	if err != nil {
 		return nil, err
 	}
 	return newLink(fd)
@@ -191,6 +194,22 @@ func (s *stream) setSender(l *virtio.Loop) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sender = l
+}
+
+// Peers is the socket of a card that connects to one. It makes the device a
+// virtio.PeerDevice.
+func (d *Device) Peers() []virtio.Peer {
+	if d.stream == nil || d.stream.path == "" {
+		return nil
+	}
+	return []virtio.Peer{{Path: d.stream.path}}
+}
+
+// DialWith has connections to it made by dial. It comes before Start.
+func (d *Device) DialWith(dial virtio.Dial) {
+	if d.stream != nil {
+		d.stream.dialer = dial
+	}
 }
 
 func (s *stream) close() {

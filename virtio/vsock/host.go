@@ -104,10 +104,7 @@ func (l *loop) connect(h *header) {
 		l.reset(c) // that pair is taken
 		return
 	}
-	fd, err := -1, error(unix.ECONNREFUSED)
-	if l.cfg.Path != "" {
-		fd, err = unixsocket.Dial(l.cfg.Path + "_" + strconv.FormatUint(uint64(h.dstPort), 10))
-	}
+	fd, err := l.dial(h.dstPort)
 	if err != nil {
 		l.stats.refused.Add(1)
 		l.refuse(no)
@@ -126,6 +123,17 @@ func (l *loop) connect(h *header) {
 	c.todo = doResponse
 	l.stats.opened.Add(1)
 	l.ready.put(c)
+}
+
+// dial connects to the Unix socket of a port.
+func (l *loop) dial(port uint32) (int, error) {
+	switch {
+	case l.cfg.Path == "":
+		return -1, unix.ECONNREFUSED
+	case l.dialer != nil:
+		return l.dialer(0, port)
+	}
+	return unixsocket.Dial(l.cfg.Path + "_" + strconv.FormatUint(uint64(port), 10))
 }
 
 // hostEnded tells the guest that no more comes, and if the process has closed,

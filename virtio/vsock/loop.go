@@ -16,6 +16,7 @@ type loop struct {
 	cfg      Config
 	stats    *counters
 	listener *unixsocket.Listener
+	dialer   virtio.Dial // nil: connections are made here
 	epoll    int
 
 	rx, tx  *virtio.Queue
@@ -60,8 +61,8 @@ const slotListener = -1
 // tickTime is how exactly deadlines are kept.
 const tickTime = 250 * time.Millisecond
 
-func newLoop(c Config, listener *unixsocket.Listener, stats *counters) (*loop, error) {
-	l := &loop{cfg: c, listener: listener, stats: stats, byPort: map[uint64]*conn{}, nextPort: firstHostPort}
+func newLoop(c Config, listener *unixsocket.Listener, dialer virtio.Dial, stats *counters) (*loop, error) {
+	l := &loop{cfg: c, listener: listener, dialer: dialer, stats: stats, byPort: map[uint64]*conn{}, nextPort: firstHostPort}
 	var err error
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)

@@ -130,6 +130,7 @@ type Device struct {
 	stats    counters
 
 	listener *unixsocket.Listener // nil with vhost
+	dialer   virtio.Dial          // nil: the loop connects by itself
 	loop     *loop                // nil before the first driver
 	kernel   *vhost.Device        // nil without
 	known    virtio.Feature
@@ -172,6 +173,18 @@ func (d *Device) Directories() []int {
 	return d.listener.Directories()
 }
 
+// Peers are the sockets of the ports to which the guest connects. They make the device a
+// virtio.PeerDevice.
+func (d *Device) Peers() []virtio.Peer {
+	if d.listener == nil || d.cfg.Path == "" {
+		return nil
+	}
+	return []virtio.Peer{{Path: d.cfg.Path, Ports: true}}
+}
+
+// DialWith has connections to them made by dial. It comes before Start.
+func (d *Device) DialWith(dial virtio.Dial) { d.dialer = dial }
+
 // Type is virtio.TypeVsock.
 func (d *Device) Type() virtio.Type { return virtio.TypeVsock }
 
@@ -212,7 +225,7 @@ func (d *Device) Start(s *virtio.Session) error {
 
 func (d *Device) startLoop(s *virtio.Session, fresh bool) (err error) {
 	if d.loop == nil {
-		if d.loop, err = newLoop(d.cfg, d.listener, &d.stats); err != nil {
+		if d.loop, err = newLoop(d.cfg, d.listener, d.dialer, &d.stats); err != nil {
 			return err
 		}
 	}

@@ -55,6 +55,6 @@ func signalTable() option.Table {
 func environmentTable() option.Table {
 	return option.Table{Title: "Environment", Rows: []option.Row{
 		{Name: "XDG_CACHE_HOME", Meaning: "unpacked kernels are kept in mayfly/kernels below it; unset: below ~/.cache"},
-		{Name: "PATH", Meaning: "“mayfly NAME” runs mayfly-NAME from this program's folder, or else from these; mayfly-unpack, which unpacks kernels, mayfly-config, which reads YAML, mayfly-usernet, the user network, and mayfly-doc, which prints the manual page, the schema and completion scripts, are found the same way"},
+		{Name: "PATH", Meaning: "“mayfly NAME” runs mayfly-NAME from this program's folder, or else from these; mayfly-unpack, which unpacks kernels, mayfly-config, which reads YAML, mayfly-usernet, the user network, mayfly-broker, which connects to Unix sockets, mayfly-syscalls, of --confine=log, and mayfly-doc, which prints the manual page, the schema and completion scripts, are found the same way"},
 	}}
 }

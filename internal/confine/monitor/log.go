@@ -46,11 +46,12 @@ func startLogger() (*logger, error) {
 	}
 	far := os.NewFile(uintptr(fds[1]), logProgram)
 	defer far.Close()
-	_, err = os.StartProcess(path, []string{logProgram}, &os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{nil, os.Stderr, os.Stderr, far}})
+	p, err := os.StartProcess(path, []string{logProgram}, &os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{nil, os.Stderr, os.Stderr, far}})
 	if err != nil {
 		unix.Close(fds[0])
 		return nil, err
 	}
+	_ = p.Release() // it ends with this process
 	return &logger{fds[0]}, nil
 }
 

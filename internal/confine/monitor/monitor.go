@@ -8,9 +8,11 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/mayfly-vm/mayfly/internal/broker"
 	"github.com/mayfly-vm/mayfly/internal/confine"
 	"github.com/mayfly-vm/mayfly/internal/landlock"
 	"github.com/mayfly-vm/mayfly/internal/seccomp"
+	"github.com/mayfly-vm/mayfly/virtio"
 )
 
 // Mode is what happens at a system call that the confinement forbids.
@@ -42,6 +44,15 @@ func New(mode Mode) (*Confinement, error) {
 		}
 	}
 	return c, nil
+}
+
+// Open starts the program that connects to these sockets. It lives as long as this process.
+func (c *Confinement) Open(peers []virtio.Peer) (virtio.Dial, error) {
+	b, err := broker.Start(peers)
+	if err != nil {
+		return nil, err
+	}
+	return b.Dial, nil
 }
 
 // Seal takes from all threads what a running machine does not need, for good: files but

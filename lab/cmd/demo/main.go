@@ -78,7 +78,7 @@ func heading(format string, args ...any) { fmt.Printf("\n== "+format+"\n\n", arg
 // finds them first.
 func companions(ctx context.Context) (string, error) {
 	path := os.Getenv("PATH")
-	for _, name := range []string{"mayfly-unpack", "mayfly-config", "mayfly-usernet", "mayfly-doc"} {
+	for _, name := range []string{"mayfly-unpack", "mayfly-config", "mayfly-usernet", "mayfly-broker", "mayfly-syscalls", "mayfly-doc"} {
 		program, err := lab.Build(ctx, "./cmd/"+name)
 		if err != nil {
 			return "", err

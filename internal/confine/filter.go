@@ -1,0 +1,17 @@
+package confine
+
+import (
+	"os"
+
+	"github.com/mayfly-vm/mayfly/internal/seccomp"
+)
+
+// Filter installs a policy, made for this process's id, in all threads.
+func Filter(policy func(pid int) seccomp.Policy) error {
+	p := policy(os.Getpid())
+	prog, err := p.Compile()
+	if err != nil {
+		return err
+	}
+	return seccomp.Install(prog, seccomp.All)
+}
