@@ -66,11 +66,7 @@ func startChild(path string, dst *os.File, kind compression.Kind, limit int64) (
 		return nil, err
 	}
 	defer saysW.Close()
-	p, err := os.StartProcess(path, []string{compression.Program, string(kind), fmt.Sprint(limit)}, &os.ProcAttr{
-		Dir:   "/",
-		Env:   []string{}, // nil would be this process's
-		Files: []*os.File{inR, dst, saysW},
-	})
+	p, err := companion.Start(path, []string{compression.Program, string(kind), fmt.Sprint(limit)}, []*os.File{inR, dst, saysW}, companion.Isolated)
 	if err != nil {
 		inW.Close()
 		saysR.Close()

@@ -20,6 +20,7 @@ import (
 	"os"
 
 	"github.com/mayfly-vm/mayfly/internal/confine"
+	"github.com/mayfly-vm/mayfly/internal/landlock"
 	"github.com/mayfly-vm/mayfly/internal/safetext"
 	"github.com/mayfly-vm/mayfly/internal/yamljson"
 )
@@ -37,7 +38,7 @@ func main() {
 	if len(os.Args) > 1 {
 		fail(exitHost, fmt.Errorf("mayfly-config takes no argument, found %q: mayfly-config <machine.yaml >machine.json", os.Args[1]))
 	}
-	if err := confine.Companion(limits); err != nil {
+	if err := confine.Companion(confine.Rights{Limits: limits, Files: landlock.Rules{Scope: true}, Calls: confine.Converter}); err != nil {
 		fail(exitHost, err)
 	}
 	in, err := io.ReadAll(io.LimitReader(os.Stdin, yamljson.MaxInput+1))

@@ -1,6 +1,9 @@
 package main
 
-import "github.com/mayfly-vm/mayfly/internal/confine"
+import (
+	"github.com/mayfly-vm/mayfly/internal/confine"
+	"github.com/mayfly-vm/mayfly/internal/landlock"
+)
 
 // maxLimit bounds LIMIT: what Mayfly asks for is at most 1 GiB.
 const maxLimit = 1 << 40
@@ -19,4 +22,9 @@ const (
 // that is too long is seen.
 func limits(limit int64) confine.Limits {
 	return confine.Limits{FileSize: uint64(limit) + 1, AddressSpace: memoryBytes, CPUSeconds: cpuSeconds}
+}
+
+// rights are the limits and the open files.
+func rights(limit int64) confine.Rights {
+	return confine.Rights{Limits: limits(limit), Files: landlock.Rules{Scope: true}, Calls: confine.Converter}
 }

@@ -46,7 +46,7 @@ func run(args []string) (int, error) {
 	if err != nil || !st.Mode().IsRegular() || st.Size() != 0 {
 		return compression.ExitUsage, fmt.Errorf("standard output is not an empty regular file; %s", use)
 	}
-	if err := confine.Companion(limits(limit)); err != nil {
+	if err := confine.Companion(rights(limit)); err != nil {
 		return compression.ExitUsage, err
 	}
 	err = unpackTo(os.Stdout, compression.Kind(args[0]), limit)

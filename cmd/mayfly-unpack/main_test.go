@@ -24,14 +24,14 @@ func TestMain(m *testing.M) {
 	case "program":
 		main()
 	case "allocator":
-		if err := confine.Companion(limits(1 << 20)); err != nil {
+		if err := confine.Companion(rights(1 << 20)); err != nil {
 			fmt.Println(err)
 			os.Exit(77)
 		}
 		b := make([]byte, memoryBytes)
 		os.Exit(int(b[len(b)-1]))
 	case "writer":
-		if err := confine.Companion(limits(1000)); err != nil {
+		if err := confine.Companion(rights(1000)); err != nil {
 			fmt.Println(err)
 			os.Exit(77)
 		}

@@ -17,10 +17,14 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mayfly-vm/mayfly/internal/confine"
+	"github.com/mayfly-vm/mayfly/internal/landlock"
 	"github.com/mayfly-vm/mayfly/internal/safetext"
 	"github.com/mayfly-vm/mayfly/internal/unixsocket"
 	"github.com/mayfly-vm/mayfly/internal/usernet"
@@ -98,7 +102,12 @@ func run(args []string) error {
 		return err
 	}
 	// Not before the forwards are bound: low ports take a capability.
-	if err := confine.Companion(confine.Limits{OpenFiles: uint64(usernet.Descriptors(len(c.Forwards)))}); err != nil {
+	r := rights(len(c.Forwards), *listen)
+	err = confine.Companion(r)
+	for _, dir := range r.Files.Remove {
+		unix.Close(dir)
+	}
+	if err != nil {
 		return err
 	}
 	os.Stdout.WriteString("ready\n") // what started the program waits for that
@@ -107,6 +116,29 @@ func run(args []string) error {
 		return err
 	}
 	return n.Serve(context.Background(), conn)
+}
+
+// rights are the network and the host's resolv.conf, which changes while the program runs:
+// by another file of that name, which only a rule for its directory allows to be read. In
+// root's hands a rule for /etc would be one for the host's secrets.
+func rights(forwards int, listen string) confine.Rights {
+	read := []string{usernet.ResolvConf}
+	if real, err := filepath.EvalSymlinks(usernet.ResolvConf); err == nil {
+		if dir := filepath.Dir(real); dir != filepath.Dir(usernet.ResolvConf) || os.Geteuid() != 0 {
+			read = append(read, dir)
+		}
+	}
+	var remove []int
+	if listen != "" { // its socket is removed
+		if dir, err := unix.Open(filepath.Dir(listen), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+			remove = []int{dir}
+		}
+	}
+	return confine.Rights{
+		Limits: confine.Limits{OpenFiles: uint64(usernet.Descriptors(forwards))},
+		Files:  landlock.Rules{Read: read, Remove: remove, Network: true, Scope: true},
+		Calls:  confine.Network,
+	}
 }
 
 // open makes the way to the machine; what it returns waits for the machine.

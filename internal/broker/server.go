@@ -78,13 +78,11 @@ func Main(args []string) error {
 		places[i] = find(p)
 		scope = scope && !strings.HasPrefix(p.Path, "@")
 	}
-	if err := confine.Companion(confine.Limits{OpenFiles: openFiles}, socketFD); err != nil {
-		return err
-	}
-	if err := landlock.Restrict(landlock.Version(), landlock.Rules{Scope: scope}); err != nil && err != landlock.ErrUnsupported {
-		return err
-	}
-	if err := confine.Filter(Policy); err != nil {
+	err = confine.Companion(confine.Rights{
+		Limits: confine.Limits{OpenFiles: openFiles}, Keep: []int{socketFD},
+		Files: landlock.Rules{Scope: scope}, Calls: Policy,
+	})
+	if err != nil {
 		return err
 	}
 	return serve(socketFD, places)

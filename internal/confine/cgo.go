@@ -14,7 +14,7 @@ import (
 // threads. The new program has the same arguments, environment and descriptors. Call
 // it at the start of main; without cgo it does nothing.
 func RestartWithCgo() error {
-	if _, _, e := syscall.AllThreadsSyscall(syscall.SYS_GETPID, 0, 0, 0); e != syscall.ENOTSUP || dropped() {
+	if !cgo() || dropped() {
 		return nil
 	}
 	runtime.LockOSThread() // execve takes the privileges of its thread
@@ -28,6 +28,12 @@ func RestartWithCgo() error {
 		return os.NewSyscallError("capset", e)
 	}
 	return &os.PathError{Op: "run", Path: "/proc/self/exe", Err: syscall.Exec("/proc/self/exe", os.Args, os.Environ())}
+}
+
+// cgo tells whether this program was built with cgo: no call then reaches all threads.
+func cgo() bool {
+	_, _, e := syscall.AllThreadsSyscall(syscall.SYS_GETPID, 0, 0, 0)
+	return e == syscall.ENOTSUP
 }
 
 // dropped reports whether this thread has no capability and can get none: so it is for

@@ -1,19 +1,43 @@
 package confine
 
-// Companion confines a program that Mayfly starts to read hostile input: it
-// keeps no descriptor but the standard ones and those in keep, no capability,
-// and what the limits allow. Call it before the first byte is read.
+import (
+	"errors"
+
+	"github.com/mayfly-vm/mayfly/internal/landlock"
+	"github.com/mayfly-vm/mayfly/internal/seccomp"
+)
+
+// Rights are what a program keeps that Mayfly starts to read hostile input.
+type Rights struct {
+	Limits Limits
+	Keep   []int                        // inherited descriptors beyond the standard ones
+	Files  landlock.Rules               // where the host has Landlock
+	Calls  func(pid int) seccomp.Policy // of the process pid
+}
+
+// Companion confines this process to rights: it has no other inherited descriptor, no
+// capability, no other file, and is killed at any other system call. Call it before the
+// first byte is read.
 //
 // A program built with cgo starts again here; see RestartWithCgo.
-func Companion(l Limits, keep ...int) error {
+func Companion(r Rights) error {
 	if err := RestartWithCgo(); err != nil {
 		return err
 	}
-	if err := CloseInherited(keep...); err != nil {
+	if err := CloseInherited(r.Keep...); err != nil {
 		return err
 	}
-	if err := l.Set(); err != nil {
+	if err := r.Limits.Set(); err != nil {
 		return err
 	}
-	return DropPrivileges()
+	if dropped() && cgo() {
+		return nil // no call reaches all threads: its limits and lost capabilities are what there is
+	}
+	if err := landlock.Restrict(landlock.Version(), r.Files); err != nil && !errors.Is(err, landlock.ErrUnsupported) {
+		return err
+	}
+	if err := DropPrivileges(); err != nil {
+		return err
+	}
+	return Filter(r.Calls)
 }

@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/internal/landlock"
+	"github.com/mayfly-vm/mayfly/internal/seccomp"
 )
 
 // childDoes makes this test the process that confines itself.
@@ -19,7 +22,7 @@ func TestMain(m *testing.M) {
 	case "":
 		os.Exit(m.Run())
 	case "companion":
-		exitOn(Companion(Limits{OpenFiles: 50, FileSize: 4096}, 4))
+		exitOn(Companion(Rights{Limits: Limits{OpenFiles: 50, FileSize: 4096}, Keep: []int{4}, Files: landlock.Rules{Read: []string{"/proc"}}, Calls: reporting}))
 	case "mark":
 		exitOn(MarkCloseOnExec())
 		exitOn(eachInherited(func(fd int) error { return fmt.Errorf("%d is not close-on-exec", fd) }))
@@ -39,6 +42,13 @@ func exitOn(err error) {
 		fmt.Println(err)
 		os.Exit(77)
 	}
+}
+
+// reporting is Network, and what report needs.
+func reporting(pid int) seccomp.Policy {
+	p := Network(pid)
+	p.Rules = append(p.Rules, seccomp.Calls(unix.SYS_READLINKAT, unix.SYS_GETDENTS64, unix.SYS_PRLIMIT64, unix.SYS_GETRLIMIT)...)
+	return p
 }
 
 // report writes what this process holds: descriptors, the state of each thread,

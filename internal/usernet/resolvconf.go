@@ -1,6 +1,8 @@
 package usernet
 
 import (
+	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -10,6 +12,9 @@ import (
 
 	"github.com/miekg/dns"
 )
+
+// ResolvConf is where the host has it.
+const ResolvConf = "/etc/resolv.conf"
 
 // resolvConf is the host's resolv.conf, read again when it has changed.
 type resolvConf struct {
@@ -42,7 +47,9 @@ func (c *resolvConf) get() resolvers {
 		c.checked = now
 		info, err := os.Stat(c.path)
 		if err != nil || c.seen == nil || !os.SameFile(info, c.seen) || !info.ModTime().Equal(c.seen.ModTime()) || info.Size() != c.seen.Size() {
-			c.seen, c.current = info, readResolvers(c.path)
+			if r, err := readResolvers(c.path); !errors.Is(err, fs.ErrPermission) || c.seen == nil {
+				c.seen, c.current = info, r
+			} // else the program is confined to the file that it was: that says what it can
 		}
 	}
 	return c.current
@@ -61,8 +68,8 @@ func searchDomains(list []string) (domains []string) {
 }
 
 // readResolvers reads a resolv.conf. Without one, or without a server in it, the
-// resolver is this host, as resolv.conf(5) has it.
-func readResolvers(path string) resolvers {
+// resolver is this host, as resolv.conf(5) has it; the error says why.
+func readResolvers(path string) (resolvers, error) {
 	r := resolvers{timeout: 5 * time.Second, tries: 2}
 	f, err := dns.ClientConfigFromFile(path)
 	if err == nil {
@@ -78,5 +85,5 @@ func readResolvers(path string) resolvers {
 	if len(r.servers) == 0 {
 		r.servers = []string{"127.0.0.1:53"}
 	}
-	return r
+	return r, err
 }

@@ -212,7 +212,7 @@ func (n *Network) serve(c Config) error {
 		n.connectOut()
 		resolv := c.resolv
 		if resolv == nil {
-			resolv = &resolvConf{path: "/etc/resolv.conf"}
+			resolv = &resolvConf{path: ResolvConf}
 		}
 		dhcp.search = func() []string { return resolv.get().search }
 		names := map[string]net.IP{RouterName + ".": net.ParseIP(Gateway)}

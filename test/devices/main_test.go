@@ -40,6 +40,7 @@ const (
 	debianInitrd = "debian/initrd"  // devinit and the modules
 	programBin   = "mayfly"
 	userProgram  = "mayfly-usernet"
+	brokerBin    = "mayfly-broker"
 	diskImage    = "debian.img" // a whole Debian; a block device
 	diskKernel   = "image/vmlinuz"
 	diskInitrd   = "image/initrd"
@@ -84,7 +85,7 @@ func prepare(ctx context.Context) (lab.Job, error) {
 	if err != nil {
 		return j, err
 	}
-	for _, name := range []string{programBin, userProgram} {
+	for _, name := range []string{programBin, userProgram, brokerBin} {
 		if j.Files[name], err = lab.Build(ctx, "github.com/mayfly-vm/mayfly/cmd/"+name); err != nil {
 			return j, err
 		}

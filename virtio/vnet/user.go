@@ -153,7 +153,7 @@ func (c *child) start(args []string, far *os.File) (*os.File, *os.Process, error
 		return nil, nil, err
 	}
 	defer null.Close()
-	p, err := os.StartProcess(c.path, args, &os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{null, w, w, far}})
+	p, err := companion.Start(c.path, args, []*os.File{null, w, w, far}, companion.Networked)
 	if err != nil {
 		r.Close()
 		return nil, nil, err

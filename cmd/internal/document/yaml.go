@@ -47,7 +47,7 @@ func fromYAML(path string, yaml []byte) ([]byte, error) {
 	if _, err := files[0].WriteAt(yaml, 0); err != nil {
 		return nil, &HostError{path, "a file in memory: " + err.Error()}
 	}
-	p, err := os.StartProcess(program, []string{Converter}, &os.ProcAttr{Dir: "/", Env: []string{}, Files: files[:]})
+	p, err := companion.Start(program, []string{Converter}, files[:], companion.Isolated)
 	if err != nil {
 		return nil, &HostError{path, err.Error()}
 	}
