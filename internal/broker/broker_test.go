@@ -24,7 +24,13 @@ func pair(t *testing.T, peers int) (*Client, int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(c.Close)
+	t.Cleanup(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.fd >= 0 {
+			c.giveUp(os.ErrClosed)
+		}
+	})
 	return c, fds[1]
 }
 

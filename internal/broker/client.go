@@ -135,12 +135,3 @@ func (c *Client) giveUp(err error) {
 	unix.Close(c.fd)
 	c.fd, c.cause = -1, fmt.Errorf("%w: %v", ErrGone, err)
 }
-
-// Close ends the program.
-func (c *Client) Close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.fd >= 0 {
-		c.giveUp(os.ErrClosed)
-	}
-}

@@ -23,9 +23,6 @@ const (
 	Allow       Action = unix.SECCOMP_RET_ALLOW
 )
 
-// Errno is the action of failing with an error.
-func Errno(e unix.Errno) Action { return Action(unix.SECCOMP_RET_ERRNO | uint32(e)) }
-
 // Policy is a list of allowed system calls.
 type Policy struct {
 	// Rules are the calls that are allowed. The first are found soonest. Several rules of
