@@ -12,10 +12,12 @@ import (
 // is who it was.
 type Namespaces uintptr
 
-// Sets of namespaces. As process 1 of its PID namespace a program sees no other process.
+// Sets of namespaces. A PID namespace is not among them: its process 1 is not ended by the
+// signals of limits (SIGXFSZ, SIGXCPU), nor by one that it sends itself. A program's filter of
+// system calls lets it signal no other process, and Landlock hides /proc.
 const (
-	// Isolated has no way to a network: mount, PID, IPC, UTS and network.
-	Isolated Namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET
+	// Isolated has no way to a network: mount, IPC, UTS and network.
+	Isolated Namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET
 	// Networked has the network of its parent.
 	Networked Namespaces = Isolated &^ unix.CLONE_NEWNET
 )

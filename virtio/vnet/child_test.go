@@ -34,7 +34,7 @@ func TestUserNetworkThatFails(t *testing.T) {
 		{"echo 'mayfly-usernet: forward: TCP 127.0.0.1:80 is in use' >&2; exit 1", "net n: "},
 		{"echo 'mayfly-usernet: forward: TCP 127.0.0.1:80 is in use' >&2; exit 1", "/mayfly-usernet: forward: TCP 127.0.0.1:80 is in use"},
 		{"exit 7", "it ended: exit status 7"},
-		{"ulimit -c 0; ulimit -t 1; while :; do :; done", "it ended: signal: "},
+		{"kill -9 $$", "it ended: signal: killed"},
 		{"exit 0", "it ended: exit status 0"},
 		{"echo rea", "mayfly-usernet: rea"},
 	} {
