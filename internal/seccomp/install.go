@@ -1,6 +1,7 @@
 package seccomp
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -40,7 +41,14 @@ func Install(prog []unix.SockFilter, threads Threads) error {
 // is the descriptor by which another process learns of the calls (seccomp_unotify(2)).
 // Until there is one that does, they wait.
 func InstallNotify(prog []unix.SockFilter) (listener int, err error) {
-	return install(prog, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER|unix.SECCOMP_FILTER_FLAG_TSYNC|unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH)
+	const flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_TSYNC | unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH
+	// Since Linux 5.19 signals, of which Go's runtime sends many, do not interrupt a call
+	// that its listener has seen.
+	listener, err = install(prog, flags|unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
+	if errors.Is(err, unix.EINVAL) {
+		listener, err = install(prog, flags)
+	}
+	return listener, err
 }
 
 func install(prog []unix.SockFilter, flags uintptr) (int, error) {
