@@ -6,6 +6,7 @@
 package seccomp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -25,8 +26,8 @@ const (
 
 // Policy is a list of allowed system calls.
 type Policy struct {
-	// Rules are the calls that are allowed. The first are found soonest. Several rules of
-	// one call allow what any of them does.
+	// Rules are the calls that are allowed. Several rules of one call allow what any of them
+	// does.
 	Rules     []Rule
 	Otherwise Action
 }
@@ -117,36 +118,67 @@ func (p *Policy) Compile() ([]unix.SockFilter, error) {
 		unix.SockFilter{Code: notLow, K: x32Bit, Jf: 1},
 		unix.SockFilter{Code: answer, K: uint32(KillProcess)},
 	)
-	for i, r := range p.Rules {
-		if slices.ContainsFunc(p.Rules[:i], func(q Rule) bool { return q.Call == r.Call }) {
-			continue // done with the first
-		}
-		if r.Call >= x32Bit {
-			return nil, fmt.Errorf("seccomp: %#x is no number of a system call", r.Call)
-		}
-		body, err := p.compileCall(i)
-		if err != nil {
-			return nil, err
-		}
-		prog = append(prog, unix.SockFilter{Code: equal, K: uint32(r.Call), Jt: 1}, unix.SockFilter{Code: jump, K: uint32(len(body))})
-		prog = append(prog, body...)
+	calls, err := p.compileCalls()
+	if err != nil {
+		return nil, err
 	}
-	prog = append(prog, unix.SockFilter{Code: answer, K: uint32(p.Otherwise)})
-	if len(prog) > maxInstructions {
+	if prog = append(prog, p.search(calls)...); len(prog) > maxInstructions {
 		return nil, fmt.Errorf("seccomp: %d instructions: the kernel takes %d", len(prog), maxInstructions)
 	}
 	return prog, nil
 }
 
-// compileCall makes the answer to a call from all its rules, of which p.Rules[first] is the
-// first.
-func (p *Policy) compileCall(first int) ([]unix.SockFilter, error) {
-	call := p.Rules[first].Call
-	var body []unix.SockFilter
-	for _, r := range p.Rules[first:] {
-		if r.Call != call {
-			continue
+// compiledCall is the answer to a call, once its number has been found.
+type compiledCall struct {
+	call uint32
+	body []unix.SockFilter
+}
+
+// compileCalls makes the answers, in the order of the calls' numbers.
+func (p *Policy) compileCalls() ([]compiledCall, error) {
+	rules := slices.Clone(p.Rules)
+	slices.SortStableFunc(rules, func(a, b Rule) int { return cmp.Compare(a.Call, b.Call) })
+	var calls []compiledCall
+	for len(rules) != 0 {
+		call := rules[0].Call
+		if call >= x32Bit {
+			return nil, fmt.Errorf("seccomp: %#x is no number of a system call", call)
 		}
+		n := slices.IndexFunc(rules, func(r Rule) bool { return r.Call != call })
+		if n < 0 {
+			n = len(rules)
+		}
+		body, err := p.compileCall(rules[:n])
+		if err != nil {
+			return nil, err
+		}
+		calls = append(calls, compiledCall{uint32(call), body})
+		rules = rules[n:]
+	}
+	return calls, nil
+}
+
+// search finds a call by its number, which is loaded, and gives its answer. It is a binary
+// search: when a filter is installed, the kernel runs it once for each number that there
+// is, to know the calls that are always allowed.
+func (p *Policy) search(calls []compiledCall) []unix.SockFilter {
+	switch len(calls) {
+	case 0:
+		return []unix.SockFilter{{Code: answer, K: uint32(p.Otherwise)}}
+	case 1:
+		found := []unix.SockFilter{{Code: equal, K: calls[0].call, Jt: 1}, {Code: answer, K: uint32(p.Otherwise)}}
+		return append(found, calls[0].body...)
+	}
+	middle := len(calls) / 2
+	low, high := p.search(calls[:middle]), p.search(calls[middle:])
+	prog := []unix.SockFilter{{Code: notLow, K: calls[middle].call, Jf: 1}, {Code: jump, K: uint32(len(low))}}
+	return append(append(prog, low...), high...)
+}
+
+// compileCall makes the answer to a call from its rules.
+func (p *Policy) compileCall(rules []Rule) ([]unix.SockFilter, error) {
+	var body []unix.SockFilter
+	for _, r := range rules {
 		if len(r.When) == 0 {
 			return []unix.SockFilter{{Code: answer, K: uint32(Allow)}}, nil
 		}

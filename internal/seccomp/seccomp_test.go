@@ -120,8 +120,8 @@ func TestCompileAsAllows(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
 		p := Policy{Otherwise: KillProcess}
-		for range 1 + r.IntN(12) {
-			rule := Rule{Call: uintptr(r.IntN(6))}
+		for range 1 + r.IntN(40) {
+			rule := Rule{Call: uintptr(2 * r.IntN(20))}
 			for range r.IntN(3) {
 				c := Condition{Arg: r.IntN(3), Mask: []uint32{0, 1, 6}[r.IntN(3)]}
 				for range 1 + r.IntN(4) {
@@ -133,7 +133,7 @@ func TestCompileAsAllows(t *testing.T) {
 		}
 		vm := machine(t, &p)
 		for range 200 {
-			call, args := uintptr(r.IntN(7)), [6]uint64{}
+			call, args := uintptr(r.IntN(42)), [6]uint64{}
 			for i := range args {
 				args[i] = uint64(r.IntN(8)) | uint64(r.IntN(2))<<40
 			}
