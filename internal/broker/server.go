@@ -57,7 +57,7 @@ func (p *place) connect(port uint32) (int, error) {
 
 // Policy is the filter of the program's system calls, in the process pid.
 func Policy(pid int) seccomp.Policy {
-	rules := append(confine.RuntimeCalls(pid), confine.NewThreads(), seccomp.Only(unix.SYS_SOCKET, 0, unix.AF_UNIX))
+	rules := append(confine.ProcessCalls(pid), seccomp.Only(unix.SYS_SOCKET, 0, unix.AF_UNIX))
 	rules = append(rules, seccomp.Calls(unix.SYS_CONNECT, unix.SYS_FCHDIR, unix.SYS_RECVMSG, unix.SYS_SENDMSG)...)
 	return seccomp.Policy{Rules: rules, Otherwise: seccomp.KillProcess}
 }

@@ -40,7 +40,5 @@ func cgo() bool {
 // all threads where that was so at the start of the program.
 func dropped() bool {
 	nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var have [2]unix.CapUserData
-	return err == nil && nnp == 1 && unix.Capget(&header, &have[0]) == nil && have == [2]unix.CapUserData{}
+	return err == nil && nnp == 1 && noCapabilities()
 }

@@ -1,8 +1,6 @@
 package confine
 
 import (
-	"errors"
-
 	"github.com/mayfly-vm/mayfly/internal/landlock"
 	"github.com/mayfly-vm/mayfly/internal/seccomp"
 )
@@ -33,11 +31,6 @@ func Companion(r Rights) error {
 	if dropped() && cgo() {
 		return nil // no call reaches all threads: its limits and lost capabilities are what there is
 	}
-	if err := landlock.Restrict(landlock.Version(), r.Files); err != nil && !errors.Is(err, landlock.ErrUnsupported) {
-		return err
-	}
-	if err := DropPrivileges(); err != nil {
-		return err
-	}
-	return Filter(r.Calls)
+	_, err := Seal(r.Files, func() error { return Filter(r.Calls, seccomp.All) })
+	return err
 }

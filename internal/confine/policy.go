@@ -9,7 +9,7 @@ import (
 // Converter is the policy of a program that turns its input into its output, files that
 // are open, and does nothing else.
 func Converter(pid int) seccomp.Policy {
-	rules := append(RuntimeCalls(pid), NewThreads(), seccomp.Only(unix.SYS_FCNTL, 1, unix.F_GETFL, unix.F_SETFL))
+	rules := append(ProcessCalls(pid), seccomp.Only(unix.SYS_FCNTL, 1, unix.F_GETFL, unix.F_SETFL))
 	rules = append(rules, seccomp.Calls(unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_LSEEK, unix.SYS_FSTAT, unix.SYS_FTRUNCATE, unix.SYS_FALLOCATE)...)
 	return seccomp.Policy{Rules: rules, Otherwise: seccomp.KillProcess}
 }
@@ -18,7 +18,7 @@ func Converter(pid int) seccomp.Policy {
 // one: TCP, UDP and ICMP echoes, and questions about routes. It opens files as far as
 // Landlock lets it.
 func Network(pid int) seccomp.Policy {
-	rules := append(RuntimeCalls(pid), NewThreads(),
+	rules := append(ProcessCalls(pid),
 		seccomp.Only(unix.SYS_SOCKET, 0, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK),
 		seccomp.Only(unix.SYS_FCNTL, 1, unix.F_GETFL, unix.F_SETFL, unix.F_SETFD, unix.F_GETFD, unix.F_DUPFD_CLOEXEC))
 	rules = append(rules, seccomp.Calls(

@@ -28,5 +28,10 @@ func RuntimeCalls(pid int) []seccomp.Rule {
 	)
 }
 
-// NewThreads allows Go's runtime to make threads, and nothing else to be made by clone.
-func NewThreads() seccomp.Rule { return seccomp.Only(unix.SYS_CLONE, 0, threadFlags) }
+// ProcessCalls allow what RuntimeCalls do and what a process needs as a whole: new threads,
+// of which clone can make nothing else, and Seal's calls.
+func ProcessCalls(pid int) []seccomp.Rule {
+	return append(RuntimeCalls(pid), seccomp.Only(unix.SYS_CLONE, 0, threadFlags),
+		seccomp.Rule{Call: unix.SYS_LANDLOCK_RESTRICT_SELF}, seccomp.Rule{Call: unix.SYS_CAPSET},
+		seccomp.Only(unix.SYS_PRCTL, 0, unix.PR_SET_NO_NEW_PRIVS))
+}

@@ -82,39 +82,55 @@ func (r *Rules) attr(version int) (a unix.LandlockRulesetAttr, size uintptr) {
 	return a, size
 }
 
-// Restrict takes all rights but those of the rules from all threads, and sets
-// no_new_privs for them. version is what Version has returned. The error is
-// ErrUnsupported for version 0.
-func Restrict(version int, r Rules) error {
+// Ruleset is what Enforce leaves allowed.
+type Ruleset struct{ fd int }
+
+// New makes a ruleset. version is what Version has returned. The error is ErrUnsupported for
+// version 0.
+func New(version int, rules Rules) (*Ruleset, error) {
 	if version == 0 {
-		return ErrUnsupported
+		return nil, ErrUnsupported
 	}
-	a, size := r.attr(version)
+	a, size := rules.attr(version)
 	fd, _, e := syscall.RawSyscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&a)), size, 0)
 	if e != 0 {
-		return os.NewSyscallError("landlock_create_ruleset", e)
+		return nil, os.NewSyscallError("landlock_create_ruleset", e)
 	}
-	defer unix.Close(int(fd))
-	for _, dir := range r.Remove {
-		if err := add(int(fd), dir, unix.LANDLOCK_ACCESS_FS_REMOVE_FILE); err != nil {
+	r := &Ruleset{int(fd)}
+	if err := r.allow(&rules); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Ruleset) allow(rules *Rules) error {
+	for _, dir := range rules.Remove {
+		if err := r.add(dir, unix.LANDLOCK_ACCESS_FS_REMOVE_FILE); err != nil {
 			return err
 		}
 	}
-	for _, path := range r.Read {
-		if err := addReadable(int(fd), path); err != nil {
+	for _, path := range rules.Read {
+		if err := r.addReadable(path); err != nil {
 			return err
 		}
 	}
-	if _, _, e := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); e != 0 {
-		return os.NewSyscallError("PR_SET_NO_NEW_PRIVS", e)
-	}
-	if _, _, e := syscall.AllThreadsSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); e != 0 {
+	return nil
+}
+
+// Enforce takes all other rights from all threads. They must have no_new_privs, or be
+// privileged.
+func (r *Ruleset) Enforce() error {
+	if _, _, e := syscall.AllThreadsSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(r.fd), 0, 0); e != 0 {
 		return os.NewSyscallError("landlock_restrict_self", e)
 	}
 	return nil
 }
 
-func addReadable(ruleset int, path string) error {
+// Close closes the ruleset. What it enforces stays.
+func (r *Ruleset) Close() { _ = unix.Close(r.fd) }
+
+func (r *Ruleset) addReadable(path string) error {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
@@ -131,14 +147,14 @@ func addReadable(ruleset int, path string) error {
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		rights |= unix.LANDLOCK_ACCESS_FS_READ_DIR
 	}
-	return add(ruleset, fd, rights)
+	return r.add(fd, rights)
 }
 
 // add allows rights beneath what fd, a file or directory, is.
-func add(ruleset, fd int, rights uint64) error {
+func (r *Ruleset) add(fd int, rights uint64) error {
 	// struct landlock_path_beneath_attr is packed: 12 bytes, of which Go's has 16.
 	a := unix.LandlockPathBeneathAttr{Allowed_access: rights, Parent_fd: int32(fd)}
-	_, _, e := syscall.RawSyscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(ruleset), unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&a)), 0, 0, 0)
+	_, _, e := syscall.RawSyscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(r.fd), unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&a)), 0, 0, 0)
 	if e != 0 {
 		return fmt.Errorf("landlock_add_rule for descriptor %d: %w", fd, e)
 	}

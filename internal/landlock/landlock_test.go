@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 	"testing"
 	"unsafe"
 
@@ -46,9 +47,17 @@ func restricted(dir string) error {
 	if oerr != nil {
 		return oerr
 	}
-	if err := Restrict(Version(), Rules{Remove: []int{remove}, Read: []string{dir + "/readable", dir + "/missing"}, Scope: true}); err != nil {
+	rules, err := New(Version(), Rules{Remove: []int{remove}, Read: []string{dir + "/readable", dir + "/missing"}, Scope: true})
+	if err != nil {
 		return err
 	}
+	if _, _, e := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); e != 0 {
+		return e
+	}
+	if err := rules.Enforce(); err != nil {
+		return err
+	}
+	rules.Close()
 	sealed.Done()
 	done.Wait()
 	return err
@@ -122,7 +131,7 @@ func TestAttr(t *testing.T) {
 }
 
 func TestUnsupported(t *testing.T) {
-	if err := Restrict(0, Rules{}); err != ErrUnsupported {
+	if _, err := New(0, Rules{}); err != ErrUnsupported {
 		t.Error(err)
 	}
 }

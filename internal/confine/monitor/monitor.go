@@ -2,9 +2,7 @@
 package monitor
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 
@@ -60,46 +58,31 @@ func (c *Confinement) Open(peers []virtio.Peer) (virtio.Dial, error) {
 // calls that are not in the table of docs/confinement.md. Where the host has no
 // Landlock, the rest is applied.
 func (c *Confinement) Seal(removals []int) error {
-	version := landlock.Version()
-	err := landlock.Restrict(version, landlock.Rules{Remove: removals})
-	switch {
-	case err == nil:
-		c.add(fmt.Sprintf("landlock %d", version))
-	case !errors.Is(err, landlock.ErrUnsupported):
-		return fmt.Errorf("confinement: %w", err)
-	}
-	if err := confine.DropPrivileges(); err != nil {
-		return fmt.Errorf("confinement: %w", err)
-	}
-	c.add("no capabilities")
+	filter, name := c.filter, "seccomp"
 	if c.log != nil {
-		if err := c.log.seal(); err != nil {
-			return fmt.Errorf("confinement: %w", err)
-		}
-		c.add("seccomp (log)")
-		return nil
+		filter, name = c.log.seal, "seccomp (log)"
 	}
-	if err := install(processPolicy(os.Getpid()), seccomp.All); err != nil {
-		return err
+	version, err := confine.Seal(landlock.Rules{Remove: removals}, filter)
+	if err != nil {
+		return fmt.Errorf("confinement: %w", err)
 	}
-	c.add("seccomp")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if version != 0 {
+		c.applied = append(c.applied, fmt.Sprintf("landlock %d", version))
+	}
+	c.applied = append(c.applied, "no capabilities", name)
 	return nil
 }
+
+func (c *Confinement) filter() error { return confine.Filter(processPolicy, seccomp.All) }
 
 // Thread takes from a vCPU's thread what the other threads need alone.
 func (c *Confinement) Thread() error {
 	if c.log != nil {
 		return c.log.vcpu()
 	}
-	return install(vcpuPolicy(os.Getpid()), seccomp.This)
-}
-
-func install(p seccomp.Policy, threads seccomp.Threads) error {
-	prog, err := p.Compile()
-	if err == nil {
-		err = seccomp.Install(prog, threads)
-	}
-	if err != nil {
+	if err := confine.Filter(vcpuPolicy, seccomp.This); err != nil {
 		return fmt.Errorf("confinement: %w", err)
 	}
 	return nil
@@ -111,10 +94,4 @@ func (c *Confinement) Applied() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.applied)
-}
-
-func (c *Confinement) add(layer string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.applied = append(c.applied, layer)
 }

@@ -43,19 +43,18 @@ func deviceRequests() []uint32 {
 func vcpuPolicy(pid int) seccomp.Policy {
 	requests := append(kvm.VCPURequests(), kvm.RunningRequests()...)
 	rules := []seccomp.Rule{seccomp.Only(unix.SYS_IOCTL, 1, append(requests, deviceRequests()...)...)}
-	return seccomp.Policy{Rules: append(rules, anyThread(pid)...), Otherwise: seccomp.KillProcess}
+	return seccomp.Policy{Rules: append(append(rules, confine.RuntimeCalls(pid)...), deviceCalls()...), Otherwise: seccomp.KillProcess}
 }
 
-// anyThread are the calls of vCPUs' threads beyond ioctl, which all others have too.
-func anyThread(pid int) []seccomp.Rule {
-	rules := confine.RuntimeCalls(pid)
-	rules = append(rules, seccomp.Calls(
+// deviceCalls are those of virtio devices beyond ioctl, which any thread may make.
+func deviceCalls() []seccomp.Rule {
+	rules := seccomp.Calls(
 		// Files and sockets that are open.
 		unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_PREADV2, unix.SYS_PWRITEV2,
 		unix.SYS_FALLOCATE, unix.SYS_FDATASYNC, unix.SYS_FSYNC, unix.SYS_FSTAT,
 		unix.SYS_MREMAP, // guest memory in place of mapped text; it changes no protection
 		unix.SYS_SENDMSG, unix.SYS_SENDTO, unix.SYS_RECVFROM, unix.SYS_POLL, unix.SYS_PPOLL, unix.SYS_IO_URING_ENTER,
-	)...)
+	)
 	return append(rules, seccomp.Only(unix.SYS_FCNTL, 1, unix.F_GETFL, unix.F_SETFL, unix.F_SETFD, unix.F_DUPFD_CLOEXEC, unix.F_OFD_SETLK, unix.F_OFD_GETLK))
 }
 
@@ -64,8 +63,8 @@ func processPolicy(pid int) seccomp.Policy {
 	requests := append(kvm.VCPURequests(), kvm.MachineRequests()...)
 	requests = append(requests, deviceRequests()...)
 	requests = append(requests, unix.TCGETS, unix.TCSETS, unix.TIOCGPGRP, unix.TIOCGWINSZ)
-	rules := []seccomp.Rule{seccomp.Only(unix.SYS_IOCTL, 1, requests...), confine.NewThreads()}
-	rules = append(rules, anyThread(pid)...)
+	rules := []seccomp.Rule{seccomp.Only(unix.SYS_IOCTL, 1, requests...)}
+	rules = append(append(rules, confine.ProcessCalls(pid)...), deviceCalls()...)
 	rules = append(rules, seccomp.Calls(
 		unix.SYS_ACCEPT4, unix.SYS_RECVMSG, unix.SYS_SHUTDOWN, unix.SYS_SETSOCKOPT, unix.SYS_GETSOCKOPT,
 		unix.SYS_GETPGID, unix.SYS_COPY_FILE_RANGE, unix.SYS_FTRUNCATE, unix.SYS_LSEEK,
@@ -77,9 +76,6 @@ func processPolicy(pid int) seccomp.Policy {
 	// A disk's medium is changed: IORING_REGISTER_FILES_UPDATE.
 	rules = append(rules, seccomp.Only(unix.SYS_IO_URING_REGISTER, 1, 6))
 	// A vCPU's thread adds its own filter.
-	rules = append(rules,
-		seccomp.Only(unix.SYS_PRCTL, 0, unix.PR_SET_NO_NEW_PRIVS),
-		seccomp.Rule{Call: unix.SYS_SECCOMP, When: []seccomp.Condition{{Arg: 0, Values: []uint32{unix.SECCOMP_SET_MODE_FILTER}}, {Arg: 1, Values: []uint32{0}}}},
-	)
+	rules = append(rules, seccomp.Rule{Call: unix.SYS_SECCOMP, When: []seccomp.Condition{{Arg: 0, Values: []uint32{unix.SECCOMP_SET_MODE_FILTER}}, {Arg: 1, Values: []uint32{0}}}})
 	return seccomp.Policy{Rules: rules, Otherwise: seccomp.KillProcess}
 }
