@@ -18,6 +18,7 @@ type counted struct {
 	d      *virtiotest.Driver
 	m      *manual
 	passes chan struct{}
+	asleep atomic.Bool // Idle was called, and Work not since
 }
 
 // newCounted makes a Loop over the queues of a new device. With config nil it is one
@@ -30,9 +31,20 @@ func newCounted(t *testing.T, queues int, config func(*virtio.LoopConfig)) *coun
 	c := virtio.LoopConfig{Queues: l.m.session.Queues, Spin: -1, Work: func() bool {
 		l.passed()
 		return false
+	}, Idle: func() (more bool) {
+		for _, q := range l.m.session.Queues {
+			more = q.EnableNotify() || more
+		}
+		return more
 	}}
 	if config != nil {
 		config(&c)
+	}
+	idle := c.Idle
+	c.Idle = func() bool {
+		more := idle()
+		l.asleep.Store(!more)
+		return more
 	}
 	loop, err := l.m.session.NewLoop(c)
 	if err != nil {
@@ -53,18 +65,23 @@ func (l *counted) pass(t *testing.T, why string) {
 	}
 }
 
-// settle forgets the calls of Work so far.
-func (l *counted) settle() {
-	for {
-		select {
-		case <-l.passes:
-		default:
+// settle forgets the calls of Work so far, and returns when the Loop sleeps: a kick without
+// a buffer, as ForceKick's, wakes only a Loop that does.
+func (l *counted) settle(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(virtiotest.Deadline); time.Now().Before(end); time.Sleep(10 * time.Microsecond) {
+		for len(l.passes) > 0 {
+			<-l.passes
+		}
+		if l.asleep.Load() { // so the calls that were forgotten are over
 			return
 		}
 	}
+	t.Fatal("the Loop does not sleep")
 }
 
 func (l *counted) passed() {
+	l.asleep.Store(false)
 	select {
 	case l.passes <- struct{}{}:
 	default: // nobody counts so many
@@ -84,14 +101,14 @@ func TestLoopWakes(t *testing.T) {
 		l.pass(t, "the start")
 		for range 100 {
 			for i, q := range l.m.session.Queues {
-				l.settle()
+				l.settle(t)
 				q.Wake()
 				l.pass(t, "a Wake of the queue")
-				l.settle()
+				l.settle(t)
 				l.d.Queue(i).ForceKick()
 				l.pass(t, "a kick")
 			}
-			l.settle()
+			l.settle(t)
 			l.Wake()
 			l.pass(t, "a Wake")
 		}
@@ -240,7 +257,7 @@ func TestLoopAwaits(t *testing.T) {
 	awaits.Store(true)
 	l.Wake()
 	l.pass(t, "a Wake")
-	l.settle()
+	l.settle(t)
 	if _, err := unix.Write(w, []byte{1}); err != nil {
 		t.Fatal(err)
 	}
@@ -305,15 +322,15 @@ func TestLoopBlocks(t *testing.T) {
 	l.Run()
 	l.pass(t, "the start")
 	for range 20 {
-		l.settle()
+		l.settle(t)
 		if _, err := unix.Write(w, []byte{1}); err != nil {
 			t.Fatal(err)
 		}
 		l.pass(t, "a byte")
-		l.settle()
+		l.settle(t)
 		l.d.Queue(0).ForceKick()
 		l.pass(t, "a kick")
-		l.settle()
+		l.settle(t)
 		arm.Store(true)
 		l.Wake()
 		l.pass(t, "a Wake")
