@@ -23,7 +23,7 @@ func runCheck(o *flags.Check) int {
 		return exit.OK
 	}
 	var err error
-	if o.Config.Confinement, err = confinement(o.Confine); err != nil {
+	if o.Config.Confinement, err = confinement(o.Confine, report.Message); err != nil {
 		return fail(err, "check")
 	}
 	result, err := checkguest.Run(o.Config)

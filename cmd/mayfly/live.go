@@ -29,7 +29,7 @@ func (r *running) live() int {
 	messages := report.NewQueue(con.Message)
 	r.Config.Logger = slog.New(messages)
 	r.Connect(con, os.Stdout)
-	vm, err := r.open()
+	vm, err := r.open(r.warning(messages))
 	messages.Flush(time.Second) // before any other message, and before the terminal is changed
 	if err != nil {
 		return fail(err, "run")
@@ -104,10 +104,19 @@ func (r *running) live() int {
 	return code
 }
 
+// warning shows warnings of this host, unless the command is to be quiet.
+func (r *running) warning(messages *report.Queue) func(string) {
+	if r.Quiet {
+		return func(string) {}
+	}
+	return func(s string) { messages.Message(flags.Name + ": " + s) }
+}
+
 // open makes the machine, and opens what is written at its end: nothing can be opened when it runs.
-func (r *running) open() (*mayfly.VM, error) {
+// warn is given what the host can't do to confine the machine.
+func (r *running) open(warn func(string)) (*mayfly.VM, error) {
 	var err error
-	if r.Config.Confinement, err = confinement(r.Confine); err != nil {
+	if r.Config.Confinement, err = confinement(r.Confine, warn); err != nil {
 		return nil, err
 	}
 	vm, err := mayfly.New(r.Config)

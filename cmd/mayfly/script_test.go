@@ -19,7 +19,7 @@ import (
 var update = flag.Bool("update", false, "write the scripts' expectations")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){flags.Name: main})
+	testscript.Main(m, map[string]func(){flags.Name: main, "without": without})
 }
 
 func TestScripts(t *testing.T) {

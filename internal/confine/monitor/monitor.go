@@ -25,16 +25,17 @@ const (
 
 // Confinement confines this process when its machine is about to run.
 type Confinement struct {
-	log *logger // nil: calls are not logged but kill
+	log  *logger // nil: calls are not logged but kill
+	warn func(string)
 
 	mu      sync.Mutex
 	applied []string
 }
 
 // New returns a confinement for the one machine that this process runs. With Log it starts
-// the program that writes the lines.
-func New(mode Mode) (*Confinement, error) {
-	c := new(Confinement)
+// the program that writes the lines. warn is called, once, with what the host can't give.
+func New(mode Mode, warn func(string)) (*Confinement, error) {
+	c := &Confinement{warn: warn}
 	if mode == Log {
 		var err error
 		if c.log, err = startLogger(); err != nil {
@@ -64,7 +65,10 @@ func (c *Confinement) Seal(removals []int) error {
 	}
 	version, err := confine.Seal(landlock.Rules{Remove: removals}, filter)
 	if err != nil {
-		return fmt.Errorf("confinement: %w", err)
+		return fmt.Errorf("confinement: %w; mayfly doctor says what this host gives, and --confine=off runs a machine without any", err)
+	}
+	if version == 0 {
+		c.warn("warning: " + landlock.ErrUnsupported.Error() + ": of files, the filter of system calls alone keeps this process away (mayfly doctor)")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 )
 
 // ioctl numbers of include/uapi/linux/vhost.h, which a driver's start and reset need.
-// policy_test.go compares them with the headers.
+// table_test.go compares them with the headers.
 const (
 	vhostGetFeatures     = 0x8008af00
 	vhostSetFeatures     = 0x4008af00
