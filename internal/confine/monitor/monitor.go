@@ -79,14 +79,14 @@ func (c *Confinement) Seal(removals []int) error {
 	return nil
 }
 
-func (c *Confinement) filter() error { return confine.Filter(processPolicy, seccomp.All) }
+func (c *Confinement) filter() error { return install(processProgram, seccomp.All) }
 
 // Thread takes from a vCPU's thread what the other threads need alone.
 func (c *Confinement) Thread() error {
 	if c.log != nil {
 		return c.log.vcpu()
 	}
-	if err := confine.Filter(vcpuPolicy, seccomp.This); err != nil {
+	if err := install(vcpuProgram, seccomp.This); err != nil {
 		return fmt.Errorf("confinement: %w", err)
 	}
 	return nil
