@@ -23,11 +23,14 @@ const (
 )
 
 // Start starts a program with an empty environment in namespaces of its own, or, where the
-// host does not let this user make any, in those of this process. files are its descriptors
+// host does not let this user make any, or with 0, in those of this process. files are its descriptors
 // from 0 on; a nil one is closed. This process must be dumpable (PR_SET_DUMPABLE), or the
 // program can't get its user.
 func Start(path string, args []string, files []*os.File, n Namespaces) (*os.Process, error) {
 	attr := &os.ProcAttr{Dir: "/", Env: []string{}, Files: files}
+	if n == 0 {
+		return os.StartProcess(path, args, attr)
+	}
 	attr.Sys = &syscall.SysProcAttr{
 		Cloneflags:  uintptr(n),
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}},

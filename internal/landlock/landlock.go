@@ -53,6 +53,9 @@ func Version() int {
 	return int(v)
 }
 
+// Scopes tells whether that version knows Rules.Scope.
+func Scopes(version int) bool { return version >= versionOfScope }
+
 // attr is the ruleset for a version of the interface, and the size of it that the version
 // knows.
 func (r *Rules) attr(version int) (a unix.LandlockRulesetAttr, size uintptr) {
@@ -74,7 +77,7 @@ func (r *Rules) attr(version int) (a unix.LandlockRulesetAttr, size uintptr) {
 		size += unsafe.Sizeof(a.Handled_access_net)
 	}
 	if version >= 6 {
-		if r.Scope && version >= versionOfScope {
+		if r.Scope && Scopes(version) {
 			a.Scoped = scopesV6
 		}
 		size += unsafe.Sizeof(a.Scoped)
