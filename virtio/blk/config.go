@@ -90,7 +90,7 @@ type Config struct {
 
 	// Report is told of I/O errors, at most one a second, and of what people should
 	// know about the image. nil: nobody is. It must not block.
-	Report func(error)
+	Report func(error) `json:"-"`
 	// Image is an open image to use instead of Path's, which then is its name only.
 	// The device closes it, also where New or Change fails.
 	Image disk.Image

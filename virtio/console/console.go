@@ -35,7 +35,7 @@ type Config struct {
 	Ports []Port
 	// Report is told why output to a File or an Out is lost. nil: nobody is. It must not
 	// block.
-	Report func(error)
+	Report func(error) `json:"-"`
 }
 
 // Port is what a port of the guest leads to: In and Out, or one of File, Socket,
@@ -67,7 +67,7 @@ type Port struct {
 	// to the terminal of a device that is still open is not replaced.
 	PTY string
 	// Seen, if not nil, is shown what the guest writes. It must not block.
-	Seen func([]byte)
+	Seen func([]byte) `json:"-"`
 }
 
 // Check tells what is wrong with a Config, without a look at the host.

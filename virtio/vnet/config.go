@@ -113,7 +113,7 @@ type Config struct {
 
 	// Report is told of what happens to the cable while the machine runs. nil: nobody
 	// is. It must not block.
-	Report func(error)
+	Report func(error) `json:"-"`
 
 	packed bool // the driver may use packed virtqueues; see ForPacked
 }
