@@ -25,7 +25,7 @@ type DeviceError = virtio.DeviceError
 
 // ErrNoDevice is the error of a call that names a device that the machine does not have. A
 // device that has no such function gives a *DeviceError with errors.ErrUnsupported.
-var ErrNoDevice = errors.New("mayfly: no such device")
+var ErrNoDevice = machine.ErrNoDevice
 
 // request is what of the configuration decides where things lie.
 func (c *Config) request() *layout.Request {

@@ -14,6 +14,7 @@ var (
 	ErrClosed     = errors.New("mayfly: the machine is closed")
 	ErrStarted    = errors.New("mayfly: the machine was started already")
 	ErrNotRunning = errors.New("mayfly: the machine is not running")
+	ErrNoDevice   = errors.New("mayfly: no such device")
 	errNotPaused  = errors.New("mayfly: the machine is not paused")
 	errNoRoom     = errors.New("mayfly: no room for a break: the guest has left its input unread")
 )
