@@ -89,7 +89,7 @@ func TestPublicPackages(t *testing.T) {
 var layers = [][]string{
 	{`cmd/.*`, `guest/check`},
 	{`\.`},
-	{`internal/machine`, `internal/doctor`, `internal/confine/monitor`, `internal/broker`},
+	{`internal/machine`, `internal/doctor`, `internal/confine/monitor`, `internal/broker`, `internal/child`},
 	{`internal/boot`, `internal/layout`, `internal/loader`, `internal/reports`},
 	{`internal/hypervisor(/.*)?`},
 	{`virtio/(blk|console|rng|vnet|vsock)`, `internal/device/.*`, `internal/transport/.*`, `internal/usernet`, `virtio/virtiotest`},
