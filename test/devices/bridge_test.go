@@ -54,7 +54,7 @@ func TestNetBetweenGuests(t *testing.T) {
 	}
 	var guests []*guest
 	for i, c := range []vnet.Config{{Name: "a", Bridge: "mftb", MAC: "52:54:00:00:06:02"}, {Name: "b", FDs: []int{fd}, VHost: vnet.VHostOff, MAC: "52:54:00:00:06:03"}} {
-		_, card := netOf(t, c)
+		card := c
 		g := boot(t, variant{smallKernel, mayfly.BusMMIO, i == 1, 1}, mayfly.Config{Devices: []mayfly.DeviceConfig{card}})
 		g.asks("net", "if=eth0", fmt.Sprintf("addr=10.9.6.%d/24", 2+i))
 		g.asks("ping", "addr=10.9.6.1")

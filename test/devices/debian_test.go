@@ -14,7 +14,6 @@ import (
 	"github.com/mayfly-vm/mayfly/guest/devinit/ask"
 	"github.com/mayfly-vm/mayfly/internal/usernet"
 	"github.com/mayfly-vm/mayfly/smbios"
-	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 	"github.com/mayfly-vm/mayfly/virtio/rng"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
@@ -81,12 +80,8 @@ func TestDebian(t *testing.T) {
 	left := false // the file, by the machine before
 	for i, v := range []variant{{diskKernel, mayfly.BusMMIO, false, 2}, {diskKernel, mayfly.BusPCI, true, 1}} {
 		t.Run(v.String(), func(t *testing.T) {
-			_, disk := diskOf(t, blk.Config{Path: diskImage, Serial: "system"})
-			_, card := netOf(t, vnet.Config{Kind: vnet.User, HostAccess: true})
-			entropy, err := rng.New(rng.Config{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			disk := blk.Config{Path: diskImage, Serial: "system"}
+			card := vnet.Config{Kind: vnet.User, HostAccess: true}
 			credential, err := smbios.Credential("mayfly.word", "from outside")
 			if err != nil {
 				t.Fatal(err)
@@ -94,10 +89,10 @@ func TestDebian(t *testing.T) {
 			begin := time.Now()
 			g := launch(t, v, mayfly.Config{
 				Kernel: diskKernel, Initrd: []string{diskInitrd}, Memory: 512 * mib, CacheDir: t.TempDir(),
-				Devices: []mayfly.DeviceConfig{disk, card, virtio.Opened{Name: "rng", Device: entropy}},
+				Devices: []mayfly.DeviceConfig{disk, card, rng.Config{}},
 				Cmdline: cmdline(v.bus, "root=/dev/vda", "ro", "systemd.show_status=no"),
 				SMBIOS:  &smbios.Config{Serial: "M-1", OEM: []string{credential}},
-			})
+			}, spawned)
 			s := login(g)
 			t.Logf("%v to the login", time.Since(begin).Round(time.Second/10))
 			if got := strings.TrimSpace(s.run("systemctl is-system-running --wait || systemctl --failed --no-legend | cat; true")); got != "running" {

@@ -10,20 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly"
-	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
 )
-
-// diskOf opens a disk, as Config.Disks would, and keeps it at hand.
-func diskOf(t testing.TB, c blk.Config) (*blk.Device, virtio.Opened) {
-	t.Helper()
-	c.Report = reportsOf(t).report
-	d, err := blk.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d, virtio.Opened{Name: "disk " + c.Path, Device: d}
-}
 
 // TestDisk lets the block driver use all that a disk offers: a writable one by
 // io_uring with a queue for each processor, one by threads past the page cache,
@@ -35,9 +23,9 @@ func TestDisk(t *testing.T) {
 			first, second, third := imageOf(t, size), imageOf(t, size), imageOf(t, 8*mib)
 			writeAt(t, first, 1, 4*mib, 4*mib)
 			writeAt(t, third, 3, 0, 8*mib)
-			d, one := diskOf(t, blk.Config{Path: first, Serial: "first-of-three", Queues: v.cpus, Engine: blk.IOUring})
-			_, two := diskOf(t, blk.Config{Path: second, Serial: strings.Repeat("x", 20), Engine: blk.Threads, Direct: true, QueueSize: 64})
-			_, three := diskOf(t, blk.Config{Path: third, ReadOnly: true})
+			one := blk.Config{Path: first, Serial: "first-of-three", Queues: v.cpus, Engine: blk.IOUring}
+			two := blk.Config{Path: second, Serial: strings.Repeat("x", 20), Engine: blk.Threads, Direct: true, QueueSize: 64}
+			three := blk.Config{Path: third, ReadOnly: true}
 			g := boot(t, v, mayfly.Config{Devices: []mayfly.DeviceConfig{one, two, three}})
 			expectDevices(t, g, v, "virtio_blk", 3)
 			expectDisk(t, g.asks("disk", "dev=vda"), size, "first-of-three", "0", v.cpus)
@@ -85,7 +73,7 @@ func TestDisk(t *testing.T) {
 				if err := os.Truncate(first, n); err != nil {
 					t.Fatal(err)
 				}
-				if err := d.Refresh(); err != nil {
+				if err := g.vm.RefreshDisk(one.DeviceName()); err != nil {
 					t.Fatal(err)
 				}
 				g.asks("resized", "dev=vda", "size="+strconv.FormatInt(n, 10))

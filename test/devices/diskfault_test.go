@@ -23,7 +23,7 @@ var engines = []blk.Engine{blk.IOUring, blk.Threads}
 func TestDiskTruncatedUnderneath(t *testing.T) {
 	image := imageOf(t, 64*mib)
 	writeAt(t, image, 1, 0, mib)
-	_, d := diskOf(t, blk.Config{Path: image})
+	d := blk.Config{Path: image}
 	g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{d}})
 	g.asks("check", "path=/dev/vda", "seed=1", "direct")
 	if err := os.Truncate(image, 16*mib); err != nil {
@@ -54,7 +54,7 @@ func TestDiskOnFullFileSystem(t *testing.T) {
 			if err := os.Truncate(image, 64*mib); err != nil {
 				t.Fatal(err)
 			}
-			_, d := diskOf(t, blk.Config{Path: image, Engine: engine})
+			d := blk.Config{Path: image, Engine: engine}
 			g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{d}})
 			g.refuses("EIO", "fill", "path=/dev/vda", "len=16777216", "direct")
 			g.reports("disk ", image, "no space left on device")
@@ -82,7 +82,7 @@ func tmpfs(t testing.TB, size string) string {
 
 // TestDiskGone takes a block device away from the host: its driver lets go of it.
 func TestDiskGone(t *testing.T) {
-	_, d := diskOf(t, blk.Config{Path: goneDisk})
+	d := blk.Config{Path: goneDisk}
 	g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{d}})
 	g.asks("fill", "path=/dev/vda", "direct", "seed=3")
 	g.asks("check", "path=/dev/vda", "direct", "seed=3")
@@ -108,14 +108,14 @@ func TestDiskChanged(t *testing.T) {
 	first, second := imageOf(t, 16*mib), imageOf(t, 8*mib)
 	writeAt(t, first, 1, 0, mib)
 	writeAt(t, second, 2, 0, mib)
-	d, one := diskOf(t, blk.Config{Path: first, Serial: "one"})
+	one := blk.Config{Path: first, Serial: "one"}
 	g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{one}})
 	g.asks("check", "path=/dev/vda", "seed=1", "direct")
-	if err := d.Change(blk.Config{Path: filepath.Join(t.TempDir(), "none")}); err == nil || !strings.Contains(err.Error(), "none") {
+	if err := g.vm.ChangeDisk(one.DeviceName(), blk.Config{Path: filepath.Join(t.TempDir(), "none")}); err == nil || !strings.Contains(err.Error(), "none") {
 		t.Errorf("a missing image: %v", err)
 	}
 	g.asks("check", "path=/dev/vda", "seed=1", "direct")
-	if err := d.Change(blk.Config{Path: second, Serial: "two"}); err != nil {
+	if err := g.vm.ChangeDisk(one.DeviceName(), blk.Config{Path: second, Serial: "two"}); err != nil {
 		t.Fatal(err)
 	}
 	g.asks("resized", "dev=vda", "size=8388608")
@@ -134,7 +134,7 @@ func TestDiskChanged(t *testing.T) {
 func TestDiskLimits(t *testing.T) {
 	image := imageOf(t, 16*mib)
 	limit := ratelimit.Config{Bandwidth: &ratelimit.Bucket{Size: mib, Refill: time.Second}}
-	d, one := diskOf(t, blk.Config{Path: image, Limits: limit})
+	one := blk.Config{Path: image, Limits: limit}
 	g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{one}})
 	begin := time.Now()
 	g.asks("fill", "path=/dev/vda", "len=4194304", "direct")
@@ -142,7 +142,7 @@ func TestDiskLimits(t *testing.T) {
 		t.Errorf("4 MiB at 1 MiB/s took %v", took)
 	}
 	fileHas(t, image, 1, 0, 4*mib)
-	if err := d.SetLimits(ratelimit.Config{}); err != nil {
+	if err := g.vm.SetDiskLimits(one.DeviceName(), ratelimit.Config{}); err != nil {
 		t.Fatal(err)
 	}
 	begin = time.Now()
@@ -161,7 +161,7 @@ func TestDiskSurvivesRebootAndPause(t *testing.T) {
 	for _, v := range []variant{{smallKernel, mayfly.BusMMIO, true, 2}, {smallKernel, mayfly.BusPCI, false, 2}} {
 		t.Run(v.String(), func(t *testing.T) {
 			image := imageOf(t, 16*mib)
-			_, d := diskOf(t, blk.Config{Path: image, Queues: 2})
+			d := blk.Config{Path: image, Queues: 2}
 			g := boot(t, v, mayfly.Config{Devices: []mayfly.DeviceConfig{d}})
 			g.asks("fill", "path=/dev/vda", "seed=1")
 			g.out.Forget()

@@ -12,6 +12,7 @@ import (
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/devinit/ask"
 	"github.com/mayfly-vm/mayfly/internal/machinetest"
+	"github.com/mayfly-vm/mayfly/ratelimit"
 )
 
 // patience is how long a guest may take to do what is waited for; a second is
@@ -21,12 +22,36 @@ const patience = 90 * time.Second
 // guest is a machine that runs, with devinit in it.
 type guest struct {
 	t        testing.TB
-	vm       *mayfly.VM
+	vm       machine
 	out      *machinetest.Output
 	keys     *os.File   // the console's input
 	next     int        // number of the next question
 	reported *reportLog // what the monitor reported
 }
+
+// machine is what tests need of a mayfly.Process or a mayfly.VM.
+type machine interface {
+	Start(context.Context) error
+	Wait(context.Context) (mayfly.Outcome, error)
+	Pause(context.Context) error
+	Resume() error
+	PowerButton() error
+	Kill() error
+	Close() error
+	Stats() mayfly.Stats
+	ChangeDisk(string, mayfly.DeviceConfig) error
+	RefreshDisk(string) error
+	SetDiskLimits(string, ratelimit.Config) error
+	SetLink(string, bool) error
+	ResizeConsole(string, int, uint16, uint16) error
+}
+
+// spawned is a machine in a process of its own, which is confined as the command is: each
+// test shows that a device needs nothing that this takes away.
+func spawned(c mayfly.Config) (machine, error) { return mayfly.Spawn(c) }
+
+// embedded is a machine in this process, for what another can't be handed.
+func embedded(c mayfly.Config) (machine, error) { return mayfly.New(c) }
 
 // variant is how a guest reaches its devices.
 type variant struct {
@@ -73,12 +98,12 @@ func cmdline(bus mayfly.Bus, words ...string) string {
 // leaves open comes from the variant.
 func boot(t testing.TB, v variant, c mayfly.Config) *guest {
 	t.Helper()
-	g := launch(t, v, c)
+	g := launch(t, v, c, spawned)
 	g.ready()
 	return g
 }
 
-func launch(t testing.TB, v variant, c mayfly.Config) *guest {
+func launch(t testing.TB, v variant, c mayfly.Config, open func(mayfly.Config) (machine, error)) *guest {
 	t.Helper()
 	c.Bus, c.CPUs = v.bus, v.cpus
 	if c.Kernel == "" {
@@ -102,7 +127,7 @@ func launch(t testing.TB, v variant, c mayfly.Config) *guest {
 	}
 	g.keys = keys
 	c.Console, c.Logger = mayfly.Console{In: in, Out: g.out}, slog.New(g.reported)
-	if g.vm, err = mayfly.New(c); err != nil {
+	if g.vm, err = open(c); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -41,6 +41,8 @@ const (
 	programBin   = "mayfly"
 	userProgram  = "mayfly-usernet"
 	brokerBin    = "mayfly-broker"
+	machineBin   = "mayfly-machine" // that machines of the tests run in
+	unpackBin    = "mayfly-unpack"
 	diskImage    = "debian.img" // a whole Debian; a block device
 	diskKernel   = "image/vmlinuz"
 	diskInitrd   = "image/initrd"
@@ -85,7 +87,7 @@ func prepare(ctx context.Context) (lab.Job, error) {
 	if err != nil {
 		return j, err
 	}
-	for _, name := range []string{programBin, userProgram, brokerBin} {
+	for _, name := range []string{programBin, userProgram, brokerBin, machineBin, unpackBin} {
 		if j.Files[name], err = lab.Build(ctx, "github.com/mayfly-vm/mayfly/cmd/"+name); err != nil {
 			return j, err
 		}

@@ -8,20 +8,8 @@ import (
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/ratelimit"
-	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/vnet"
 )
-
-// netOf makes a card, as Config.Nets would, and keeps it at hand.
-func netOf(t testing.TB, c vnet.Config) (*vnet.Device, virtio.Opened) {
-	t.Helper()
-	c.Report = reportsOf(t).report
-	d, err := vnet.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d, virtio.Opened{Name: "net " + c.Tap, Device: d}
-}
 
 // TestNet lets the network driver use taps: one that this process serves, with a
 // queue for each processor, and one that the host's kernel serves, with large
@@ -29,20 +17,16 @@ func netOf(t testing.TB, c vnet.Config) (*vnet.Device, virtio.Opened) {
 func TestNet(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.String(), func(t *testing.T) {
-			one, first := netOf(t, vnet.Config{Tap: "mft0", MAC: "52:54:00:12:34:56", Queues: v.cpus, VHost: vnet.VHostOff})
-			second := vnet.Config{Tap: "mft1", MTU: 9000, VHost: vnet.VHostOn}
+			first := vnet.Config{Tap: "mft0", MAC: "52:54:00:12:34:56", Queues: v.cpus, VHost: vnet.VHostOff}
+			second := vnet.Config{Tap: "mft1", MAC: "52:54:00:12:34:57", MTU: 9000, VHost: vnet.VHostOn}
 			if v.packed {
 				second.VHost = vnet.VHostOff
 			}
-			two, other := netOf(t, second)
-			if one.VHost() || two.VHost() == v.packed {
-				t.Errorf("served by the kernel: %t and %t", one.VHost(), two.VHost())
-			}
-			g := boot(t, v, mayfly.Config{Devices: []mayfly.DeviceConfig{first, other}})
+			g := boot(t, v, mayfly.Config{Devices: []mayfly.DeviceConfig{first, second}})
 			expectDevices(t, g, v, "virtio_net", 2)
-			for i, d := range []*vnet.Device{one, two} {
+			for i, c := range []vnet.Config{first, second} {
 				host, at, card := fmt.Sprintf("10.9.%d.1", i), fmt.Sprintf("10.9.%d.2", i), fmt.Sprintf("eth%d", i)
-				ifconfig(t, d.TapName(), host+"/24")
+				ifconfig(t, c.Tap, host+"/24")
 				g.asks("net", "if="+card, "addr="+at+"/24")
 				g.asks("carrier", "if="+card, "state=1")
 				queues, mtu, ping := v.cpus, 1500, 1472
@@ -51,7 +35,7 @@ func TestNet(t *testing.T) {
 				}
 				info := g.asks("netinfo", "if="+card)
 				for name, want := range map[string]string{
-					"address": d.MAC().String(), "mtu": strconv.Itoa(mtu), "operstate": "up", "rxqueues": strconv.Itoa(queues), "txqueues": strconv.Itoa(queues),
+					"address": c.MAC, "mtu": strconv.Itoa(mtu), "operstate": "up", "rxqueues": strconv.Itoa(queues), "txqueues": strconv.Itoa(queues),
 					"tso": "1", "txcsum": "1", "rxcsum": "1", "sg": "1",
 				} {
 					if info[name] != want {
@@ -76,12 +60,12 @@ func TestNet(t *testing.T) {
 func TestNetTapDeleted(t *testing.T) {
 	for _, way := range []vnet.VHost{vnet.VHostOff, vnet.VHostOn} {
 		t.Run("vhost "+string(way), func(t *testing.T) {
-			d, card := netOf(t, vnet.Config{Tap: "mft2", VHost: way})
+			card := vnet.Config{Tap: "mft2", VHost: way}
 			g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{card}})
-			ifconfig(t, d.TapName(), "10.9.2.1/24")
+			ifconfig(t, card.Tap, "10.9.2.1/24")
 			g.asks("net", "if=eth0", "addr=10.9.2.2/24")
 			g.asks("ping", "addr=10.9.2.1")
-			deleteLink(t, d.TapName())
+			deleteLink(t, card.Tap)
 			g.asks("carrier", "if=eth0", "state=0")
 			g.reports("mft2")
 			g.asks("net", "if=eth0", "down")
@@ -95,14 +79,18 @@ func TestNetTapDeleted(t *testing.T) {
 func TestNetCable(t *testing.T) {
 	for _, way := range []vnet.VHost{vnet.VHostOff, vnet.VHostOn} {
 		t.Run("vhost "+string(way), func(t *testing.T) {
-			d, card := netOf(t, vnet.Config{Tap: "mft3", VHost: way})
+			card := vnet.Config{Tap: "mft3", VHost: way}
 			g := boot(t, variant{smallKernel, mayfly.BusMMIO, false, 2}, mayfly.Config{Devices: []mayfly.DeviceConfig{card}})
-			ifconfig(t, d.TapName(), "10.9.3.1/24")
+			ifconfig(t, card.Tap, "10.9.3.1/24")
 			g.asks("net", "if=eth0", "addr=10.9.3.2/24")
 			g.asks("ping", "addr=10.9.3.1")
-			d.SetLink(false)
+			if err := g.vm.SetLink("net 0", false); err != nil {
+				t.Fatal(err)
+			}
 			g.asks("carrier", "if=eth0", "state=0")
-			d.SetLink(true)
+			if err := g.vm.SetLink("net 0", true); err != nil {
+				t.Fatal(err)
+			}
 			g.asks("carrier", "if=eth0", "state=1")
 			g.out.Forget()
 			g.begin("reboot")
@@ -139,9 +127,9 @@ func TestNetCable(t *testing.T) {
 // TestNetLimits holds what a card sends to 1 MiB a second.
 func TestNetLimits(t *testing.T) {
 	limit := ratelimit.Config{Bandwidth: &ratelimit.Bucket{Size: mib, Refill: time.Second}}
-	d, card := netOf(t, vnet.Config{Tap: "mft4", VHost: vnet.VHostOff, TX: limit, RX: limit})
+	card := vnet.Config{Tap: "mft4", VHost: vnet.VHostOff, TX: limit, RX: limit}
 	g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{card}})
-	ifconfig(t, d.TapName(), "10.9.4.1/24")
+	ifconfig(t, card.Tap, "10.9.4.1/24")
 	g.asks("net", "if=eth0", "addr=10.9.4.2/24")
 	begin := time.Now()
 	bothWays(t, g, "10.9.4.1", "10.9.4.2", 2*mib) // two connections: 4 MiB each way

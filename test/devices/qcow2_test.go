@@ -52,8 +52,9 @@ func TestDiskQcow2(t *testing.T) {
 	if err := os.WriteFile(top, overlay(filepath.Base(base), 2, 1, 3, 15), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, d := diskOf(t, blk.Config{Path: top, Format: disk.QCOW2, ReadOnly: true})
-	g := boot(t, variant{smallKernel, mayfly.BusPCI, true, 2}, mayfly.Config{Devices: []mayfly.DeviceConfig{d}})
+	d := blk.Config{Path: top, Format: disk.QCOW2, ReadOnly: true}
+	g := launch(t, variant{smallKernel, mayfly.BusPCI, true, 2}, mayfly.Config{Devices: []mayfly.DeviceConfig{d}}, embedded) // only this program knows qcow2
+	g.ready()
 	for i := range mib / cluster {
 		seed := uint64(1)
 		if i == 1 || i == 3 || i == 15 {

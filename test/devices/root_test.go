@@ -36,7 +36,7 @@ func TestRootOnDisk(t *testing.T) {
 			if err := os.WriteFile(image, b, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, d := diskOf(t, blk.Config{Path: image})
+			d := blk.Config{Path: image}
 			g := boot(t, v, mayfly.Config{
 				Kernel: smallKernel, Initrd: []string{}, Devices: []mayfly.DeviceConfig{d},
 				Cmdline: cmdline(v.bus, "root=/dev/vda", "rw", "init=/sbin/init"),

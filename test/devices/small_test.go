@@ -10,7 +10,6 @@ import (
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/devinit/ask"
-	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/console"
 	"github.com/mayfly-vm/mayfly/virtio/rng"
 	"github.com/mayfly-vm/mayfly/virtio/vsock"
@@ -22,19 +21,12 @@ func TestSmallDevices(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.String(), func(t *testing.T) {
 			path := socketPath(t)
-			entropy, err := rng.New(rng.Config{})
-			if err != nil {
-				t.Fatal(err)
-			}
 			terminal, named := newPipes(t), newPipes(t)
-			ports, err := console.New(console.Config{Ports: []console.Port{
+			ports := console.Config{Ports: []console.Port{
 				{Console: true, In: terminal.in, Out: terminal.out}, {Name: "org.mayfly.test", In: named.in, Out: named.out},
-			}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			}}
 			g := boot(t, v, mayfly.Config{Devices: []mayfly.DeviceConfig{
-				vsockOf(t, vsock.Config{CID: 42, Path: path}), virtio.Opened{Name: "rng", Device: entropy}, virtio.Opened{Name: "console", Device: ports},
+				vsock.Config{CID: 42, Path: path}, rng.Config{}, ports,
 			}})
 			expectDevices(t, g, v, "vmw_vsock_virtio_transport", 1)
 			expectDevices(t, g, v, "virtio_rng", 1)
@@ -46,7 +38,9 @@ func TestSmallDevices(t *testing.T) {
 			g.asks("hold", "path=/dev/hvc0")
 			terminal.exchange(t, g, "/dev/hvc0", 32*kib)
 			for _, size := range [][2]uint16{{132, 43}, {80, 25}} {
-				ports.Resize(0, size[0], size[1])
+				if err := g.vm.ResizeConsole("console", 0, size[0], size[1]); err != nil {
+					t.Fatal(err)
+				}
 				g.asks("winsize", "path=/dev/hvc0", fmt.Sprintf("cols=%d", size[0]), fmt.Sprintf("rows=%d", size[1]))
 			}
 			exchange(t, g, path, 2, 2*mib)

@@ -23,7 +23,7 @@ func TestNetUser(t *testing.T) {
 			}
 			_, port, _ := net.SplitHostPort(free.Addr().String())
 			free.Close()
-			_, card := netOf(t, vnet.Config{Kind: vnet.User, HostAccess: true, Forward: []string{"127.0.0.1:" + port + ":7"}})
+			card := vnet.Config{Kind: vnet.User, HostAccess: true, Forward: []string{"127.0.0.1:" + port + ":7"}}
 			g := boot(t, v, mayfly.Config{Devices: []mayfly.DeviceConfig{card}, Cmdline: cmdline(v.bus, "ip=dhcp")})
 			if log := g.asks("log", "has=IP-Config")["text"]; !strings.Contains(log, "Complete") {
 				t.Errorf("the kernel says of DHCP: %s", log)
@@ -73,7 +73,7 @@ func TestNetStreamPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, card := netOf(t, vnet.Config{Kind: vnet.Stream, Socket: path})
+	card := vnet.Config{Kind: vnet.Stream, Socket: path}
 	g := boot(t, small, mayfly.Config{Devices: []mayfly.DeviceConfig{card}})
 	peer, err := l.Accept()
 	if err != nil {

@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mayfly-vm/mayfly"
-	"github.com/mayfly-vm/mayfly/virtio"
 	"github.com/mayfly-vm/mayfly/virtio/vsock"
 )
 
@@ -29,15 +28,6 @@ func socketPath(t testing.TB) string {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return filepath.Join(dir, "v.sock")
-}
-
-func vsockOf(t testing.TB, c vsock.Config) virtio.Opened {
-	t.Helper()
-	d, err := vsock.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return virtio.Opened{Name: "vsock", Device: d}
 }
 
 // connect asks for a port of the guest, as Firecracker's protocol has it.
@@ -117,7 +107,7 @@ func exchange(t testing.TB, g *guest, path string, count, n int) {
 func TestVsockPeers(t *testing.T) {
 	path := socketPath(t)
 	v := variant{smallKernel, mayfly.BusMMIO, true, 2}
-	g := boot(t, v, mayfly.Config{Devices: []mayfly.DeviceConfig{vsockOf(t, vsock.Config{CID: 42, Path: path})}})
+	g := boot(t, v, mayfly.Config{Devices: []mayfly.DeviceConfig{vsock.Config{CID: 42, Path: path}}})
 	g.refuses("ECONNRESET", "dial", "net=vsock", "addr=2:9", "mode=sink")
 	if c, err := connect(path, 9); err == nil {
 		c.Close()
@@ -203,7 +193,7 @@ func TestVsockInKernel(t *testing.T) {
 	for i, v := range []variant{{smallKernel, mayfly.BusMMIO, false, 1}, {debianKernel, mayfly.BusPCI, false, 4}} {
 		t.Run(v.String(), func(t *testing.T) {
 			cid := uint64(42 + i)
-			g := boot(t, v, mayfly.Config{Devices: []mayfly.DeviceConfig{vsockOf(t, vsock.Config{CID: cid, VHost: true})}})
+			g := boot(t, v, mayfly.Config{Devices: []mayfly.DeviceConfig{vsock.Config{CID: cid, VHost: true}}})
 			expectDevices(t, g, v, "vmw_vsock_virtio_transport", 1)
 			l, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 			if err != nil {

@@ -77,7 +77,7 @@ func common(a, b string) int {
 // reader that takes its time.
 func TestFloodLosesNothing(t *testing.T) {
 	s := new(machinetest.Output)
-	vm, err := mayfly.New(mayfly.Config{Kernel: smallKernel, Initrd: []string{initrdFile}, Cmdline: words("mayfly.test=flood,64", "mayfly.report=none"),
+	vm, err := mayfly.Spawn(mayfly.Config{Kernel: smallKernel, Initrd: []string{initrdFile}, Cmdline: words("mayfly.test=flood,64", "mayfly.report=none"),
 		Console: mayfly.Console{Out: slowReader{s, time.Tick(10 * time.Millisecond)}}})
 	if err != nil {
 		t.Fatal(err)

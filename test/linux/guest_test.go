@@ -38,11 +38,11 @@ func steadyTick() string {
 // guest is a machine that runs.
 type guest struct {
 	t   testing.TB
-	vm  *mayfly.VM
+	vm  *mayfly.Process
 	out *machinetest.Output
 }
 
-// start boots. It fills in initrd and command line if there are none.
+// start boots, in a process of its own that is confined as the command is. It fills in initrd and command line if there are none.
 func start(t testing.TB, c mayfly.Config) *guest {
 	t.Helper()
 	if c.Initrd == nil {
@@ -54,7 +54,7 @@ func start(t testing.TB, c mayfly.Config) *guest {
 	g := &guest{t: t, out: new(machinetest.Output)}
 	c.Console.Out = g.out
 	var err error
-	if g.vm, err = mayfly.New(c); err != nil {
+	if g.vm, err = mayfly.Spawn(c); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { g.vm.Close() })

@@ -21,15 +21,23 @@ func TestMain(m *testing.M) {
 		fmt.Println("test/linux: skipped by -short: starts machines")
 		os.Exit(0)
 	}
+	if lab.Inside() != "" { // where mayfly-machine is searched for
+		dir, err := os.Getwd()
+		if err != nil {
+			panic(err)
+		}
+		os.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	}
 	lab.Main(m, prepare)
 }
 
 // Files in the lab, in addition to a folder with vmlinux and vmlinuz for each kernel.
 const (
-	initrdFile = "initrd"  // uncompressed: testinit
-	initFile   = "init"    // testinit itself
-	programBin = "mayfly"  // the command
-	cacheDir   = "kernels" // the unpacked kernel of a bzImage that takes long to unpack
+	initrdFile = "initrd"         // uncompressed: testinit
+	initFile   = "init"           // testinit itself
+	programBin = "mayfly"         // the command
+	machineBin = "mayfly-machine" // that machines of the tests run in
+	cacheDir   = "kernels"        // the unpacked kernel of a bzImage that takes long to unpack
 )
 
 // prepare brings kernels and programs together, outside of the lab.
@@ -46,6 +54,9 @@ func prepare(ctx context.Context) (j lab.Job, err error) {
 		return j, err
 	}
 	if j.Files[compression.Program], err = lab.Build(ctx, "github.com/mayfly-vm/mayfly/cmd/mayfly-unpack"); err != nil {
+		return j, err
+	}
+	if j.Files[machineBin], err = lab.Build(ctx, "github.com/mayfly-vm/mayfly/cmd/mayfly-machine"); err != nil {
 		return j, err
 	}
 	if j.Files[initFile], err = lab.Build(ctx, "github.com/mayfly-vm/mayfly/guest/testinit"); err != nil {
