@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -32,17 +31,10 @@ import (
 	"github.com/mayfly-vm/mayfly/virtio/vsock"
 )
 
-// programs builds the programs of Spawn, once, with tags, into a folder that PATH begins with
-// for this test.
-func programs(t *testing.T, tags string) {
+// programs has Spawn find the programs, which are built with a tag.
+func programs(t *testing.T, tag string) {
 	t.Helper()
-	dir := t.TempDir()
-	build := exec.Command("go", "build", "-tags="+tags, "-o", dir+"/", "./cmd/mayfly-machine", "./cmd/mayfly-broker", "./cmd/mayfly-unpack")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	t.Setenv("PATH", machinetest.ProgramsWith(t, tag)+string(os.PathListSeparator)+os.Getenv("PATH"))
 }
 
 func spawn(t *testing.T, c mayfly.Config) *mayfly.Process {

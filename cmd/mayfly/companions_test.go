@@ -10,32 +10,29 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 )
-
-// buildPrograms builds mayfly and the programs that it runs, without cgo as always, and returns their folder.
-func buildPrograms(t *testing.T) string { return buildWith(t, "CGO_ENABLED=0") }
-
-func buildWith(t *testing.T, env string) string {
-	t.Helper()
-	dir := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", dir+"/", ".", "../mayfly-unpack", "../mayfly-config", "../mayfly-usernet", "../mayfly-syscalls", "../mayfly-broker")
-	cmd.Env = append(os.Environ(), env)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building the programs: %v\n%s", err, out)
-	}
-	return dir
-}
 
 // Each companion holds no descriptor but what it needs, and no privilege, by the
 // time that it reads its input.
-func TestCompanionsAreConfined(t *testing.T) { testConfined(t, buildPrograms(t)) }
+func TestCompanionsAreConfined(t *testing.T) { testConfined(t, machinetest.Programs(t)) }
 
 // Also where they are built with cgo, as go install does.
 func TestCompanionsWithCgoAreConfined(t *testing.T) {
 	if _, err := exec.LookPath("gcc"); err != nil {
 		t.Skip("cgo needs gcc")
 	}
-	testConfined(t, buildWith(t, "CGO_ENABLED=1"))
+	if os.Getenv(machinetest.ProgramsDir) != "" {
+		t.Skip("this user can't build")
+	}
+	dir := t.TempDir()
+	cmd := exec.Command("go", "build", "-o", dir+"/", "../mayfly-unpack", "../mayfly-config", "../mayfly-usernet")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building the programs: %v\n%s", err, out)
+	}
+	testConfined(t, dir)
 }
 
 func testConfined(t *testing.T, dir string) {

@@ -23,7 +23,7 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/seccomp"
 )
 
-// What a defect in a build for tests tries (internal/machine/defect.go), and the system call
+// What a defect in a build for tests tries (internal/defect), and the system call
 // by which the process is killed.
 var defects = []struct {
 	call string
@@ -40,12 +40,7 @@ var defects = []struct {
 // A guest that has found a defect gains nothing that a machine does not need.
 func TestDefects(t *testing.T) {
 	machinetest.NeedKVM(t)
-	dir := t.TempDir()
-	build := exec.Command("go", "build", "-tags=defect", "-o", dir+"/", ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	dir := machinetest.ProgramsWith(t, "defect")
 	log := openKernelLog(t)
 	for n, d := range defects {
 		for _, elsewhere := range []int{0, 0x80} {
@@ -95,6 +90,76 @@ func runDefect(t *testing.T, dir string, n byte) (syscall.WaitStatus, string) {
 	return cmd.ProcessState.Sys().(syscall.WaitStatus), stderr.String()
 }
 
+// Nor does an input that has found a defect in one of the other programs.
+func TestDefectsOfCompanions(t *testing.T) {
+	dir := machinetest.ProgramsWith(t, "defect")
+	for name, c := range map[string]struct {
+		args  []string
+		fails map[int]string // what the filter allows: the error
+	}{
+		"mayfly-unpack": {args: []string{"none", "1000"}},
+		"mayfly-config": {},
+		"mayfly-broker": {args: []string{"socket:" + dir + "/socket"}, fails: map[int]string{5: "<nil>", 7: "non-socket"}}, // Unix sockets are what it is for
+		"mayfly-usernet": {args: []string{"-fd", "3", "-isolated"}, fails: map[int]string{
+			1: "permission denied", 2: "permission denied", 21: "permission denied", // Landlock's
+			6: "<nil>", 7: "non-socket", // the network is what it is for
+		}},
+	} {
+		for n, d := range defects {
+			if n == 0 || d.vcpu {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s %d %s", name, n, d.call), func(t *testing.T) {
+				end, stderr := runCompanion(t, filepath.Join(dir, name), c.args, n)
+				want, lives := c.fails[n]
+				if lives && (!end.Exited() || end.ExitStatus() != 0 || !strings.Contains(stderr, want)) {
+					t.Errorf("%v: %s", end, stderr)
+				}
+				if !lives && (!end.Signaled() || end.Signal() != unix.SIGSYS) {
+					t.Errorf("it lived on: %v: %s", end, stderr)
+				}
+			})
+		}
+	}
+}
+
+// runCompanion runs a program as mayfly does, to its defect.
+func runCompanion(t *testing.T, path string, args []string, defect int) (syscall.WaitStatus, string) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, far := os.NewFile(uintptr(fds[0]), "near"), os.NewFile(uintptr(fds[1]), "far")
+	defer near.Close()
+	defer far.Close()
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	in, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	cmd := exec.Command(path, args...)
+	var stderr bytes.Buffer
+	cmd.Dir, cmd.Env = t.TempDir(), []string{fmt.Sprintf("MAYFLY_DEFECT=%d", defect)}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = in, out, &stderr, []*os.File{far}
+	if err := os.WriteFile(filepath.Join(cmd.Dir, "kept"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Run()
+	if _, err := os.Stat(filepath.Join(cmd.Dir, "kept")); err != nil {
+		t.Error("a file was removed:", err)
+	}
+	if _, err := os.Stat(filepath.Join(cmd.Dir, "defect-was-here")); err == nil {
+		t.Error("a file was made")
+	}
+	return cmd.ProcessState.Sys().(syscall.WaitStatus), stderr.String()
+}
+
 // kernelLog reads the audit's lines about killed processes.
 type kernelLog struct{ fd int }
 
@@ -137,7 +202,7 @@ func (l *kernelLog) killed() (call string, ok bool) {
 // confinement does not allow.
 func TestNoCallIsMissing(t *testing.T) {
 	machinetest.NeedKVM(t)
-	dir := buildPrograms(t)
+	dir := machinetest.Programs(t)
 	const reads, writes = " blk=read,rand,4096,8,60 blk=read,seq,65536,2,40", " blk=write,rand,4096,8,60"
 	const vsock = " vsock=tx,52,4096,60 vsock=ping,53,64,60 vsock=rx,54,65536,60"
 	for name, c := range map[string]struct {

@@ -19,7 +19,7 @@ import (
 // However few files may be open, a start succeeds or names the limit.
 func TestFewOpenFiles(t *testing.T) {
 	machinetest.NeedKVM(t)
-	programs := buildPrograms(t)
+	programs := machinetest.Programs(t)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "check.elf"), check.ELF, 0o644); err != nil {
 		t.Fatal(err)

@@ -23,10 +23,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
-	programs := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", programs+"/", "../mayfly-unpack", "../mayfly-config", "../mayfly-usernet", "../mayfly-doc", "../mayfly-broker", "../mayfly-syscalls").CombinedOutput(); err != nil {
-		t.Fatalf("building the other programs: %v\n%s", err, out)
-	}
+	programs := machinetest.Programs(t)
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +41,7 @@ func TestScripts(t *testing.T) {
 			if mayfly, err := exec.LookPath(flags.Name); err == nil {
 				e.Setenv("ALONE", filepath.Dir(mayfly)) // without the other programs
 			}
-			e.Setenv("PATH", programs+string(os.PathListSeparator)+e.Getenv("PATH"))
+			e.Setenv("PATH", e.Getenv("PATH")+string(os.PathListSeparator)+programs) // after this test as mayfly
 			e.Setenv("BUSY", strconv.Itoa(busy.Addr().(*net.TCPAddr).Port))
 			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/cache")
 			return os.WriteFile(e.WorkDir+"/check.elf", check.ELF, 0o644)

@@ -3,78 +3,19 @@
 package machine
 
 import (
-	"fmt"
-	"os"
 	"runtime"
-	"syscall"
-	"unsafe"
 
-	"golang.org/x/sys/unix"
+	"github.com/mayfly-vm/mayfly/internal/defect"
 )
 
 // A build with the tag defect is for tests of the confinement alone: a guest that writes N
-// to defectPort has the monitor do what defects[N] is, as one could that has found a defect:
+// to defectPort has the monitor try what package defect has under N, as one could that has found a defect:
 // in the vCPU's thread, or with defectElsewhere added in another one. The machine ends where
 // the process lives on, and standard error has the result.
 const (
 	defectPort      = 0x5DE
 	defectElsewhere = 0x80
 )
-
-const getDirtyLog = 0x4010ae42 // KVM_GET_DIRTY_LOG
-
-func raw(call uintptr, args ...uintptr) func() error {
-	return func() error {
-		var a [6]uintptr
-		copy(a[:], args)
-		if _, _, e := syscall.RawSyscall6(call, a[0], a[1], a[2], a[3], a[4], a[5]); e != 0 {
-			return e
-		}
-		return nil
-	}
-}
-
-// texts keeps what text returns the addresses of.
-var texts []*byte
-
-func text(s string) uintptr {
-	b := append([]byte(s), 0)
-	texts = append(texts, &b[0])
-	return uintptr(unsafe.Pointer(&b[0]))
-}
-
-var here = ^uintptr(99) // AT_FDCWD
-
-var defects = []struct {
-	name string
-	do   func() error
-}{
-	{"none", func() error { return nil }},
-	{"open", raw(unix.SYS_OPENAT, here, text("/etc/passwd"), unix.O_RDONLY)},
-	{"create", raw(unix.SYS_OPENAT, here, text("defect-was-here"), unix.O_CREAT|unix.O_WRONLY, 0o600)},
-	{"execve", raw(unix.SYS_EXECVE, text("/bin/true"), 0, 0)},
-	{"fork", raw(unix.SYS_CLONE, uintptr(unix.SIGCHLD))},
-	{"socket", raw(unix.SYS_SOCKET, unix.AF_UNIX, unix.SOCK_STREAM)},
-	{"inet", raw(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM)},
-	{"connect", raw(unix.SYS_CONNECT, 0, 0, 0)},
-	{"ptrace", raw(unix.SYS_PTRACE, unix.PTRACE_ATTACH, uintptr(os.Getppid()))},
-	{"mprotect", raw(unix.SYS_MPROTECT, 0x10000, 4096, unix.PROT_READ|unix.PROT_EXEC)},
-	{"mmap", raw(unix.SYS_MMAP, 0, 4096, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_ANON, ^uintptr(0))},
-	{"kill", raw(unix.SYS_KILL, uintptr(os.Getppid()), 0)},
-	{"tgkill", raw(unix.SYS_TGKILL, uintptr(os.Getppid()), uintptr(os.Getppid()), 0)},
-	{"kvm", raw(unix.SYS_IOCTL, ^uintptr(0), getDirtyLog)},
-	{"tiocsti", raw(unix.SYS_IOCTL, 0, unix.TIOCSTI)},
-	{"io_uring_setup", raw(unix.SYS_IO_URING_SETUP, 1, 0)},
-	{"bpf", raw(unix.SYS_BPF, 0, 0, 0)},
-	{"process_vm_readv", raw(unix.SYS_PROCESS_VM_READV, uintptr(os.Getppid()))},
-	{"setuid", raw(unix.SYS_SETUID, 0)},
-	{"unshare", raw(unix.SYS_UNSHARE, unix.CLONE_NEWUSER)},
-	{"x32", raw(unix.SYS_GETPID | 0x4000_0000)},
-	{"unlink", raw(unix.SYS_UNLINKAT, here, text("kept"))}, // Landlock's
-	// Allowed to other threads than vCPUs'.
-	{"thread", raw(unix.SYS_CLONE, unix.CLONE_VM|unix.CLONE_FS|unix.CLONE_FILES|unix.CLONE_SIGHAND|unix.CLONE_SYSVSEM|unix.CLONE_THREAD|unix.CLONE_SETTLS)},
-	{"terminal", raw(unix.SYS_IOCTL, 0, unix.TCGETS)},
-}
 
 type defective struct{ h *hardware }
 
@@ -85,9 +26,7 @@ func (defective) Read(_ uint64, p []byte) { clear(p) }
 func (d defective) Write(_ uint64, p []byte) {
 	n := int(p[0])
 	run := func() {
-		one := defects[n&^defectElsewhere]
-		err := one.do()
-		os.Stderr.WriteString(fmt.Sprintf("defect %s: %v\n", one.name, err))
+		defect.Try(n &^ defectElsewhere)
 		d.h.endAs(PowerOff, "")
 	}
 	if n&defectElsewhere == 0 {

@@ -1,0 +1,5 @@
+//go:build !defect
+
+package confine
+
+func tryDefect() {}
