@@ -26,7 +26,8 @@ type Process struct {
 	conn    *child.Conn
 	proc    *os.Process
 	reports *reports.Limiter
-	names   []string // of what there may be reports
+	names   map[string]bool // that reports have had; receive's
+	most    int             // names at most
 	plan    *Plan
 
 	far       []*os.File // the program's ends of the console's pipes, until it has them
@@ -60,6 +61,9 @@ const (
 	closeTime = 500 * time.Millisecond
 	// cancelTime is how long it has to answer a call that was given up.
 	cancelTime = time.Second
+	// maxName is the length of a name of what there are reports of, in bytes, and otherNames how many
+	// there are beside those of devices: "command line", "serial", "watchdog" and such.
+	maxName, otherNames = 8 << 10, 8
 	// maxSaid is how much is kept of what the program says at its end, in bytes.
 	maxSaid = 4 << 10
 )
@@ -107,12 +111,21 @@ func (p *Process) receive() {
 			}
 		case m.Method == child.Logged:
 			var l child.Log
-			if json.Unmarshal(m.Body, &l) == nil && l.Error != nil && slices.Contains(p.names, l.Device) {
+			if json.Unmarshal(m.Body, &l) == nil && l.Error != nil && p.mayReport(l.Device) {
 				p.reports.For(l.Device)(l.Error.Decode())
 			}
 		}
 	}
 	p.bury()
+}
+
+// mayReport bounds the names of what there are reports of, each of which has a quota.
+func (p *Process) mayReport(name string) bool {
+	if p.reports == nil || len(name) > maxName || !p.names[name] && len(p.names) == p.most {
+		return false
+	}
+	p.names[name] = true
+	return true
 }
 
 // bury ends the process, which has closed its socket, and all that waits for it.

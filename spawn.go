@@ -49,10 +49,7 @@ func Spawn(c Config) (*Process, error) {
 	if c.Logger != nil {
 		p.reports = reports.New(c.log)
 	}
-	p.names = []string{child.CommandLine, child.Host}
-	for _, d := range virtio.Numbered(c.Devices) {
-		p.names = append(p.names, d.DeviceName())
-	}
+	p.most = len(c.Devices) + otherNames
 	go p.receive()
 	if err := p.make(c, m, fds); err != nil {
 		p.Close()
@@ -138,7 +135,7 @@ func startProcess() (*Process, error) {
 	}
 	p := &Process{
 		conn: conn, proc: proc, hears: said,
-		calls: map[uint64]chan *child.Message{}, done: make(chan struct{}), gone: make(chan struct{}), heard: make(chan struct{}),
+		calls: map[uint64]chan *child.Message{}, names: map[string]bool{}, done: make(chan struct{}), gone: make(chan struct{}), heard: make(chan struct{}),
 	}
 	go p.hear()
 	return p, nil

@@ -32,11 +32,8 @@ const (
 	Logged = "logged" // Log
 )
 
-// Names of what there are reports of beside devices.
-const (
-	CommandLine = "command line"
-	Host        = "host"
-)
+// Host is the name of reports about the machine's process and its host.
+const Host = "host"
 
 // Machine is a configuration. Its descriptors are the console's In and Out, if there are such,
 // then those of the devices.
