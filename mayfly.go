@@ -201,26 +201,18 @@ func (vm *VM) Break() error { return vm.machine.Break() }
 
 // Shutdown presses the power button and waits for the machine's end; when ctx ends
 // first, it kills the machine. It returns as Wait does, without ctx's error.
-func (vm *VM) Shutdown(ctx context.Context) (Outcome, error) { return shutdown(ctx, vm) }
-
-// shutdown is Shutdown of a machine here or in another process.
-func shutdown(ctx context.Context, m interface {
-	PowerButton() error
-	Wait(context.Context) (Outcome, error)
-	Kill() error
-	State() State
-}) (Outcome, error) {
-	err := m.PowerButton()
+func (vm *VM) Shutdown(ctx context.Context) (Outcome, error) {
+	err := vm.PowerButton()
 	if err == nil {
 		var o Outcome
-		if o, err = m.Wait(ctx); ctx.Err() == nil || err == nil {
+		if o, err = vm.Wait(ctx); ctx.Err() == nil || err == nil {
 			return o, err
 		}
 	}
-	if m.Kill() != nil && m.State() == StateNew {
+	if vm.Kill() != nil && vm.State() == StateNew {
 		return Outcome{}, ErrNotRunning
 	}
-	return m.Wait(context.WithoutCancel(ctx))
+	return vm.Wait(context.WithoutCancel(ctx))
 }
 
 // Kill stops the machine where it stands; Wait then returns Killed. Requests that its

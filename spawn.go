@@ -5,14 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/mayfly-vm/mayfly/internal/child"
 	"github.com/mayfly-vm/mayfly/internal/companion"
 	"github.com/mayfly-vm/mayfly/internal/handover"
-	"github.com/mayfly-vm/mayfly/internal/reports"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
@@ -42,16 +42,11 @@ func Spawn(c Config) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := startProcess()
+	p, err := startProcess(c)
 	if err != nil {
 		return nil, err
 	}
-	if c.Logger != nil {
-		p.reports = reports.New(c.log)
-	}
-	p.most = len(c.Devices) + otherNames
-	go p.receive()
-	if err := p.make(c, m, fds); err != nil {
+	if err := p.make(m, fds); err != nil {
 		p.Close()
 		return nil, err
 	}
@@ -91,12 +86,22 @@ func (c *Config) handOver() (*child.Machine, []int, error) {
 		err = handover.Same(m.Config, plain)
 	}
 	if err != nil {
-		return nil, nil, &ConfigError{Field: "Kernel, Initrd, Cmdline, SMBIOS or CacheDir", Msg: err.Error(), Err: err}
+		return nil, nil, &ConfigError{Field: c.notUTF8(), Msg: err.Error(), Err: err}
 	}
 	if len(fds)+2 > child.MaxFDs {
 		return nil, nil, &ConfigError{Field: "Devices", Msg: fmt.Sprintf("%d descriptors: at most %d can be handed over", len(fds), child.MaxFDs-2)}
 	}
 	return m, fds, nil
+}
+
+// notUTF8 is the field with a string that JSON can't have.
+func (c *Config) notUTF8() string {
+	for field, s := range map[string]string{"Kernel": c.Kernel, "Cmdline": c.Cmdline, "KVM": c.KVM, "CacheDir": c.CacheDir, "Initrd": strings.Join(c.Initrd, "")} {
+		if !utf8.ValidString(s) {
+			return field
+		}
+	}
+	return "SMBIOS"
 }
 
 // environment is what the program needs to find its companions and the cache of kernels.
@@ -111,44 +116,81 @@ func environment() []string {
 }
 
 // startProcess starts the program.
-func startProcess() (*Process, error) {
+func startProcess(c Config) (*Process, error) {
 	path := companion.Find(child.Program)
 	if path == "" {
 		return nil, errors.New("the program " + child.Program + ", which runs a machine in a process of its own, is neither in the directory of this program nor in PATH: install it there")
 	}
-	conn, far, err := child.Pair()
-	if err != nil {
+	p := newProcess(c)
+	if err := p.start(path, c.Console); err != nil {
+		p.abandon()
 		return nil, err
-	}
-	defer far.Close()
-	said, stderr, err := os.Pipe()
-	if err != nil {
-		conn.Close()
-		return nil, err
-	}
-	defer stderr.Close()
-	proc, err := os.StartProcess(path, []string{child.Program}, &os.ProcAttr{Env: environment(), Files: []*os.File{nil, nil, stderr, far}})
-	if err != nil {
-		conn.Close()
-		said.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	p := &Process{
-		conn: conn, proc: proc, hears: said,
-		calls: map[uint64]chan *child.Message{}, names: map[string]bool{}, done: make(chan struct{}), gone: make(chan struct{}), heard: make(chan struct{}),
 	}
 	go p.hear()
+	go p.receive()
+	if p.output != nil {
+		go p.output.run()
+	}
 	return p, nil
 }
 
-// make has the program make the machine.
-func (p *Process) make(c Config, m *child.Machine, devices []int) error {
-	in, out, err := p.connectConsole(c.Console)
+// start opens what the program and this process share, and starts the program.
+func (p *Process) start(path string, console Console) error {
+	if err := p.connectConsole(console); err != nil {
+		return err
+	}
+	conn, far, err := child.Pair()
 	if err != nil {
 		return err
 	}
+	defer far.Close()
+	p.conn = conn
+	said, stderr, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer stderr.Close()
+	p.hears = said
+	if p.proc, err = os.StartProcess(path, []string{child.Program}, &os.ProcAttr{Env: environment(), Files: []*os.File{nil, nil, stderr, far}}); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// abandon gives back what was opened for a program that was not started.
+func (p *Process) abandon() {
+	p.dropFar()
+	if p.conn != nil {
+		p.conn.Close()
+	}
+	for _, f := range []*os.File{p.hears, p.fromConsole()} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	p.input.stop()
+}
+
+// fromConsole is this process's end of the output's pipe.
+func (p *Process) fromConsole() *os.File {
+	if p.output == nil {
+		return nil
+	}
+	return p.output.from
+}
+
+// dropFar closes the program's ends of the console's pipes.
+func (p *Process) dropFar() {
+	for _, f := range p.far {
+		f.Close()
+	}
+	p.far = nil
+}
+
+// make has the program make the machine.
+func (p *Process) make(m *child.Machine, devices []int) error {
 	var fds []int
-	for _, f := range []*os.File{in, out} {
+	for _, f := range []*os.File{p.in, p.out} {
 		if f == nil {
 			continue
 		}
@@ -158,47 +200,46 @@ func (p *Process) make(c Config, m *child.Machine, devices []int) error {
 		}
 		fds = append(fds, fd)
 	}
-	m.In, m.Out = in != nil, out != nil
-	p.plan = new(Plan)
-	err = p.call(context.Background(), child.New, m, append(fds, devices...), p.plan)
-	p.mu.Lock()
-	p.made = err == nil
-	p.mu.Unlock()
-	for _, f := range p.far { // the program has them
-		f.Close()
+	m.In, m.Out = p.in != nil, p.out != nil
+	c, err := p.post(child.New, m, append(fds, devices...), time.Time{})
+	p.dropFar() // the program has them
+	if err != nil {
+		return err
 	}
-	p.far = nil
-	return err
+	plan := new(Plan)
+	if err := c.wait(context.Background(), plan); err != nil {
+		return err
+	}
+	if len(plan.RAM) == 0 {
+		return errors.New("the program " + child.Program + " has answered without a plan: it is not of this version")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.plan = plan
+	return nil
 }
 
-// connectConsole returns the files that the program reads and writes.
-func (p *Process) connectConsole(c Console) (in, out *os.File, err error) {
+// connectConsole finds the files that the program reads and writes.
+func (p *Process) connectConsole(c Console) error {
 	in, ok := c.In.(*os.File)
 	if c.In != nil && !ok {
-		var to *os.File
-		if in, to, err = os.Pipe(); err != nil {
-			return nil, nil, err
+		from, to, err := os.Pipe()
+		if err != nil {
+			return err
 		}
-		p.far = append(p.far, in)
-		p.input = func() {
-			_, _ = io.Copy(to, c.In) // ends with the machine, whose end of the pipe is closed then
-			to.Close()
-		}
-		p.stopInput = func() {
-			to.Close()
-			if d, ok := c.In.(interface{ SetReadDeadline(time.Time) error }); ok {
-				_ = d.SetReadDeadline(time.Unix(1, 0))
-			}
-		}
+		in, p.input = from, &input{from: c.In, to: to}
+		p.far = append(p.far, from)
 	}
-	out, ok = c.Out.(*os.File)
+	p.in = in
+	out, ok := c.Out.(*os.File)
 	if c.Out != nil && !ok {
-		var from *os.File
-		if from, out, err = os.Pipe(); err != nil {
-			return nil, nil, err
+		from, to, err := os.Pipe()
+		if err != nil {
+			return err
 		}
-		p.far = append(p.far, out)
-		p.output = newOutput(from, c.Out)
+		out, p.output = to, newOutput(from, c.Out, c.Limit)
+		p.far = append(p.far, to)
 	}
-	return in, out, nil
+	p.out = out
+	return nil
 }

@@ -181,9 +181,7 @@ func TestSpawnedProcessThatEnds(t *testing.T) {
 	leavesNothing(t)
 	// mov dx, 0x5DE; mov al, 1 (a file is opened); out dx, al; hlt; jmp to the hlt
 	p := spawn(t, mayfly.Config{Kernel: file(t, "kernel", machinetest.Kernel([]byte{0x66, 0xBA, 0xDE, 0x05, 0xB0, 1, 0xEE, 0xF4, 0xEB, 0xFD}))})
-	if err := p.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	_ = p.Start(t.Context()) // the guest may be faster than the answer
 	o, err := wait(t, p)
 	if o.Reason != mayfly.HostError || err == nil || !strings.Contains(err.Error(), "system call that its confinement forbids") {
 		t.Errorf("%+v, %v", o, err)

@@ -17,6 +17,8 @@ type File struct {
 	fd       int // for the guest's data; O_DIRECT if direct
 	plain    int // through the page cache: fd itself, or another for what O_DIRECT refuses
 	claim    int // a block device's, opened for this process alone
+	spare    int // Unlocked's, of a file that was handed over
+	handed   bool
 	direct   bool
 	readOnly bool
 	device   bool // a block device
@@ -40,7 +42,7 @@ func OpenFile(o Options) (*File, error) {
 		return nil, err
 	}
 	defer at.close()
-	f := &File{path: o.Path, fd: -1, plain: -1, claim: -1, readOnly: o.ReadOnly, direct: o.Direct}
+	f := &File{path: o.Path, fd: -1, plain: -1, claim: -1, spare: -1, readOnly: o.ReadOnly, direct: o.Direct}
 	if err := f.open(at, st, o); err != nil {
 		f.Close()
 		return nil, err
@@ -213,13 +215,15 @@ func (f *File) Close() error {
 	if f.fd >= 0 && f.fd != f.plain {
 		direct = unix.Close(f.fd)
 	}
-	if f.claim >= 0 {
-		unix.Close(f.claim)
+	for _, fd := range []int{f.claim, f.spare} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
 	}
 	if f.plain < 0 {
 		return os.ErrClosed
 	}
 	err := errors.Join(direct, unix.Close(f.plain))
-	f.fd, f.plain, f.claim = -1, -1, -1
+	f.fd, f.plain, f.claim, f.spare = -1, -1, -1, -1
 	return err
 }

@@ -9,7 +9,7 @@ import (
 
 // takeFile makes a File of o.File, which it closes.
 func takeFile(o Options) (*File, error) {
-	f := &File{path: o.Path, fd: -1, plain: -1, claim: -1, readOnly: o.ReadOnly, direct: o.Direct}
+	f := &File{path: o.Path, fd: -1, plain: -1, claim: -1, spare: -1, readOnly: o.ReadOnly, direct: o.Direct}
 	fd, err := duplicate(o)
 	o.File.Close()
 	if err != nil {

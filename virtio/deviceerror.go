@@ -15,6 +15,9 @@ type DeviceError struct {
 
 // Error is the device's name, unless Err begins with it, and what is wrong.
 func (e *DeviceError) Error() string {
+	if e.Err == nil {
+		return e.Device + ": failed"
+	}
 	text, prefix := e.Err.Error(), e.Device+": "
 	if strings.HasPrefix(text, prefix) {
 		return text

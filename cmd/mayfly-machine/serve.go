@@ -60,8 +60,12 @@ func serve(conn *child.Conn) error {
 		if err != nil {
 			return err
 		}
-		if m.Method == child.Cancel {
+		switch m.Method {
+		case child.Cancel:
 			s.cancel(m)
+			continue
+		case child.Kill: // without an answer: the machine's end is one
+			_ = s.vm.Kill() // it may have ended
 			continue
 		}
 		ctx, cancel := context.WithCancel(context.Background())
@@ -126,8 +130,6 @@ func (s *server) request(ctx context.Context, m *child.Message) (result any, err
 		return nil, s.vm.PowerButton()
 	case child.Break:
 		return nil, s.vm.Break()
-	case child.Kill:
-		return nil, s.vm.Kill()
 	case child.State:
 		return s.vm.State(), nil
 	case child.Stats:

@@ -85,15 +85,18 @@ func Pair() (*Conn, *os.File, error) {
 	return c, os.NewFile(uintptr(fds[1]), Program), nil
 }
 
+// ErrNotSent is wrapped by errors of a Send of which nothing has gone: more can be sent.
+var ErrNotSent = errors.New("the message was not sent")
+
 // Send sends a message. It waits for the other end to read, until the time; zero: for ever. After
-// an error nothing more can be sent.
+// an error that is no ErrNotSent nothing more can be sent.
 func (c *Conn) Send(m *Message, until time.Time) error {
 	b, err := json.Marshal(m)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
 	if len(b) > MaxMessage || len(m.FDs) > MaxFDs {
-		return fmt.Errorf("a message of %d bytes and %d descriptors: at most %d and %d are possible", len(b), len(m.FDs), MaxMessage, MaxFDs)
+		return fmt.Errorf("%w: it has %d bytes and %d descriptors; at most %d and %d are possible", ErrNotSent, len(b), len(m.FDs), MaxMessage, MaxFDs)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,7 +106,7 @@ func (c *Conn) Send(m *Message, until time.Time) error {
 	head := binary.LittleEndian.AppendUint32(nil, uint32(len(b)))
 	if len(m.FDs) != 0 {
 		if err := c.sendRights(head, m.FDs); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", ErrNotSent, err)
 		}
 		head = nil
 	}

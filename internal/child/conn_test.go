@@ -2,6 +2,7 @@ package child
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -144,6 +145,8 @@ func FuzzReceive(f *testing.F) {
 	f.Add([]byte("\x04\x00\x00\x00null"))
 	f.Add([]byte("\x0e\x00\x00\x00{\"number\": 99}"))
 	f.Add([]byte("\xff\xff\xff\xff"))
+	f.Add([]byte("\x2e\x00\x00\x00{\"error\":{\"text\":\"a\",\"device\":\"b\"},\"body\":{}}"))
+	f.Add([]byte("\x43\x00\x00\x00{\"method\":\"logged\",\"body\":{\"device\":\"d\",\"error\":{\"device\":\"y\"}}}"))
 	f.Add([]byte("\x3a\x00\x00\x00{\"error\":{\"text\":\"a\",\"device\":\"b\",\"cause\":{\"is\":[\"closed\"]}}}"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		program, machine := pair(t)
@@ -157,8 +160,13 @@ func FuzzReceive(f *testing.F) {
 			if err != nil {
 				return
 			}
-			if e := m.Error.Decode(); (e == nil) != (m.Error == nil) {
-				t.Errorf("%+v", m.Error)
+			var l Log
+			var e End
+			_, _ = json.Unmarshal(m.Body, &l), json.Unmarshal(m.Body, &e)
+			for _, d := range []*Error{m.Error, l.Error, e.LostCause, e.Error} {
+				if err := d.Decode(); (err == nil) != (d == nil) || err != nil && len(err.Error()) > 4*maxText {
+					t.Errorf("%+v", d)
+				}
 			}
 		}
 	})

@@ -8,6 +8,8 @@ import (
 
 	"github.com/mayfly-vm/mayfly/internal/layout"
 	"github.com/mayfly-vm/mayfly/internal/machine"
+	"github.com/mayfly-vm/mayfly/kernel"
+	"github.com/mayfly-vm/mayfly/kvm"
 	"github.com/mayfly-vm/mayfly/virtio"
 )
 
@@ -28,8 +30,18 @@ type Error struct {
 var sentinels = map[string]error{
 	"closed": machine.ErrClosed, "started": machine.ErrStarted, "not running": machine.ErrNotRunning, "no device": machine.ErrNoDevice,
 	"unsupported": errors.ErrUnsupported, "canceled": context.Canceled, "deadline": context.DeadlineExceeded,
-	"exist": fs.ErrExist, "not exist": fs.ErrNotExist, "permission": fs.ErrPermission,
+	"exist": fs.ErrExist, "not exist": fs.ErrNotExist, "permission": fs.ErrPermission, "KVM": kvm.ErrNotSupported,
+	"kernel": kernel.ErrNotKernel, "kernel truncated": kernel.ErrTruncated, "kernel ELF": kernel.ErrBadELF, "kernel note": kernel.ErrBadNote,
+	"bzImage": kernel.ErrBadBzImage, "payload": kernel.ErrPayload, "kernel too large": kernel.ErrTooLarge, "no protocol": kernel.ErrNoProtocol,
+	"no place": kernel.ErrNoPlace, "kernel unsupported": kernel.ErrUnsupported, "initrd": kernel.ErrNotInitrd, "no unpacker": kernel.ErrNoUnpacker,
+	"cache": kernel.ErrCacheDir,
 }
+
+// maxText bounds what is taken of another process's texts, in bytes.
+const maxText = 8 << 10
+
+// cut is a text, as long as one may be.
+func cut(s string) string { return s[:min(len(s), maxText)] }
 
 // Encode describes an error; nil for nil.
 func Encode(err error) *Error {
@@ -59,7 +71,7 @@ func (e *Error) Decode() error {
 	if e == nil {
 		return nil
 	}
-	r := &remote{text: e.Text}
+	r := &remote{text: cut(e.Text)}
 	for _, name := range e.Is {
 		if s := sentinels[name]; s != nil {
 			r.is = append(r.is, s)
@@ -71,9 +83,9 @@ func (e *Error) Decode() error {
 	var typed error
 	switch {
 	case e.Field != "":
-		typed = &layout.ConfigError{Field: e.Field, Msg: e.Msg, Err: e.Cause.Decode()}
-	case e.Device != "":
-		typed = &virtio.DeviceError{Device: e.Device, Err: e.Cause.Decode()}
+		typed = &layout.ConfigError{Field: cut(e.Field), Msg: cut(e.Msg), Err: e.Cause.Decode()}
+	case e.Device != "" && e.Cause != nil:
+		typed = &virtio.DeviceError{Device: cut(e.Device), Err: e.Cause.Decode()}
 	default:
 		return r
 	}

@@ -16,7 +16,7 @@ const (
 	Resume        = "resume"
 	PowerButton   = "power button"
 	Break         = "break"
-	Kill          = "kill"
+	Kill          = "kill"   // without an answer
 	State         = "state"  // string
 	Stats         = "stats"  // the machine's Stats
 	SetDiskLimits = "limits" // Device

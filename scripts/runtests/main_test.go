@@ -36,7 +36,7 @@ func TestPackagesAreSorted(t *testing.T) {
 		}
 		return out
 	}
-	if got := paths(plain); !slices.Equal(got, []string{"lab"}) {
+	if got := paths(plain); !slices.Equal(got, []string{"lab", "test/user"}) {
 		t.Errorf("without the lab: %q", got)
 	}
 	for _, want := range []string{"test/devices", "test/lab", "test/lab/inside", "test/linux", "test/vhost"} {

@@ -50,12 +50,12 @@ func TestAsUser(t *testing.T) {
 	if err := unix.Stat("/dev/kvm", &st); err != nil {
 		t.Fatal(err)
 	}
-	top, err := os.MkdirTemp("", "mayfly-user-")
+	top, err := os.MkdirTemp("", "mu")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(top) })
-	programs, dev, tmp := filepath.Join(top, "programs"), filepath.Join(top, "dev"), filepath.Join(top, "tmp")
+	programs, dev, tmp := filepath.Join(top, "programs"), filepath.Join(top, "dev"), filepath.Join(top, "t")
 	for _, d := range []string{programs, dev, tmp} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)

@@ -108,10 +108,12 @@ func (d *Device) change(c Config) (*virtio.Session, error) {
 
 // useRings makes the image's file that of the rings. Nothing is under way.
 func (d *Device) useRings(img disk.Image) error {
+	fd, done := ringFile(img.File())
+	defer done()
 	for i, u := range d.rings {
-		if err := u.ReplaceFile(theFile, int(fileFD(img.File()))); err != nil {
+		if err := u.ReplaceFile(theFile, fd); err != nil {
 			for _, u := range d.rings[:i+1] {
-				err = errors.Join(err, u.ReplaceFile(theFile, int(fileFD(d.image.File()))))
+				err = errors.Join(err, u.ReplaceFile(theFile, d.image.File().FD()))
 			}
 			return fmt.Errorf("io_uring: %w", err)
 		}

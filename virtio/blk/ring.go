@@ -1,7 +1,6 @@
 package blk
 
 import (
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,11 +39,8 @@ type ring struct {
 // The kernel lets go of a ring's file some time after the ring, also when its process has
 // ended. So the rings have the file open once more: the lock of the image is not on that.
 func makeRings(queues []uint16, f *disk.File) (rings []*uring.Ring, err error) {
-	fd := int(fileFD(f))
-	if own, err := reopen(fd); err == nil {
-		defer unix.Close(own)
-		fd = own
-	}
+	fd, done := ringFile(f)
+	defer done()
 	for _, size := range queues {
 		// The completions' ring is twice as long; it must hold all that is under way.
 		entries := max(1, min(ringEntries, int(size)))
@@ -64,21 +60,16 @@ func makeRings(queues []uint16, f *disk.File) (rings []*uring.Ring, err error) {
 	return rings, nil
 }
 
-// reopen opens an open file once more, for the same access.
-func reopen(fd int) (int, error) {
-	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-	if err != nil {
-		return -1, err
-	}
-	return unix.Open("/proc/self/fd/"+strconv.Itoa(fd), flags&(unix.O_ACCMODE|unix.O_DIRECT)|unix.O_CLOEXEC, 0)
-}
-
-// fileFD is the descriptor for a ring; -1: the image has no file that rings can use.
-func fileFD(f *disk.File) int32 {
+// ringFile is a descriptor of an image's file for a ring: without the image's lock, where it
+// can be had, until done is called. -1: the image has no file that rings can use.
+func ringFile(f *disk.File) (fd int, done func()) {
 	if f == nil {
-		return -1
+		return -1, func() {}
 	}
-	return int32(f.FD())
+	if own, err := f.Unlocked(); err == nil {
+		return own, func() { unix.Close(own) }
+	}
+	return f.FD(), func() {}
 }
 
 func closeRings(rings []*uring.Ring) {
