@@ -36,11 +36,15 @@ type host struct {
 	cpuidErr  error
 }
 
+// DefaultPath is the KVM device.
+const DefaultPath = kvm.DefaultPath
+
 // Open opens the KVM device. What fails says what to do about it.
 func Open(path string) (hypervisor.Host, error) {
 	if path == "" {
 		path = kvm.DefaultPath
 	}
+	Kind()
 	sys, err := kvm.Open(path)
 	switch {
 	case err == nil:
@@ -93,14 +97,17 @@ func (h *host) Describe() string { return Kind() }
 
 // Kind is the KVM module in use: "kvm_intel", "kvm_amd", "kvm_pvm" or, where
 // none shows, "kvm".
-func Kind() string {
+func Kind() string { return kind() }
+
+// kind is found out once, by Open: a confined process looks at no files.
+var kind = sync.OnceValue(func() string {
 	for _, k := range []string{"kvm_intel", "kvm_amd", "kvm_pvm"} {
 		if _, err := os.Stat("/sys/module/" + k); err == nil {
 			return k
 		}
 	}
 	return "kvm"
-}
+})
 
 // EmulatesKernelMode reports whether this host's KVM runs guest kernel mode in its
 // instruction emulator alone, and so only small guests.
