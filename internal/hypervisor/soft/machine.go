@@ -1,0 +1,251 @@
+package soft
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mayfly-vm/mayfly/internal/bus"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/native"
+	"github.com/mayfly-vm/mayfly/internal/sys/eventfd"
+	"github.com/mayfly-vm/mayfly/memory"
+)
+
+// Open returns the software processor as a host. It has all the memory for code that its machine
+// needs: a confined process gets no more.
+func Open() (hypervisor.Host, error) {
+	code, err := native.NewCode(codeBytes)
+	if err != nil {
+		return nil, err
+	}
+	return &host{code}, nil
+}
+
+type host struct{ code *native.Code }
+
+func (*host) MaxProcessors() int                 { return 1 }
+func (*host) CPUID() ([]hypervisor.CPUID, error) { return features(), nil }
+func (*host) CanPrefault() bool                  { return false }
+func (*host) Describe() string                   { return "the software processor" }
+func (h *host) Close() error                     { return h.code.Close() }
+
+func (h *host) NewMachine(m *memory.Map, o hypervisor.Options) (hypervisor.Machine, error) {
+	mc := &machine{code: h.code, ram: ram{regions: m.Regions(), eager: ^uint64(0)}}
+	if o.Eager != 0 {
+		mc.ram.eager = o.Eager
+	}
+	return mc, nil
+}
+
+// machine is a set of processors over RAM.
+type machine struct {
+	code *native.Code
+	ram  ram
+	cpu  *CPU
+
+	mu    sync.Mutex
+	level []hypervisor.LevelRoute
+}
+
+// ram is the guest's memory, and pages that devices show.
+type ram struct {
+	regions []memory.Region
+	shown   map[uint64]*[pageSize]byte
+	eager   uint64 // what lies behind is not there before AttachRest
+	rest    atomic.Bool
+}
+
+func (r *ram) Page(addr uint64) (*[pageSize]byte, bool) {
+	if addr >= r.eager && !r.rest.Load() {
+		return nil, false
+	}
+	for i := range r.regions {
+		g := &r.regions[i]
+		if off := addr - uint64(g.Addr); addr >= uint64(g.Addr) && off < g.Size {
+			return (*[pageSize]byte)(g.Host()[off : off+pageSize]), true
+		}
+	}
+	return r.shown[addr], false
+}
+
+func (m *machine) NewProcessor(id int) (hypervisor.Processor, error) {
+	if id != 0 {
+		return nil, errors.New("the software processor has one vCPU")
+	}
+	m.code.Reset() // of a machine before a restart
+	c := &CPU{units: units{Context: native.NewContext(), code: m.code, thunks: map[encoding]native.Thunk{}}, woken: make(chan struct{}, 1), waits: true}
+	c.mmu.ram = &m.ram
+	c.clock.start = time.Now()
+	c.msr.pat = 0x0007_0406_0007_0406
+	c.apic = newAPIC(c, uint32(id))
+	c.apic.eoi = m.reported
+	m.cpu = c
+	return c, nil
+}
+
+// reported tells whether the end of a vector is to be told to the machine.
+func (m *machine) reported(vector uint8) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, l := range m.level {
+		if uint8(l.MSI.Data) == vector {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *machine) RouteLevel(routes []hypervisor.LevelRoute) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.level = append(m.level[:0], routes...)
+	return nil
+}
+
+func (m *machine) Show(addr uint64, page []byte) bool {
+	if m.ram.shown == nil {
+		m.ram.shown = map[uint64]*[pageSize]byte{}
+	}
+	for off := 0; off+pageSize <= len(page); off += pageSize {
+		m.ram.shown[addr+uint64(off)] = (*[pageSize]byte)(page[off:])
+	}
+	return true
+}
+
+func (m *machine) Partial() bool { return m.ram.eager != ^uint64(0) }
+
+func (m *machine) AttachRest() error {
+	m.ram.rest.Store(true)
+	return nil
+}
+
+func (m *machine) Close() error { return nil }
+
+// SendMSI implements bus.MSISink. Source: Intel SDM volume 3, chapter 10.11.
+func (m *machine) SendMSI(msi bus.MSI) error {
+	if m.cpu == nil {
+		return nil
+	}
+	g := message{destination: uint32(msi.Addr >> 12 & 0xFF), logical: msi.Addr>>2&1 != 0, mode: uint8(msi.Data >> 8 & 7), vector: uint8(msi.Data), level: msi.Data>>15&1 != 0}
+	if a := m.cpu.apic; a.matches(g) {
+		a.receive(g)
+	}
+	return nil
+}
+
+func (m *machine) Bind(bus.IOEvent) error   { return bus.ErrNoIOEvent }
+func (m *machine) Unbind(bus.IOEvent) error { return nil }
+
+// delivery is a bus.Message.
+type delivery struct {
+	m       *machine
+	event   *eventfd.FD
+	listens sync.Once
+
+	mu                 sync.Mutex
+	msi                bus.MSI
+	open, held, closed bool
+}
+
+func (m *machine) NewMessage() (bus.Message, error) {
+	e, err := eventfd.New()
+	if err != nil {
+		return nil, fmt.Errorf("an interrupt: %w", err)
+	}
+	return &delivery{m: m, event: e}, nil
+}
+
+// Signal implements bus.Message.
+func (d *delivery) Signal() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.closed:
+	case !d.open:
+		d.held = true
+	default:
+		_ = d.m.SendMSI(d.msi) // does not fail
+	}
+}
+
+// FD implements bus.Message: a goroutine waits for what a back end in the kernel signals.
+func (d *delivery) FD() int {
+	d.listens.Do(func() {
+		go func() {
+			for d.event.Wait() == nil {
+				d.Signal()
+			}
+		}()
+	})
+	return d.event.FD()
+}
+
+// Route implements bus.Message.
+func (d *delivery) Route(msi bus.MSI) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return os.ErrClosed
+	}
+	d.msi, d.open = msi, true
+	if d.held {
+		d.held = false
+		return d.m.SendMSI(msi)
+	}
+	return nil
+}
+
+// Mask implements bus.Message.
+func (d *delivery) Mask() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open = false
+	return nil
+}
+
+// Pending implements bus.Message.
+func (d *delivery) Pending() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.held
+}
+
+// Close implements bus.Message.
+func (d *delivery) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed, d.open = true, false
+	return d.event.Close()
+}
+
+// features are the leaves of CPUID: x86-64-v2, as one of Intel's.
+func features() []hypervisor.CPUID {
+	const (
+		fpu, pse, tsc, msr, pae, cx8, apicBit, sep, mtrrBit, pge, mca, cmov, pat, clfsh, mmx, fxsr, sse, sse2 = 1 << 0, 1 << 3, 1 << 4, 1 << 5, 1 << 6,
+			1 << 8, 1 << 9, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16, 1 << 19, 1 << 23, 1 << 24, 1 << 25, 1 << 26
+		sse3, ssse3, cx16, sse41, sse42, x2apic, movbeBit, popcntBit, deadline, hypervisorBit = 1 << 0, 1 << 9, 1 << 13, 1 << 19, 1 << 20, 1 << 21, 1 << 22, 1 << 23, 1 << 24, 1 << 31
+	)
+	return []hypervisor.CPUID{
+		{Leaf: 0, EAX: 0xD, EBX: 0x756E6547, ECX: 0x6C65746E, EDX: 0x49656E69},
+		{Leaf: 1, EAX: 6<<8 | 0xF<<4 | 1<<16, EBX: 8 << 8,
+			ECX: sse3 | ssse3 | cx16 | sse41 | sse42 | x2apic | movbeBit | popcntBit | deadline | hypervisorBit,
+			EDX: fpu | 1<<2 | pse | tsc | msr | pae | cx8 | apicBit | mtrrBit | pge | cmov | pat | clfsh | mmx | fxsr | sse | sse2},
+		{Leaf: 4, Indexed: true, Index: 0, EAX: 0},
+		{Leaf: 7, Indexed: true, EBX: 1<<7 | 1<<9, EDX: 1 << 4},
+		{Leaf: 0x40000000, EAX: 0x40000001, EBX: 0x4B4D564B, ECX: 0x564B4D56, EDX: 0x4D},
+		{Leaf: 0x40000001, EAX: kvmFeatures},
+		{Leaf: 0x80000000, EAX: 0x80000008},
+		{Leaf: 0x80000001, ECX: 1, EDX: 1<<11 | 1<<20 | 1<<26 | 1<<27 | 1<<29},
+		{Leaf: 0x80000002, EAX: 0x66_79_61_4D, EBX: 0x73_20_79_6C, ECX: 0x77_74_66_6F, EDX: 0x20_65_72_61},
+		{Leaf: 0x80000003, EAX: 0x63_6F_72_70, EBX: 0x6F_73_73_65, ECX: 0x72},
+		{Leaf: 0x80000007, EDX: 1 << 8},
+		{Leaf: 0x80000008, EAX: 48<<8 | 46},
+	}
+}

@@ -1,0 +1,194 @@
+package soft
+
+import "github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
+
+// msrs are model-specific registers that only keep a value.
+type msrs struct {
+	star, lstar, cstar, fmask uint64
+	kernelGS, tscAux          uint64
+	sysenter                  [3]uint64 // CS, ESP, EIP
+	misc, pat                 uint64
+	mtrr                      map[uint32]uint64
+}
+
+// Numbers of model-specific registers. Source: Intel SDM volume 4.
+const (
+	msrTSC         = 0x10
+	msrAPICBase    = 0x1B
+	msrBIOSSign    = 0x8B
+	msrMTRRCap     = 0xFE
+	msrSysenterCS  = 0x174
+	msrMiscEnable  = 0x1A0
+	msrMTRRFirst   = 0x200
+	msrMTRRLast    = 0x20F
+	msrMTRRFix     = 0x250
+	msrMTRRFixLast = 0x26F
+	msrPAT         = 0x277
+	msrMTRRDefault = 0x2FF
+	msrTSCDeadline = 0x6E0
+	msrX2APIC      = 0x800
+	msrX2APICLast  = 0x8FF
+	msrEFER        = 0xC000_0080
+	msrSTAR        = 0xC000_0081
+	msrLSTAR       = 0xC000_0082
+	msrCSTAR       = 0xC000_0083
+	msrFMASK       = 0xC000_0084
+	msrFSBase      = 0xC000_0100
+	msrGSBase      = 0xC000_0101
+	msrKernelGS    = 0xC000_0102
+	msrTSCAux      = 0xC000_0103
+)
+
+// kept are those that keep what is written, and have no effect.
+func (c *CPU) kept(index uint32) *uint64 {
+	m := &c.msr
+	switch index {
+	case msrSTAR:
+		return &m.star
+	case msrLSTAR:
+		return &m.lstar
+	case msrCSTAR:
+		return &m.cstar
+	case msrFMASK:
+		return &m.fmask
+	case msrKernelGS:
+		return &m.kernelGS
+	case msrTSCAux:
+		return &m.tscAux
+	case msrSysenterCS, msrSysenterCS + 1, msrSysenterCS + 2:
+		return &m.sysenter[index-msrSysenterCS]
+	case msrMiscEnable:
+		return &m.misc
+	case msrPAT:
+		return &m.pat
+	}
+	return nil
+}
+
+// canonical are those with an address.
+func canonical(index uint32) bool {
+	switch index {
+	case msrLSTAR, msrCSTAR, msrKernelGS, msrFSBase, msrGSBase, msrSysenterCS + 1, msrSysenterCS + 2:
+		return true
+	}
+	return false
+}
+
+func mtrr(index uint32) bool {
+	return index >= msrMTRRFirst && index <= msrMTRRLast || index >= msrMTRRFix && index <= msrMTRRFixLast || index == msrMTRRDefault
+}
+
+// readMSR returns a register's value; ok is false where there is none.
+func (c *CPU) readMSR(index uint32) (v uint64, ok bool) {
+	if p := c.kept(index); p != nil {
+		return *p, true
+	}
+	switch {
+	case index == msrEFER:
+		return c.efer, true
+	case index == msrFSBase:
+		return c.segments[decode.FS].base, true
+	case index == msrGSBase:
+		return c.segments[decode.GS].base, true
+	case index == msrTSC:
+		return c.tsc(), true
+	case index == msrBIOSSign:
+		return 0, true
+	case index == msrMTRRCap:
+		return 1<<10 | 1<<8 | 8, true
+	case mtrr(index):
+		return c.msr.mtrr[index], true
+	case c.apic == nil:
+		return 0, false
+	case index == msrAPICBase:
+		return c.apic.base, true
+	case index == msrTSCDeadline:
+		return c.apic.deadline(), true
+	case index >= msrX2APIC && index <= msrX2APICLast:
+		return c.apic.readX2(index - msrX2APIC)
+	}
+	return 0, false
+}
+
+// writeMSR sets one; false where there is none, or the value can't be.
+func (c *CPU) writeMSR(index uint32, v uint64) bool {
+	if canonical(index) && int64(v<<16)>>16 != int64(v) {
+		return false
+	}
+	if p := c.kept(index); p != nil {
+		*p = v
+		return true
+	}
+	switch {
+	case index == msrEFER:
+		if v&^eferKnown != 0 || c.cr0&cr0PG != 0 && (v^c.efer)&eferLME != 0 {
+			return false
+		}
+		c.efer = v&^eferLMA | c.efer&eferLMA
+		c.flushTLB()
+	case index == msrFSBase, index == msrGSBase:
+		s := decode.FS + decode.Seg(index-msrFSBase)
+		c.segments[s].base = v
+		c.setBase(s)
+	case index == msrTSC:
+		c.setTSC(v)
+	case index == msrKVMWallClock:
+		return c.setWallClock(v)
+	case index == msrKVMSystemTime:
+		return c.setSystemTime(v)
+	case index == msrBIOSSign:
+	case mtrr(index):
+		if c.msr.mtrr == nil {
+			c.msr.mtrr = map[uint32]uint64{}
+		}
+		c.msr.mtrr[index] = v
+	case c.apic == nil:
+		return false
+	case index == msrAPICBase:
+		return c.apic.setBase(v)
+	case index == msrTSCDeadline:
+		c.apic.setDeadline(v)
+	case index >= msrX2APIC && index <= msrX2APICLast:
+		return c.apic.writeX2(index-msrX2APIC, v)
+	default:
+		return false
+	}
+	return true
+}
+
+func rdmsr(c *CPU, _ *uop) status {
+	v, ok := c.readMSR(uint32(c.R[rcx]))
+	if !ok {
+		return c.raise(vectorGP)
+	}
+	c.R[rax], c.R[rdx] = v&0xFFFF_FFFF, v>>32
+	return next
+}
+
+func wrmsr(c *CPU, _ *uop) status {
+	if !c.writeMSR(uint32(c.R[rcx]), c.R[rdx]<<32|c.R[rax]&0xFFFF_FFFF) {
+		return c.raise(vectorGP)
+	}
+	return next
+}
+
+func rdtsc(c *CPU, _ *uop) status {
+	const tsd = 1 << 2
+	if c.cr4&tsd != 0 && c.cpl != 0 {
+		return c.raise(vectorGP)
+	}
+	v := c.tsc()
+	c.R[rax], c.R[rdx] = v&0xFFFF_FFFF, v>>32
+	return next
+}
+
+// cpuid is CPUID: a leaf that is not there has those of the highest basic one.
+func cpuid(c *CPU, _ *uop) status {
+	leaf, index := uint32(c.R[rax]), uint32(c.R[rcx])
+	e := c.leaf(leaf, index)
+	if leaf == 1 && c.cr4&(1<<18) != 0 {
+		e.ECX |= 1 << 27
+	}
+	c.R[rax], c.R[rbx], c.R[rcx], c.R[rdx] = uint64(e.EAX), uint64(e.EBX), uint64(e.ECX), uint64(e.EDX)
+	return next
+}

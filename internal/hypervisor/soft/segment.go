@@ -1,0 +1,373 @@
+package soft
+
+import (
+	"encoding/binary"
+
+	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
+)
+
+// segment is a segment register with its hidden part. attr has the descriptor's bits 40 to 55
+// without the limit's: type, S, DPL, P, AVL, L, D/B and G in bits 0 to 3, 4, 5 and 6, 7, 12, 13,
+// 14 and 15.
+type segment struct {
+	selector uint16
+	attr     uint16
+	limit    uint32
+	base     uint64
+}
+
+// Bits of a segment's attr.
+const (
+	segmentAccessed   = 1 << 0
+	segmentWrite      = 1 << 1 // data; of code: it can be read
+	segmentConforming = 1 << 2 // code; of data: it grows downwards
+	segmentCode       = 1 << 3
+	segmentS          = 1 << 4 // code or data
+	segmentPresent    = 1 << 7
+	segmentLong       = 1 << 13
+	segmentBig        = 1 << 14
+	segmentGranular   = 1 << 15
+)
+
+func (s *segment) dpl() uint8 { return uint8(s.attr >> 5 & 3) }
+
+func (s *segment) is(bits uint16) bool { return s.attr&bits == bits }
+
+// segmentOf reads a descriptor's 8 bytes.
+func segmentOf(selector uint16, d uint64) segment {
+	s := segment{
+		selector: selector, attr: uint16(d>>40) & 0xF0FF,
+		limit: uint32(d&0xFFFF | d>>32&0xF_0000), base: d>>16&0xFF_FFFF | d>>32&0xFF00_0000,
+	}
+	if s.is(segmentGranular) {
+		s.limit = s.limit<<12 | 0xFFF
+	}
+	return s
+}
+
+// descriptor reads a selector's entry from the GDT or LDT, as the processor does: at its own
+// privilege. ok is false where that is a fault, with the selector.
+func (c *CPU) descriptor(selector uint16, vector uint8) (s segment, at uint64, ok bool) {
+	base, limit := c.gdt.Base, uint32(c.gdt.Limit)
+	if selector&4 != 0 {
+		base, limit = c.ldt.base, c.ldt.limit
+	}
+	if uint32(selector)|7 > limit || selector&4 != 0 && c.ldt.selector&^3 == 0 {
+		c.raiseCode(vector, uint32(selector)&^3)
+		return segment{}, 0, false
+	}
+	at = base + uint64(selector&^7)
+	d, ok := c.system8(at)
+	return segmentOf(selector, d), at, ok
+}
+
+// system8 reads 8 bytes of a table.
+func (c *CPU) system8(at uint64) (uint64, bool) {
+	c.implicit = true
+	defer func() { c.implicit = false }()
+	return c.load(at, 8)
+}
+
+// accessed sets a descriptor's accessed bit.
+func (c *CPU) accessed(s *segment, at uint64) bool {
+	if s.is(segmentAccessed) {
+		return true
+	}
+	s.attr |= segmentAccessed
+	c.implicit = true
+	defer func() { c.implicit = false }()
+	v, ok := c.load(at+5, 1)
+	return ok && c.store(at+5, 1, v|segmentAccessed)
+}
+
+// loadSegment loads a data or stack segment.
+func (c *CPU) loadSegment(to decode.Seg, selector uint16) status {
+	if c.cr0&cr0PE == 0 {
+		c.segments[to].selector, c.segments[to].base = selector, uint64(selector)<<4
+		c.setMode()
+		return next
+	}
+	code := uint32(selector) &^ 3
+	if code == 0 {
+		if to == decode.SS && (c.mode != decode.Mode64 || c.cpl == 3 || uint8(selector&3) != c.cpl) {
+			return c.raise(vectorGP)
+		}
+		c.segments[to] = segment{selector: selector, attr: c.segments[to].attr & segmentBig}
+		c.setBase(to)
+		return next
+	}
+	s, at, ok := c.descriptor(selector, vectorGP)
+	if !ok {
+		return faulted
+	}
+	rpl, missing := uint8(selector&3), uint8(vectorNP)
+	if to == decode.SS {
+		missing = vectorSS
+		if rpl != c.cpl || s.dpl() != c.cpl || !s.is(segmentS|segmentWrite) || s.is(segmentCode) {
+			return c.raiseCode(vectorGP, code)
+		}
+	} else if !s.is(segmentS) || s.is(segmentCode) && !s.is(segmentWrite) || !s.is(segmentCode|segmentConforming) && (rpl > s.dpl() || c.cpl > s.dpl()) {
+		return c.raiseCode(vectorGP, code)
+	}
+	if !s.is(segmentPresent) {
+		return c.raiseCode(missing, code)
+	}
+	if !c.accessed(&s, at) {
+		return faulted
+	}
+	c.segments[to] = s
+	c.setBase(to)
+	return next
+}
+
+// setBase has addresses begin at a segment's base.
+func (c *CPU) setBase(to decode.Seg) {
+	c.bases[to] = c.segments[to].base
+	if c.mode == decode.Mode64 && to < decode.FS {
+		c.bases[to] = 0
+	}
+}
+
+// loadCode loads the code segment for a far jump or return, at a privilege. selector has been
+// checked where it came from a gate.
+func (c *CPU) loadCode(selector uint16, cpl uint8) (segment, bool) {
+	code := uint32(selector) &^ 3
+	if code == 0 {
+		c.raise(vectorGP)
+		return segment{}, false
+	}
+	s, at, ok := c.descriptor(selector, vectorGP)
+	if !ok {
+		return segment{}, false
+	}
+	switch {
+	case !s.is(segmentS | segmentCode), s.is(segmentLong|segmentBig) && c.efer&eferLMA != 0,
+		!s.is(segmentConforming) && s.dpl() != cpl, s.is(segmentConforming) && s.dpl() > cpl:
+		c.raiseCode(vectorGP, code)
+		return segment{}, false
+	case !s.is(segmentPresent):
+		c.raiseCode(vectorNP, code)
+		return segment{}, false
+	}
+	return s, c.accessed(&s, at)
+}
+
+// setCode enters a code segment.
+func (c *CPU) setCode(s segment, cpl uint8) {
+	s.selector = s.selector&^3 | uint16(cpl)
+	c.segments[decode.CS], c.cpl = s, cpl
+	c.setMode()
+}
+
+// farJump is JMP to a code segment, at the same privilege.
+func (c *CPU) farJump(selector uint16, to uint64) status {
+	if c.cr0&cr0PE == 0 {
+		cs := &c.segments[decode.CS]
+		cs.selector, cs.base = selector, uint64(selector)<<4
+		c.setMode()
+		return c.jump(to & 0xFFFF)
+	}
+	s, ok := c.loadCode(selector, c.cpl)
+	if !ok {
+		return faulted
+	}
+	c.setCode(s, c.cpl)
+	return c.jump(to)
+}
+
+func jmpFar(c *CPU, u *uop) status { return c.farJump(u.Imm2, uint64(u.Imm)) }
+
+// farPointer is that of CALL, JMP, LSS and such.
+func (c *CPU) farPointer(u *uop) (selector uint16, to uint64, ok bool) {
+	at := c.address(u)
+	if to, ok = c.load(at, u.OperandSize); !ok {
+		return 0, 0, false
+	}
+	v, ok := c.load(c.wrap(at+uint64(u.OperandSize)), 2)
+	return uint16(v), to, ok
+}
+
+// loadFar is LSS, LFS and LGS.
+func loadFar(c *CPU, u *uop) status {
+	selector, v, ok := c.farPointer(u)
+	if !ok {
+		return faulted
+	}
+	to := map[uint8]decode.Seg{0xB2: decode.SS, 0xB4: decode.FS, 0xB5: decode.GS}[u.Opcode]
+	if s := c.loadSegment(to, selector); s != next {
+		return s
+	}
+	c.setReg(u, u.Reg, u.OperandSize, v)
+	return next
+}
+
+// movFromSegment and movToSegment are MOV with a segment register.
+func movFromSegment(c *CPU, u *uop) status {
+	n := u.OperandSize
+	if u.Mem {
+		n = 2
+	}
+	if !c.setRM(u, n, uint64(c.segments[u.Reg&7].selector)) {
+		return faulted
+	}
+	return next
+}
+
+func movToSegment(c *CPU, u *uop) status {
+	v, ok := c.rm(u, 2)
+	if !ok {
+		return faulted
+	}
+	if u.Reg&7 == decode.Reg(decode.SS) {
+		c.shadow = true
+		c.attend.Store(true)
+	}
+	return c.loadSegment(decode.Seg(u.Reg&7), uint16(v))
+}
+
+// segmentOfOpcode is the segment register that PUSH and POP name.
+func segmentOfOpcode(u *uop) decode.Seg { return decode.Seg(u.Opcode >> 3 & 7) } // 06 … 1F; 0F A0 is FS, 0F A8 GS
+
+func pushSegment(c *CPU, u *uop) status {
+	return c.pushed(u, uint64(c.segments[segmentOfOpcode(u)].selector))
+}
+
+func popSegment(c *CPU, u *uop) status {
+	before := c.R[rsp]
+	v, ok := c.pop(u.OperandSize)
+	if !ok {
+		return faulted
+	}
+	s := c.loadSegment(segmentOfOpcode(u), uint16(v))
+	if s != next {
+		c.R[rsp] = before
+	}
+	return s
+}
+
+// Types of system segments.
+const (
+	typeLDT     = 2
+	typeTSS     = 9
+	typeTSSBusy = 11
+)
+
+func (c *CPU) loadLDT(selector uint16) status {
+	if selector&^3 == 0 {
+		c.ldt = segment{selector: selector}
+		return next
+	}
+	s, st := c.systemSegment(selector, typeLDT)
+	if st == next {
+		c.ldt = s
+	}
+	return st
+}
+
+func (c *CPU) loadTR(selector uint16) status {
+	s, st := c.systemSegment(selector, typeTSS)
+	if st != next {
+		return st
+	}
+	c.implicit = true
+	defer func() { c.implicit = false }()
+	at := c.gdt.Base + uint64(selector&^7) + 5
+	v, ok := c.load(at, 1)
+	if !ok || !c.store(at, 1, v|2) {
+		return faulted
+	}
+	s.attr |= 2
+	c.tr = s
+	return next
+}
+
+// systemSegment reads a descriptor of the GDT, of 16 bytes in long mode.
+func (c *CPU) systemSegment(selector uint16, kind uint16) (segment, status) {
+	code := uint32(selector) &^ 3
+	if code == 0 || selector&4 != 0 {
+		return segment{}, c.raiseCode(vectorGP, code)
+	}
+	s, at, ok := c.descriptor(selector, vectorGP)
+	if !ok {
+		return segment{}, faulted
+	}
+	if s.attr&0x1F != kind {
+		return segment{}, c.raiseCode(vectorGP, code)
+	}
+	if !s.is(segmentPresent) {
+		return segment{}, c.raiseCode(vectorNP, code)
+	}
+	if c.efer&eferLMA != 0 {
+		high, ok := c.system8(at + 8)
+		if !ok {
+			return segment{}, faulted
+		}
+		s.base |= high << 32
+	}
+	return s, next
+}
+
+// verify is VERR and VERW.
+func (c *CPU) verify(selector uint16, write bool) bool {
+	s, ok := c.peek(selector)
+	if !ok || !s.is(segmentS) {
+		return false
+	}
+	if s.is(segmentCode) {
+		if write || !s.is(segmentWrite) {
+			return false
+		}
+	} else if write && !s.is(segmentWrite) {
+		return false
+	}
+	return s.is(segmentCode|segmentConforming) || c.cpl <= s.dpl() && uint8(selector&3) <= s.dpl()
+}
+
+// peek reads a descriptor without a fault.
+func (c *CPU) peek(selector uint16) (segment, bool) {
+	if selector&^3 == 0 {
+		return segment{}, false
+	}
+	before := c.fault
+	s, _, ok := c.descriptor(selector, vectorGP)
+	c.fault = before
+	return s, ok
+}
+
+// accessRights is LAR and LSL.
+func accessRights(c *CPU, u *uop) status {
+	v, ok := c.rm(u, 2)
+	if !ok {
+		return faulted
+	}
+	s, ok := c.peek(uint16(v))
+	if ok && !s.is(segmentS) {
+		switch s.attr & 0x1F {
+		case typeLDT, typeTSS, typeTSSBusy:
+		case 12: // a call gate has rights, and no limit
+			ok = u.Opcode == 2
+		default:
+			ok = false
+		}
+	}
+	if ok && !s.is(segmentS|segmentCode|segmentConforming) {
+		ok = c.cpl <= s.dpl() && uint8(v&3) <= s.dpl()
+	}
+	c.flags.setBits(flagZF, flag(ok, flagZF))
+	if !ok {
+		return next
+	}
+	res := uint64(s.limit)
+	if u.Opcode == 2 {
+		res = uint64(s.attr&0xFF)<<8 | uint64(s.attr&0xF000)<<8
+	}
+	c.setReg(u, u.Reg, u.OperandSize, res)
+	return next
+}
+
+// put writes n bytes of v.
+func put(b []byte, n uint8, v uint64) {
+	var all [8]byte
+	binary.LittleEndian.PutUint64(all[:], v)
+	copy(b[:n], all[:])
+}

@@ -1,0 +1,127 @@
+package soft
+
+// step is by how much string instructions go on.
+func (c *CPU) step(n uint8) uint64 {
+	if c.flags.other&flagDF != 0 {
+		return -uint64(n)
+	}
+	return uint64(n)
+}
+
+// advance adds to an index register, as wide as addresses are.
+func (c *CPU) advance(u *uop, r int, by uint64) {
+	c.setIndex(u, r, c.R[r]+by)
+}
+
+func (c *CPU) setIndex(u *uop, r int, v uint64) {
+	if u.AddressSize == 2 {
+		c.R[r] = c.R[r]&^0xFFFF | v&0xFFFF
+		return
+	}
+	c.R[r] = v & mask(u.AddressSize)
+}
+
+func (c *CPU) source(u *uop) uint64 { return c.bases[u.Seg] + c.R[rsi]&mask(u.AddressSize) }
+
+func (c *CPU) destination(u *uop) uint64 { return c.bases[0] + c.R[rdi]&mask(u.AddressSize) }
+
+// repeated executes one of the string instructions, or all of a repetition. An exception leaves
+// what is done: the instruction goes on where it was. until, if not nil, ends a repetition.
+func (c *CPU) repeated(u *uop, once func() bool, until func() bool) status {
+	if u.Rep == 0 {
+		if !once() {
+			return faulted
+		}
+		return next
+	}
+	m := mask(u.AddressSize)
+	for c.R[rcx]&m != 0 {
+		if !once() {
+			return faulted
+		}
+		c.bus.finished()
+		c.advance(u, rcx, ^uint64(0))
+		if c.attend.Load() && c.R[rcx]&m != 0 && (until == nil || !until()) {
+			return c.jump(c.RIP) // interrupts come in between
+		}
+		if until != nil && until() {
+			break
+		}
+	}
+	if u.AddressSize == 4 { // the upper half is cleared even where there was nothing to do
+		c.R[rcx] &= m
+	}
+	return next
+}
+
+func movs(c *CPU, u *uop) status {
+	n := u.OperandSize
+	return c.repeated(u, func() bool {
+		v, ok := c.load(c.source(u), n)
+		if !ok || !c.store(c.destination(u), n, v) {
+			return false
+		}
+		c.advance(u, rsi, c.step(n))
+		c.advance(u, rdi, c.step(n))
+		return true
+	}, nil)
+}
+
+func stos(c *CPU, u *uop) status {
+	n := u.OperandSize
+	return c.repeated(u, func() bool {
+		if !c.store(c.destination(u), n, c.R[rax]) {
+			return false
+		}
+		c.advance(u, rdi, c.step(n))
+		return true
+	}, nil)
+}
+
+func lods(c *CPU, u *uop) status {
+	n := u.OperandSize
+	return c.repeated(u, func() bool {
+		v, ok := c.load(c.source(u), n)
+		if !ok {
+			return false
+		}
+		c.setReg(u, rax, n, v)
+		c.advance(u, rsi, c.step(n))
+		return true
+	}, nil)
+}
+
+func (c *CPU) differs(u *uop) func() bool {
+	return func() bool { return c.flags.zero() != (u.Rep == 0xF3) }
+}
+
+func cmps(c *CPU, u *uop) status {
+	n := u.OperandSize
+	return c.repeated(u, func() bool {
+		a, ok := c.load(c.source(u), n)
+		if !ok {
+			return false
+		}
+		b, ok := c.load(c.destination(u), n)
+		if !ok {
+			return false
+		}
+		c.alu(aluCmp, n, a, b)
+		c.advance(u, rsi, c.step(n))
+		c.advance(u, rdi, c.step(n))
+		return true
+	}, c.differs(u))
+}
+
+func scas(c *CPU, u *uop) status {
+	n := u.OperandSize
+	return c.repeated(u, func() bool {
+		v, ok := c.load(c.destination(u), n)
+		if !ok {
+			return false
+		}
+		c.alu(aluCmp, n, c.R[rax]&mask(n), v)
+		c.advance(u, rdi, c.step(n))
+		return true
+	}, c.differs(u))
+}

@@ -1,0 +1,353 @@
+package soft
+
+import (
+	"encoding/binary"
+
+	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/native"
+)
+
+// units are the registers of x87, MMX and SSE, and the code by which the host's own processor
+// executes their instructions: on these registers, with memory operands in the Context's Scratch.
+type units struct {
+	*native.Context
+	code   *native.Code
+	thunks map[encoding]native.Thunk
+}
+
+// encoding is an instruction as it is executed.
+type encoding struct {
+	n byte
+	b [decode.MaxLength + 1]byte
+}
+
+// codeBytes is how much memory thunks take; when it is full all are made anew.
+const codeBytes = 256 << 10
+
+// operand is the memory operand of an instruction of these units.
+type operand struct {
+	n           uint8
+	read, write bool
+}
+
+// Offsets in an FXSAVE area.
+const (
+	fxFCW   = 0
+	fxFSW   = 2
+	fxMXCSR = 24
+)
+
+// unit executes an instruction of x87, MMX or SSE.
+func unit(c *CPU, u *uop) status {
+	if c.units.Context == nil || !unitDefined(&u.Inst) {
+		return c.raise(vectorUD)
+	}
+	x87 := u.Map == decode.One
+	switch {
+	case x87 && c.cr0&(cr0EM|cr0TS) != 0:
+		return c.raise(vectorNM)
+	case !x87 && (c.cr0&cr0EM != 0 || c.cr4&cr4OSFXSR == 0):
+		return c.raise(vectorUD)
+	case !x87 && c.cr0&cr0TS != 0:
+		return c.raise(vectorNM)
+	}
+	m := operandOf(&u.Inst)
+	addr := uint64(0)
+	if u.Mem {
+		if m.n == 0 {
+			return c.raise(vectorUD)
+		}
+		if addr = c.address(u); m.n == 16 && addr&15 != 0 && aligned(&u.Inst) {
+			return c.raise(vectorGP)
+		}
+		if m.read && !c.copyIn(addr, int(m.n)) {
+			return faulted
+		}
+		if m.write && !c.writable(addr, int(m.n)) {
+			return faulted
+		}
+	}
+	if s := c.runUnit(u); s != next {
+		return s
+	}
+	if m.write && u.Mem && !c.copyOut(addr, int(m.n)) {
+		return faulted
+	}
+	return next
+}
+
+// runUnit runs it, with exceptions masked: what would have raised one is undone.
+func (c *CPU) runUnit(u *uop) status {
+	x := c.units.Context
+	before := x.FX
+	fcw, mxcsr := binary.LittleEndian.Uint16(x.FX[fxFCW:]), binary.LittleEndian.Uint32(x.FX[fxMXCSR:])
+	fsw := binary.LittleEndian.Uint16(x.FX[fxFSW:])
+	binary.LittleEndian.PutUint16(x.FX[fxFCW:], fcw|0x3F)
+	binary.LittleEndian.PutUint16(x.FX[fxFSW:], fsw&^fswExceptions)
+	binary.LittleEndian.PutUint32(x.FX[fxMXCSR:], mxcsr&^0x3F|0x1F80)
+	x.GPR, x.Flags = c.R, c.flags.status()
+	t, reg, err := c.thunk(&u.Inst)
+	if err != nil {
+		x.FX = before
+		return c.raise(vectorUD)
+	}
+	stands, _ := generalOperand(&u.Inst)
+	if reg != decode.None {
+		x.GPR[reg] = c.R[stands]
+	}
+	t.Run(x)
+	after := binary.LittleEndian.Uint32(x.FX[fxMXCSR:])
+	if raised := after & 0x3F; raised&^(mxcsr>>7) != 0 && u.Map != decode.One {
+		x.FX = before
+		binary.LittleEndian.PutUint32(x.FX[fxMXCSR:], mxcsr|raised)
+		return c.raise(19)
+	}
+	binary.LittleEndian.PutUint32(x.FX[fxMXCSR:], after&^0x1F80|mxcsr&(0x1F80|0x3F))
+	c.unmask(u, fcw, fsw)
+	switch sp := c.R[rsp]; {
+	case reg != decode.None:
+		if _, write := generalOperand(&u.Inst); write {
+			c.R[stands] = x.GPR[reg]
+		}
+	case !u.Mem:
+		c.R = x.GPR
+		c.R[rsp] = sp
+	}
+	c.flags.setBits(flagsStatus, x.Flags)
+	return next
+}
+
+// fswExceptions are the flags of exceptions in the status word, with ES and B.
+const fswExceptions = 0x80FF &^ 0x40
+
+// unmask gives the control word back its masks, unless the instruction has loaded it, and the status
+// word the flags of before, unless it has cleared them.
+func (c *CPU) unmask(u *uop, fcw, fsw uint16) {
+	fx := &c.units.FX
+	if u.Map == decode.One && (u.Mem && (u.Opcode == 0xD9 && (u.Ext() == 4 || u.Ext() == 5) || u.Opcode == 0xDD && u.Ext() == 4) ||
+		!u.Mem && u.Opcode == 0xDB && u.Ext() == 4) { // FLDENV, FLDCW, FRSTOR; FNCLEX, FNINIT
+		return
+	}
+	binary.LittleEndian.PutUint16(fx[fxFCW:], binary.LittleEndian.Uint16(fx[fxFCW:])&^0x3F|fcw&0x3F)
+	binary.LittleEndian.PutUint16(fx[fxFSW:], binary.LittleEndian.Uint16(fx[fxFSW:])|fsw&fswExceptions)
+}
+
+// generalOperand is the general register that an instruction reads or writes; None: it has none.
+func generalOperand(in *decode.Inst) (r decode.Reg, write bool) {
+	o, p := in.Opcode, prefixOf(in)
+	switch in.Map {
+	case decode.Two:
+		switch {
+		case o == 0x2C || o == 0x2D:
+			if p == prefixF3 || p == prefixF2 {
+				return in.Reg, true
+			}
+		case o == 0x50, o == 0xC5, o == 0xD7:
+			return in.Reg, true
+		case in.Mem:
+		case o == 0x2A && (p == prefixF3 || p == prefixF2), o == 0x6E, o == 0xC4:
+			return in.RM, false
+		case o == 0x7E && p != prefixF3:
+			return in.RM, true
+		}
+	case decode.Op3A:
+		switch {
+		case in.Mem:
+		case o >= 0x14 && o <= 0x17:
+			return in.RM, true
+		case o == 0x20, o == 0x22:
+			return in.RM, false
+		}
+	}
+	return decode.None, false
+}
+
+// thunk finds or makes the code of an instruction. reg is the general register that stands for its
+// general operand, where that is the stack's, or where the address would be in the way.
+func (c *CPU) thunk(in *decode.Inst) (t native.Thunk, reg decode.Reg, err error) {
+	e, reg := encode(in)
+	t, ok := c.units.thunks[e]
+	if ok {
+		return t, reg, nil
+	}
+	if t, err = c.units.code.Add(e.b[:e.n], !in.Mem); err == native.ErrFull {
+		c.units.code.Reset()
+		clear(c.units.thunks)
+		t, err = c.units.code.Add(e.b[:e.n], !in.Mem)
+	}
+	c.units.thunks[e] = t
+	return t, reg, err
+}
+
+// encode makes the instruction again, with a memory operand in the Context's Scratch.
+func encode(in *decode.Inst) (e encoding, reg decode.Reg) {
+	reg = decode.None
+	put := func(b ...byte) { e.n += byte(copy(e.b[e.n:], b)) }
+	if in.Size66 {
+		put(0x66)
+	}
+	if in.Rep != 0 {
+		put(in.Rep)
+	}
+	r, rm := in.Reg, in.RM
+	general, _ := generalOperand(in)
+	if in.Mem {
+		rm = rbx
+	}
+	if general == rsp || general < decode.None && in.Mem {
+		reg = rax
+		if general == in.Reg && (in.Mem || in.Opcode != 0x7E && in.Opcode != 0x6E && in.Opcode != 0x2A && in.Opcode != 0xC4 && in.Map != decode.Op3A) {
+			r = rax
+		} else {
+			rm = rax
+		}
+	}
+	rex := byte(0x40 | r>>3<<2 | rm>>3)
+	if in.W {
+		rex |= 8
+	}
+	if rex != 0x40 || in.REX {
+		put(rex)
+	}
+	switch in.Map {
+	case decode.Two:
+		put(0x0F)
+	case decode.Op38:
+		put(0x0F, 0x38)
+	case decode.Op3A:
+		put(0x0F, 0x3A)
+	}
+	put(in.Opcode)
+	if in.ModRM && in.Mem {
+		put(0x83 | byte(r&7)<<3)
+		put(byte(native.OffsetScratch&0xFF), native.OffsetScratch>>8, 0, 0)
+	} else if in.ModRM {
+		put(0xC0 | byte(r&7)<<3 | byte(rm&7))
+	}
+	if in.Map == decode.Op3A || in.Map == decode.Two && hasImmediate(in.Opcode) {
+		put(byte(in.Imm))
+	}
+	return e, reg
+}
+
+func hasImmediate(o uint8) bool {
+	return o >= 0x70 && o <= 0x73 || o == 0xC2 || o >= 0xC4 && o <= 0xC6
+}
+
+// copyIn and copyOut move a memory operand.
+func (c *CPU) copyIn(addr uint64, n int) bool {
+	for i := 0; i < n; {
+		k := uint8(min(8, n-i))
+		for k&(k-1) != 0 {
+			k--
+		}
+		v, ok := c.load(c.wrap(addr+uint64(i)), k)
+		if !ok {
+			return false
+		}
+		put(c.units.Scratch[i:], k, v)
+		i += int(k)
+	}
+	return true
+}
+
+func (c *CPU) copyOut(addr uint64, n int) bool {
+	for i := 0; i < n; {
+		k := uint8(min(8, n-i))
+		for k&(k-1) != 0 {
+			k--
+		}
+		var b [8]byte
+		copy(b[:k], c.units.Scratch[i:])
+		if !c.store(c.wrap(addr+uint64(i)), k, binary.LittleEndian.Uint64(b[:])) {
+			return false
+		}
+		i += int(k)
+	}
+	return true
+}
+
+// writable tells whether all of an operand can be written.
+func (c *CPU) writable(addr uint64, n int) bool {
+	_, ok := c.translate(addr, accessWrite)
+	if ok && (addr+uint64(n)-1)/pageSize != addr/pageSize {
+		_, ok = c.translate(addr+uint64(n)-1, accessWrite)
+	}
+	return ok
+}
+
+// group15 is FXSAVE, FXRSTOR, LDMXCSR, STMXCSR, fences and CLFLUSH.
+func group15(c *CPU, u *uop) status {
+	if !u.Mem {
+		if u.Ext() >= 5 {
+			return next
+		}
+		return c.raise(vectorUD)
+	}
+	if u.Ext() == 7 { // CLFLUSH
+		_, ok := c.load(c.address(u), 1)
+		if !ok {
+			return faulted
+		}
+		return next
+	}
+	switch {
+	case u.Ext() > 3 || c.units.Context == nil, u.Ext() >= 2 && c.cr4&cr4OSFXSR == 0:
+		return c.raise(vectorUD)
+	case c.cr0&(cr0TS|cr0EM) != 0:
+		return c.raise(vectorNM)
+	}
+	addr := c.address(u)
+	fx := &c.units.FX
+	switch u.Ext() {
+	case 0, 1:
+		if addr&15 != 0 {
+			return c.raise(vectorGP)
+		}
+		return c.moveFX(addr, u.Ext() == 0)
+	case 2:
+		v, ok := c.load(addr, 4)
+		if !ok {
+			return faulted
+		}
+		if v&^0xFFFF != 0 {
+			return c.raise(vectorGP)
+		}
+		binary.LittleEndian.PutUint32(fx[fxMXCSR:], uint32(v))
+	case 3:
+		if !c.store(addr, 4, uint64(binary.LittleEndian.Uint32(fx[fxMXCSR:]))) {
+			return faulted
+		}
+	}
+	return next
+}
+
+// moveFX saves or restores all registers.
+func (c *CPU) moveFX(addr uint64, save bool) status {
+	fx := &c.units.FX
+	if save {
+		if !c.writable(addr, 512) {
+			return faulted
+		}
+		binary.LittleEndian.PutUint32(fx[28:], 0xFFFF) // MXCSR_MASK
+		for i := 0; i < 416; i += 8 {
+			if !c.store(addr+uint64(i), 8, binary.LittleEndian.Uint64(fx[i:])) {
+				return faulted
+			}
+		}
+		return next
+	}
+	var b [512]byte
+	for i := 0; i < 416; i += 8 {
+		v, ok := c.load(addr+uint64(i), 8)
+		if !ok {
+			return faulted
+		}
+		binary.LittleEndian.PutUint64(b[i:], v)
+	}
+	if binary.LittleEndian.Uint32(b[fxMXCSR:])&^0xFFFF != 0 {
+		return c.raise(vectorGP)
+	}
+	copy(fx[:416], b[:416])
+	return next
+}
