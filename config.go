@@ -73,8 +73,9 @@ type Config struct {
 	// performance counters. Both are more of the host's kernel within the guest's reach.
 	Nested, PMU bool
 
-	Platform Platform
-	Bus      Bus
+	Processor Processor // "": ProcessorKVM
+	Platform  Platform
+	Bus       Bus
 	// Devices are the machine's virtio devices, in the order in which the guest finds
 	// them. New takes over what they hold open, also when it fails.
 	Devices  []DeviceConfig
@@ -126,6 +127,7 @@ func (c Config) withDefaults() Config {
 	if c.Memory == 0 {
 		c.Memory = DefaultMemory
 	}
+	c.Processor = cmp.Or(c.Processor, ProcessorKVM)
 	c.Boot, c.Load = cmp.Or(c.Boot, BootAuto), cmp.Or(c.Load, LoadAuto)
 	c.Platform, c.Bus = cmp.Or(c.Platform, PlatformAuto), cmp.Or(c.Bus, BusAuto)
 	c.OnReboot, c.Watchdog = cmp.Or(c.OnReboot, RebootRestart), cmp.Or(c.Watchdog, NoWatchdog)
@@ -172,6 +174,8 @@ func (c *Config) check() error {
 		return &ConfigError{Field: "Boot", Msg: c.Boot.Check().Error()}
 	case c.Load.Check() != nil:
 		return &ConfigError{Field: "Load", Msg: c.Load.Check().Error()}
+	case c.Processor.Check() != nil:
+		return &ConfigError{Field: "Processor", Msg: c.Processor.Check().Error()}
 	case c.Platform.Check() != nil:
 		return &ConfigError{Field: "Platform", Msg: c.Platform.Check().Error()}
 	case c.Bus.Check() != nil:

@@ -28,7 +28,6 @@ import (
 	"errors"
 
 	"github.com/mayfly-vm/mayfly/internal/hypervisor"
-	"github.com/mayfly-vm/mayfly/internal/hypervisor/kvm"
 	"github.com/mayfly-vm/mayfly/internal/layout"
 	"github.com/mayfly-vm/mayfly/internal/machine"
 	"github.com/mayfly-vm/mayfly/kernel"
@@ -44,9 +43,10 @@ var (
 
 // VM is a virtual machine. Its methods may be called from any goroutine.
 type VM struct {
-	plan    *Plan
-	machine *machine.Machine
-	confine Confinement // nil: none
+	plan      *Plan
+	machine   *machine.Machine
+	confine   Confinement // nil: none
+	processor string
 }
 
 // Plan is where everything lies in a machine. It is fixed by New, and not to be changed.
@@ -92,9 +92,10 @@ type PlannedDevice = layout.PlannedDevice
 // initrds, the KVM device, the devices. Nothing of the guest exists yet. The machine must
 // be closed even if it is never started.
 func New(c Config) (*VM, error) {
-	return newVM(c, func() (hypervisor.Host, error) { return kvm.Open(c.KVM) })
+	return newVM(c, nil)
 }
 
+// newVM is New on another host than the configuration's, unless it is nil.
 func newVM(c Config, openHost func() (hypervisor.Host, error)) (*VM, error) {
 	c = c.withDefaults()
 	if err := c.check(); err != nil {
@@ -110,15 +111,19 @@ func newVM(c Config, openHost func() (hypervisor.Host, error)) (*VM, error) {
 	for _, w := range s.Plan.Warnings {
 		c.log("command line", errors.New("command line: "+w))
 	}
-	return &VM{plan: s.Plan, machine: machine.Make(s), confine: c.Confinement}, nil
+	return &VM{plan: s.Plan, machine: machine.Make(s), confine: c.Confinement, processor: s.Host.Describe()}, nil
 }
 
 // open opens files, KVM and devices, one after the other: each takes less than it costs
 // to wake another thread.
 func (c *Config) open(s *machine.Spec, openHost func() (hypervisor.Host, error)) error {
 	err := c.openFiles(s)
-	if err == nil {
+	switch {
+	case err != nil:
+	case openHost != nil:
 		s.Host, err = openHost()
+	default:
+		s.Host, err = c.openHost(s)
 	}
 	if err == nil {
 		err = s.CheckHost(c.HostReserve)

@@ -48,10 +48,12 @@ type Outcome struct {
 	// LostCause is why, or nil. It may be set with Lost 0, where a file system reports only
 	// at the end that something was not written.
 	LostCause error
+	// Processor is what ran the guest, for people: "kvm_intel", "the software processor".
+	Processor string
 	// Confinement is that of Stats.
 	Confinement []string
 }
 
 func (vm *VM) outcomeOf(o machine.Outcome) Outcome {
-	return Outcome{Reason: Reason(o.Reason), Detail: o.Detail, Restarts: o.Restarts, Lost: o.Lost, LostCause: o.LostCause, Confinement: vm.confined()}
+	return Outcome{Reason: Reason(o.Reason), Detail: o.Detail, Restarts: o.Restarts, Lost: o.Lost, LostCause: o.LostCause, Processor: vm.processor, Confinement: vm.confined()}
 }

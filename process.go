@@ -149,7 +149,7 @@ func (p *Process) receive() {
 func outcomeOf(e *child.End) Outcome {
 	o := Outcome{
 		Reason: Reason(e.Reason), Detail: e.Detail[:min(len(e.Detail), maxName)], Restarts: max(e.Restarts, 0), Lost: min(e.Lost, 1<<62),
-		LostCause: e.LostCause.Decode(), Confinement: e.Confinement[:min(len(e.Confinement), 16)],
+		LostCause: e.LostCause.Decode(), Processor: e.Processor[:min(len(e.Processor), 64)], Confinement: e.Confinement[:min(len(e.Confinement), 16)],
 	}
 	switch o.Reason {
 	case PowerOff, Halted, Rebooted, Panicked, TripleFault, InternalError, FailedEntry, ImageChanged, Killed, HostError, Hung:

@@ -111,7 +111,7 @@ func (s *server) wait() {
 	}
 	_ = send(s.conn, &child.Message{Method: child.Ended}, child.End{
 		Reason: string(o.Reason), Detail: o.Detail, Restarts: o.Restarts, Lost: o.Lost, LostCause: child.Encode(o.LostCause),
-		Confinement: o.Confinement, Error: child.Encode(err),
+		Processor: o.Processor, Confinement: o.Confinement, Error: child.Encode(err),
 	})
 }
 

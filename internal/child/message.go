@@ -63,6 +63,7 @@ type End struct {
 	Restarts    int      `json:"restarts"`
 	Lost        uint64   `json:"lost"`
 	LostCause   *Error   `json:"lost_cause,omitempty"`
+	Processor   string   `json:"processor"`
 	Confinement []string `json:"confinement"`
 	Error       *Error   `json:"error,omitempty"`
 }

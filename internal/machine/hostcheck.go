@@ -14,7 +14,7 @@ import (
 // not to be taken (see package hostmem).
 func (s *Spec) CheckHost(reserve uint64) error {
 	if most := s.Host.MaxProcessors(); s.CPUs > most {
-		return &layout.ConfigError{Field: "CPUs", Msg: fmt.Sprintf("%d: this host's KVM runs at most %d in one machine", s.CPUs, most)}
+		return &layout.ConfigError{Field: "CPUs", Msg: fmt.Sprintf("%d: %s runs at most %d in one machine", s.CPUs, s.Host.Describe(), most)}
 	}
 	if err := s.checkWidth(); err != nil {
 		return err

@@ -13,6 +13,7 @@ var fields = map[string]string{
 	"Kernel":      "KERNEL",
 	"Cmdline":     "--cmdline",
 	"CPUs":        "--cpus",
+	"Processor":   "--cpu",
 	"Memory":      "--memory",
 	"Boot":        "--boot",
 	"Platform":    "--platform",

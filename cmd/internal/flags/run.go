@@ -5,6 +5,7 @@
 package flags
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 
@@ -91,6 +92,7 @@ func (o *Run) setTimeline(s string) error {
 
 // Complete sets what comes from operands, and what depends on several flags. The error is an *[option.UsageError].
 func (o *Run) Complete(operands []string) error {
+	o.Config.Processor = cmp.Or(o.Config.Processor, mayfly.ProcessorAuto)
 	if len(operands) > 0 {
 		o.Config.Kernel = operands[0]
 	}

@@ -1,0 +1,66 @@
+package mayfly
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/mayfly-vm/mayfly/internal/enum"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor/kvm"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft"
+	"github.com/mayfly-vm/mayfly/internal/layout"
+	"github.com/mayfly-vm/mayfly/internal/machine"
+)
+
+// Processor is what runs the guest's instructions.
+type Processor string
+
+// Processors.
+const (
+	ProcessorKVM Processor = "kvm" // the host's, by its KVM
+	// ProcessorSoft is a processor in software, which needs no KVM. It has one vCPU, and is
+	// some fifty times as slow.
+	ProcessorSoft Processor = "soft"
+	// ProcessorAuto is KVM where it can run this kernel, else the software processor; the
+	// Logger is told so.
+	ProcessorAuto Processor = "auto"
+)
+
+// Check is an error that lists the values, where it is none of them.
+func (v Processor) Check() error {
+	return enum.Check(v, []Processor{ProcessorKVM, ProcessorSoft, ProcessorAuto})
+}
+
+// openHost opens the processor that the configuration asks for.
+func (c *Config) openHost(s *machine.Spec) (hypervisor.Host, error) {
+	if c.Processor == ProcessorSoft {
+		return c.openSoft(s)
+	}
+	h, err := kvm.Open(c.KVM)
+	if c.Processor != ProcessorAuto || c.KVM != "" && c.KVM != kvm.DefaultPath { // who names another device wants that
+		return h, err
+	}
+	switch {
+	case err != nil:
+	case kvm.EmulatesKernelMode() && s.Plan.Platform == PlatformLinux:
+		h.Close()
+		err = errors.New("this host's KVM, kvm_pvm, cannot run Linux")
+	default:
+		return h, nil
+	}
+	c.log("processor", fmt.Errorf("%w: the software processor runs this machine, more slowly", err))
+	return c.openSoft(s)
+}
+
+// openSoft opens the software processor, under which nothing of the memory may be replaced while the
+// guest runs: what auto would map and copy later is copied at once.
+func (c *Config) openSoft(s *machine.Spec) (hypervisor.Host, error) {
+	if c.Load == LoadAuto {
+		c.Load = LoadCopy
+		var err error
+		if s.Plan, err = layout.New(c.request(), s.Image, s.Initrds); err != nil {
+			return nil, err
+		}
+	}
+	return soft.Open()
+}

@@ -1,0 +1,106 @@
+package mayfly_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/mayfly-vm/mayfly"
+	"github.com/mayfly-vm/mayfly/guest/check"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
+)
+
+// softly is a configuration for the software processor.
+func softly(c mayfly.Config) mayfly.Config {
+	c.Processor = mayfly.ProcessorSoft
+	return c
+}
+
+// runSoftly runs a machine to its end.
+func runSoftly(t *testing.T, c mayfly.Config, limit time.Duration) (mayfly.Outcome, *machinetest.Output) {
+	t.Helper()
+	out := new(machinetest.Output)
+	c.Console.Out = out
+	vm, err := mayfly.New(softly(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if err := vm.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	o, err := vm.Wait(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o, out
+}
+
+// The software processor, which needs no KVM, is as the check guest wants it.
+func TestSoftwareProcessor(t *testing.T) {
+	leavesNothing(t)
+	for name, o := range map[string]check.Options{"power-off": {}, "x2APIC": {X2APIC: true}, "a task": {Task: true}, "reboot": {End: check.Reboot}} {
+		c := guest(t, o)
+		end, out := runSoftly(t, c, machinetest.Patience)
+		want := mayfly.PowerOff
+		if name == "reboot" {
+			want = mayfly.Rebooted
+		}
+		if end.Reason != want || end.Processor != "the software processor" {
+			t.Errorf("%s: %+v", name, end)
+		}
+		(&running{t: t, output: out}).reports(1)
+	}
+}
+
+// It is restarted in place, paused, and killed.
+func TestSoftwareProcessorIsControlled(t *testing.T) {
+	leavesNothing(t)
+	c := softly(guest(t, check.Options{End: check.Reboot}))
+	c.OnReboot = mayfly.RebootRestart
+	out := new(machinetest.Output)
+	c.Console.Out = out
+	vm, err := mayfly.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Close()
+	if err := vm.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, out, "# done", 3)
+	if err := vm.Pause(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := vm.Resume(); err != nil {
+		t.Error(err)
+	}
+	begin := time.Now()
+	if err := vm.Kill(); err != nil {
+		t.Error(err)
+	}
+	if o, err := vm.Wait(t.Context()); err != nil || o.Reason != mayfly.Killed || o.Restarts < 2 {
+		t.Errorf("%+v, %v", o, err)
+	}
+	t.Logf("Kill and Wait took %v", time.Since(begin))
+	if _, err := mayfly.New(mayfly.Config{Kernel: c.Kernel, CPUs: 2, Processor: mayfly.ProcessorSoft}); err == nil {
+		t.Error("two vCPUs")
+	}
+}
+
+// Random bytes as code end as a guest does, or by Kill, and never the program.
+func TestSoftwareProcessorBearsRandomCode(t *testing.T) {
+	leavesNothing(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 150 {
+		code := make([]byte, 4096)
+		for i := range code {
+			code[i] = byte(r.Uint32())
+		}
+		c := mayfly.Config{Kernel: file(t, "kernel", machinetest.Kernel(code)), Memory: 20 << 20, OnReboot: mayfly.RebootExit}
+		runSoftly(t, c, 30*time.Millisecond)
+	}
+}
