@@ -160,6 +160,22 @@ func runCompanion(t *testing.T, path string, args []string, defect int) (syscall
 	return cmd.ProcessState.Sys().(syscall.WaitStatus), stderr.String()
 }
 
+// The message about a guest that KVM cannot run on is made under the filter.
+func TestGuestThatEndsBadlyIsExplained(t *testing.T) {
+	machinetest.NeedKVM(t)
+	dir := machinetest.Programs(t)
+	// xgetbv, which is undefined here; where KVM emulates, it does not know it
+	kernel := filepath.Join(t.TempDir(), "kernel")
+	if err := os.WriteFile(kernel, machinetest.Kernel([]byte{0x0F, 0x01, 0xD0, 0xEB, 0xFE}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(filepath.Join(dir, "mayfly"), "run", kernel, "--cpu=kvm")
+	out, _ := cmd.CombinedOutput()
+	if code := cmd.ProcessState.ExitCode(); code != 4 && code != 5 || !strings.Contains(string(out), "rip") {
+		t.Errorf("%v: %s", cmd.ProcessState, out)
+	}
+}
+
 // kernelLog reads the audit's lines about killed processes.
 type kernelLog struct{ fd int }
 

@@ -157,6 +157,9 @@ func (c *CPU) writeMSR(index uint32, v uint64) bool {
 }
 
 func rdmsr(c *CPU, _ *uop) status {
+	if c.cpl != 0 {
+		return c.raise(vectorGP)
+	}
 	v, ok := c.readMSR(uint32(c.R[rcx]))
 	if !ok {
 		return c.raise(vectorGP)
@@ -166,6 +169,9 @@ func rdmsr(c *CPU, _ *uop) status {
 }
 
 func wrmsr(c *CPU, _ *uop) status {
+	if c.cpl != 0 {
+		return c.raise(vectorGP)
+	}
 	if !c.writeMSR(uint32(c.R[rcx]), c.R[rdx]<<32|c.R[rax]&0xFFFF_FFFF) {
 		return c.raise(vectorGP)
 	}

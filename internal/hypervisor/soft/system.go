@@ -186,24 +186,28 @@ func movDR(c *CPU, u *uop) status {
 	return next
 }
 
-// privileged executes do at CPL 0 alone.
-func privileged(do exec) exec {
-	return func(c *CPU, u *uop) status {
-		if c.cpl != 0 {
-			return c.raise(vectorGP)
-		}
-		return do(c, u)
-	}
-}
-
 func hlt(c *CPU, _ *uop) status {
+	if c.cpl != 0 {
+		return c.raise(vectorGP)
+	}
 	c.halted = true
 	c.attend.Store(true)
 	return next
 }
 
 func clts(c *CPU, _ *uop) status {
+	if c.cpl != 0 {
+		return c.raise(vectorGP)
+	}
 	c.cr0 &^= cr0TS
+	return next
+}
+
+// invalidate is INVD and WBINVD: there are no caches.
+func invalidate(c *CPU, _ *uop) status {
+	if c.cpl != 0 {
+		return c.raise(vectorGP)
+	}
 	return next
 }
 

@@ -216,7 +216,7 @@ func (d *decoder) useREX() { d.REX, d.W = true, d.rex&8 != 0 }
 func (d *decoder) opcode() attributes {
 	if d.first != 0x0F {
 		d.Opcode = d.first
-		return oneByte[d.first]
+		return oneByte()[d.first]
 	}
 	d.Map, d.Opcode = Two, d.byte()
 	switch d.Opcode {
@@ -227,7 +227,7 @@ func (d *decoder) opcode() attributes {
 		d.Map, d.Opcode = Op3A, d.byte()
 		return op3A(d.Opcode)
 	}
-	return twoByte[d.Opcode]
+	return twoByte()[d.Opcode]
 }
 
 // sizes finds those of operands and addresses.

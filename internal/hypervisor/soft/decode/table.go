@@ -1,5 +1,7 @@
 package decode
 
+import "sync"
+
 // attributes are what an opcode's encoding is known by.
 type attributes uint16
 
@@ -25,7 +27,10 @@ const (
 // alu are the attributes of the first six opcodes of each row of ADD to CMP.
 var alu = [6]attributes{modRM | bytes, modRM, modRM | bytes, modRM, imm8 | bytes, immZ}
 
-var oneByte = func() (t [256]attributes) {
+// oneByte and twoByte are the attributes of the first two maps: made when the first instruction is
+// decoded, so that programs which decode none do not pay for them.
+var oneByte = sync.OnceValue(func() *[256]attributes {
+	t := new([256]attributes)
 	set := func(a attributes, opcodes ...int) {
 		for _, o := range opcodes {
 			t[o] = a
@@ -96,9 +101,10 @@ var oneByte = func() (t [256]attributes) {
 	set(modRM|bytes, 0xFE)
 	set(modRM, 0xFF)
 	return t
-}()
+})
 
-var twoByte = func() (t [256]attributes) {
+var twoByte = sync.OnceValue(func() *[256]attributes {
+	t := new([256]attributes)
 	for o := range t {
 		t[o] = modRM // most have one
 	}
@@ -127,7 +133,7 @@ var twoByte = func() (t [256]attributes) {
 	set(modRM|imm8|register, 0xC5)
 	span(0, 0xC8, 0xCF)
 	return t
-}()
+})
 
 // op38 and op3A are the attributes of what SSSE3, SSE4, AES, CLMUL and MOVBE have.
 func op38(o uint8) attributes {
