@@ -3,18 +3,28 @@ package report
 import (
 	"errors"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
+
+// openFiles is the limit of open files; 0: unknown. It is asked for once, by NewQueue: a machine's
+// process, once it is confined, may not ask.
+var openFiles = sync.OnceValue(func() uint64 {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
+		return 0
+	}
+	return l.Cur
+})
 
 // Explain is the text of an error; where a limit of open files was reached, also what raises it.
 func Explain(err error) string {
 	switch {
 	case errors.Is(err, unix.EMFILE):
-		var l unix.Rlimit
 		limit := "its limit of open files is reached"
-		if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) == nil {
-			limit = "this process may have " + strconv.FormatUint(l.Cur, 10) + " open"
+		if n := openFiles(); n != 0 {
+			limit = "this process may have " + strconv.FormatUint(n, 10) + " open"
 		}
 		return err.Error() + "; " + limit + ": raise RLIMIT_NOFILE (ulimit -n, or LimitNOFILE= of a systemd unit)"
 	case errors.Is(err, unix.ENFILE):

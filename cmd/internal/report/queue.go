@@ -23,6 +23,7 @@ const waiting = 64
 
 // NewQueue returns a queue whose messages show writes.
 func NewQueue(show func(string)) *Queue {
+	openFiles()
 	return &Queue{show: show, todo: make(chan func(), waiting)}
 }
 
