@@ -4,13 +4,21 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
 )
 
-// maxCodePages bounds what is kept: beyond it all is forgotten, and decoded anew.
-const maxCodePages = 1024
+// maxCodePages and maxKept bound what is kept, of pages and of instructions, to some 25 MiB: beyond it
+// all is forgotten, and decoded anew.
+const (
+	maxCodePages = 1024
+	maxKept      = 300_000
+)
 
 // codeCache keeps decoded instructions by where they lie in guest-physical memory, and by the
 // mode that they were decoded for.
 type codeCache struct {
 	pages map[uint64]*codePage
+	kept  int // instructions, with those that were forgotten with their page
+	// epoch counts interrupts, exceptions and flushes of the TLB: between two of them no guest begins
+	// to execute what a device has written to memory.
+	epoch uint64
 	// The page that is executed: its linear address and 1, and the mode.
 	at   uint64
 	mode decode.Mode
@@ -19,16 +27,33 @@ type codeCache struct {
 
 // codePage is a page's instructions. Those that reach into the next page are not kept.
 type codePage struct {
-	uops  []uop
-	index [pageSize]uint16      // of uops, by the offset of the first byte, and 1; 0: not decoded
-	bytes [pageSize / 64]uint64 // a bit for each byte of an instruction
-	mode  decode.Mode
+	uops     []uop
+	index    [pageSize]uint16      // of uops, by the offset of the first byte, and 1; 0: not decoded
+	bytes    [pageSize / 64]uint64 // a bit for each byte of an instruction
+	mode     decode.Mode
+	epoch    uint64 // in which bytes were found to be those of snapshot
+	snapshot [pageSize]byte
+}
+
+// stale tells whether others than this processor, which is devices, have written to a page.
+func (k *codeCache) stale(p *codePage, now *[pageSize]byte) bool {
+	if p.epoch == k.epoch {
+		return false
+	}
+	p.epoch = k.epoch
+	return p.snapshot != *now
 }
 
 // has tells whether a physical page has instructions.
 func (k *codeCache) has(phys uint64) bool {
 	_, ok := k.pages[phys/pageSize]
 	return ok
+}
+
+// forget forgets all instructions.
+func (k *codeCache) forget() {
+	k.pages, k.kept = map[uint64]*codePage{}, 0
+	k.leave()
 }
 
 // leave has the next instruction look anew where it is.
@@ -67,11 +92,11 @@ func (c *CPU) enter(addr uint64) bool {
 	k := &c.code
 	number := phys / pageSize
 	p := k.pages[number]
-	if p == nil || p.mode != c.mode {
-		if len(k.pages) >= maxCodePages || k.pages == nil {
-			k.pages = map[uint64]*codePage{}
+	if p == nil || p.mode != c.mode || k.stale(p, e.page) {
+		if len(k.pages) >= maxCodePages || k.kept >= maxKept || k.pages == nil {
+			k.forget()
 		}
-		p = &codePage{mode: c.mode}
+		p = &codePage{mode: c.mode, epoch: k.epoch, snapshot: *e.page}
 		k.pages[number] = p
 		c.protect(phys &^ (pageSize - 1))
 	}
@@ -131,8 +156,8 @@ func (c *CPU) decodeAt(addr uint64, p *codePage) *uop {
 		c.fault = faultOf(err)
 		return nil
 	}
-	if len(p.uops) == 1<<16-1 {
-		p.uops, p.index = nil, [pageSize]uint16{}
+	if c.code.kept++; c.code.kept >= maxKept {
+		c.code.leave() // enter forgets
 	}
 	p.uops = append(p.uops, newUop(in))
 	p.index[off] = uint16(len(p.uops))

@@ -41,6 +41,7 @@ type tlbEntry struct {
 
 // flushTLB forgets all translations.
 func (c *CPU) flushTLB() {
+	c.code.epoch++
 	clear(c.tlb[0][:])
 	clear(c.tlb[1][:])
 	c.code.leave()
@@ -48,6 +49,7 @@ func (c *CPU) flushTLB() {
 
 // flushPage forgets that of one page.
 func (c *CPU) flushPage(addr uint64) {
+	c.code.epoch++
 	for i := range c.tlb {
 		if e := &c.tlb[i][addr/pageSize%tlbSize]; e.tag == addr&^(pageSize-1)|1 {
 			*e = tlbEntry{}

@@ -1,0 +1,73 @@
+package soft
+
+import (
+	"testing"
+
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
+)
+
+// runAt executes from an address to the next HLT.
+func runAt(t *testing.T, c *CPU, addr uint64) {
+	t.Helper()
+	c.RIP, c.halted = addr, false
+	var e hypervisor.Exit
+	for range 100 {
+		c.attend.Store(false)
+		if c.stepping(&e) {
+			t.Fatalf("%+v", e)
+		}
+		if c.halted {
+			return
+		}
+	}
+	t.Fatal("no HLT")
+}
+
+// Instructions that were decoded are forgotten when the processor, or a device, writes others in their
+// place.
+func TestCodeThatIsWritten(t *testing.T) {
+	s := newSandbox(t)
+	c := newCPU(s)
+	at := s.addr &^ (pageSize - 1)
+	// mov eax, 1; hlt
+	copy(s.own, []byte{0xB8, 1, 0, 0, 0, 0xF4})
+	runAt(t, c, at)
+	if c.R[rax] != 1 {
+		t.Fatalf("eax %d", c.R[rax])
+	}
+	// in the second page: mov byte [rbx], 2; jmp rcx
+	copy(s.own[pageSize:], []byte{0xC6, 0x03, 2, 0xFF, 0xE1})
+	c.R[rbx], c.R[rcx] = at+1, at
+	runAt(t, c, at+pageSize)
+	if c.R[rax] != 2 {
+		t.Errorf("the processor wrote, and eax is %d", c.R[rax])
+	}
+	// its own instruction: mov byte [rip], 0x90 over what follows; hlt
+	copy(s.own[64:], []byte{0xC6, 0x05, 0, 0, 0, 0, 0xF4, 0xFE, 0xF4})
+	runAt(t, c, at+64)
+	s.own[1] = 3 // as a device does, which interrupts
+	c.code.epoch++
+	c.code.leave()
+	runAt(t, c, at)
+	if c.R[rax] != 3 {
+		t.Errorf("a device wrote, and eax is %d", c.R[rax])
+	}
+}
+
+// What is kept is bounded.
+func TestCodeIsBounded(t *testing.T) {
+	s := newSandbox(t)
+	c := newCPU(s)
+	for i := range s.own {
+		s.own[i] = 0x90
+	}
+	s.own[len(s.own)-1] = 0xF4
+	for range 2 * maxKept / len(s.own) {
+		runAt(t, c, s.addr)
+		c.code.pages = nil // as a write to the page does
+		c.code.leave()
+	}
+	if c.code.kept > maxKept {
+		t.Errorf("%d instructions are kept", c.code.kept)
+	}
+}
