@@ -75,6 +75,12 @@ func aluImm(c *CPU, u *uop) status { return c.aluRM(u, u.Ext(), uint64(u.Imm)) }
 
 func (c *CPU) aluRM(u *uop, op uint8, b uint64) status {
 	n := u.OperandSize
+	if !u.Mem {
+		if res := c.alu(op, n, c.reg(u, u.RM, n), b&mask(n)); op != aluCmp {
+			c.setReg(u, u.RM, n, res)
+		}
+		return next
+	}
 	if op == aluCmp {
 		a, ok := c.rm(u, n)
 		if !ok {

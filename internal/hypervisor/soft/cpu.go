@@ -42,7 +42,6 @@ type CPU struct {
 	halted bool
 	shadow bool        // interrupts are held back for one instruction more: after STI, and MOV or POP to SS
 	waits  bool        // for INIT and a start-up IPI
-	steps  uint64      // instructions executed
 	attend atomic.Bool // something is to be looked at before the next instruction
 	kicked atomic.Bool
 	nmi    atomic.Bool

@@ -6,8 +6,11 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
 )
 
-// mask has the bits of n bytes.
-func mask(n uint8) uint64 { return ^uint64(0) >> shiftOf(n) }
+// masks have the bits of so many bytes.
+var masks = [16]uint64{0, 0xFF, 0xFFFF, 0xFF_FFFF, 0xFFFF_FFFF, 0xFF_FFFF_FFFF, 0xFFFF_FFFF_FFFF, 0xFF_FFFF_FFFF_FFFF, ^uint64(0)}
+
+// mask has the bits of n bytes, 8 at most.
+func mask(n uint8) uint64 { return masks[n&15] }
 
 // signExtend extends v from n bytes.
 func signExtend(v uint64, n uint8) uint64 {

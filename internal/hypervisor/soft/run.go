@@ -103,26 +103,32 @@ func (c *CPU) failed(f Fault, e *hypervisor.Exit) bool {
 
 // stepping executes instructions until something is to be looked at; true: e has an exit.
 func (c *CPU) stepping(e *hypervisor.Exit) bool {
+	k := &c.code
 	for {
-		u := c.instruction()
-		if u == nil {
-			return c.leave(faulted, e)
+		var u *uop
+		at := c.RIP
+		if i := uint16(0); c.mode == decode.Mode64 && k.at == at&^(pageSize-1)|1 && k.mode == decode.Mode64 {
+			if i = k.page.index[at&(pageSize-1)]; i != 0 {
+				u = &k.page.uops[i-1]
+			}
 		}
-		c.bus.again()
-		s := u.do(c, u)
-		switch s {
+		if u == nil {
+			if u = c.instruction(); u == nil {
+				return c.leave(faulted, e)
+			}
+		}
+		switch s := u.do(c, u); s {
 		case next:
-			c.RIP += uint64(u.Len)
-			c.steps++
-			c.bus.finished()
+			if c.RIP = at + uint64(u.Len); c.mode != decode.Mode64 {
+				c.RIP &= 0xFFFF_FFFF
+			}
 		case jumped:
-			c.steps++
-			c.bus.finished()
 		default:
+			c.bus.again()
 			return c.leave(s, e)
 		}
-		if c.mode != decode.Mode64 {
-			c.RIP &= 0xFFFF_FFFF
+		if len(c.bus.done) != 0 {
+			c.bus.finished()
 		}
 		if c.attend.Load() {
 			return false
