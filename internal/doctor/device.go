@@ -81,7 +81,7 @@ func (h Host) kind(r *Report) {
 		h.paging(r, "kvm_amd", "npt", "AMD SVM")
 	case h.loaded("kvm_pvm"):
 		r.add("kind", Note, "kvm_pvm: guest kernel mode is emulated, instruction by instruction",
-			"small PVH guests run; a stock Linux stops at the first instruction that the emulator lacks: use a machine with vmx or svm for it")
+			"small PVH guests run; a stock Linux stops at the first instruction that the emulator lacks, and “mayfly run” takes the software processor for it, which is slower (--cpu): use a machine with vmx or svm")
 	case h.loaded("kvm"):
 		r.add("kind", Note, "kvm, by a module that Mayfly doesn't know", "if machines fail, use one with kvm_intel or kvm_amd")
 	default:

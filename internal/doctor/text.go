@@ -22,7 +22,7 @@ func (r Report) Write(w io.Writer) error {
 	if r.Ready {
 		b.WriteString("\nMachines can run here.\n")
 	} else {
-		b.WriteString("\nNo machine can run here: see the lines marked FAIL.\n")
+		b.WriteString("\nNo machine can run on KVM here: see the lines marked FAIL. “mayfly run” takes the software processor, which is slower (--cpu).\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -107,7 +107,7 @@ func internalError(sub uint32, data []uint64) string {
 	}
 	s := fmt.Sprintf("KVM_EXIT_INTERNAL_ERROR, suberror %d: %s", sub, name)
 	if EmulatesKernelMode() {
-		s += "; this host's KVM is kvm_pvm, which emulates guest kernel mode and so runs only small guests, not a stock Linux: use a host with kvm_intel or kvm_amd"
+		s += "; this host's KVM is kvm_pvm, which emulates guest kernel mode and so runs only small guests, not a stock Linux: use a host with kvm_intel or kvm_amd, or the software processor"
 	}
 	if len(data) > 0 {
 		s += fmt.Sprintf(" (data %#x)", data)
