@@ -140,6 +140,9 @@ func clearPath(entry *direntry.Entry, path string) error {
 	if errors.Is(err, unix.EACCES) {
 		return fmt.Errorf("path %s: user %d has a socket there that this user may not connect to; remove it or take another path", path, st.Uid)
 	}
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.ENOBUFS) {
+		return fmt.Errorf("path %s: a socket is there, and whether it is in use cannot be found out: %w", path, err)
+	}
 	if !errors.Is(err, unix.ECONNREFUSED) {
 		return fmt.Errorf("path %s: the socket is in use by another process; take another path", path)
 	}
