@@ -99,7 +99,11 @@ func (c *CPU) modify(u *uop, n uint8, f func(uint64) uint64) status {
 		c.setReg(u, u.RM, n, f(c.reg(u, u.RM, n)))
 		return next
 	}
-	addr := c.address(u)
+	return c.modifyAt(c.address(u), n, f)
+}
+
+// modifyAt is modify of memory.
+func (c *CPU) modifyAt(addr uint64, n uint8, f func(uint64) uint64) status {
 	a, ok := c.load(addr, n)
 	if !ok {
 		return faulted

@@ -53,7 +53,6 @@ type apic struct {
 	reg  [apicRegisters]uint32
 	// eoi has the vectors whose end the machine wants to know, and ended those that have.
 	eoi   func(vector uint8) bool
-	send  func(message) // to other processors
 	timer *time.Timer
 	begun time.Time // of the timer's count
 	at    uint64    // TSC-deadline; 0: none
@@ -72,11 +71,9 @@ type message struct {
 
 // Delivery modes.
 const (
-	deliverFixed   = 0
-	deliverLowest  = 1
-	deliverNMI     = 4
-	deliverINIT    = 5
-	deliverStartup = 6
+	deliverFixed  = 0
+	deliverLowest = 1
+	deliverNMI    = 4
 )
 
 func newAPIC(c *CPU, id uint32) *apic {
@@ -220,21 +217,16 @@ func (a *apic) writeX2(r uint32, v uint64) bool {
 	return true
 }
 
-// command sends an interprocessor interrupt.
+// command sends an interprocessor interrupt, which only this processor can be meant by.
 func (a *apic) command(icr, destination uint32, x2 bool) {
 	m := message{
 		destination: destination, x2: x2, logical: icr>>11&1 != 0, mode: uint8(icr >> 8 & 7), vector: uint8(icr), level: icr>>14&1 != 0,
 		shorthand: uint8(icr >> 18 & 3),
 	}
-	if m.shorthand == 1 || a.send == nil {
-		if m.shorthand != 3 && (m.mode == deliverFixed || m.mode == deliverLowest) && (m.shorthand != 0 || a.matches(m)) {
-			a.accept(m.vector, false)
-		}
-		return
+	const allButSelf = 3
+	if m.shorthand != allButSelf && (m.mode == deliverFixed || m.mode == deliverLowest) && (m.shorthand != 0 || a.matches(m)) {
+		a.accept(m.vector, false)
 	}
-	a.mu.Unlock()
-	a.send(m)
-	a.mu.Lock()
 }
 
 // matches tells whether a message is for this processor.
@@ -268,7 +260,7 @@ func (a *apic) accept(vector uint8, level bool) {
 	if vector < 16 || a.reg[apicSVR]&apicEnabled == 0 {
 		return
 	}
-	word, bit := uint32(vector)/32, uint32(1)<<(vector%32)
+	word, bit := vectorBit(vector)
 	a.reg[apicIRR+word] |= bit
 	a.reg[apicTMR+word] &^= bit
 	if level {
@@ -276,6 +268,9 @@ func (a *apic) accept(vector uint8, level bool) {
 	}
 	a.cpu.wake()
 }
+
+// vectorBit is where a vector is in a register of 256 bits.
+func vectorBit(vector uint8) (word, bit uint32) { return uint32(vector) / 32, 1 << (vector % 32) }
 
 // highest is the highest vector of a register of 256 bits; -1: none.
 func (a *apic) highest(r int) int {
@@ -311,7 +306,7 @@ func (a *apic) pending() (vector uint8, ok bool) {
 func (a *apic) take(vector uint8) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	word, bit := uint32(vector)/32, uint32(1)<<(vector%32)
+	word, bit := vectorBit(vector)
 	a.reg[apicIRR+word] &^= bit
 	a.reg[apicISR+word] |= bit
 }
@@ -322,7 +317,7 @@ func (a *apic) end() {
 	if v < 0 {
 		return
 	}
-	word, bit := uint32(v)/32, uint32(1)<<(uint32(v)%32)
+	word, bit := vectorBit(uint8(v))
 	a.reg[apicISR+word] &^= bit
 	if a.reg[apicTMR+word]&bit != 0 && a.eoi != nil && a.eoi(uint8(v)) {
 		a.cpu.ended.Store(uint32(v) | 0x100)
@@ -333,7 +328,6 @@ func (a *apic) end() {
 // Timer.
 
 const (
-	timerOneShot  = 0
 	timerPeriodic = 1
 	timerDeadline = 2
 )
@@ -354,10 +348,7 @@ func (a *apic) period() time.Duration {
 
 // arm starts the timer anew, or stops it.
 func (a *apic) arm() {
-	if a.timer != nil {
-		a.timer.Stop()
-		a.timer = nil
-	}
+	a.disarm()
 	mode := a.timerMode()
 	if mode == timerDeadline || a.reg[apicInitial] == 0 {
 		return
@@ -402,10 +393,7 @@ func (a *apic) setDeadline(tsc uint64) {
 	if a.timerMode() != timerDeadline {
 		return
 	}
-	if a.timer != nil {
-		a.timer.Stop()
-		a.timer = nil
-	}
+	a.disarm()
 	if a.at = tsc; tsc == 0 {
 		return
 	}
@@ -417,6 +405,11 @@ func (a *apic) setDeadline(tsc uint64) {
 func (a *apic) stop() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.disarm()
+}
+
+// disarm stops the timer, if it runs.
+func (a *apic) disarm() {
 	if a.timer != nil {
 		a.timer.Stop()
 		a.timer = nil

@@ -45,15 +45,14 @@ func (c *CPU) bit(u *uop, op uint8, number uint64, far bool) status {
 		off += uint64(int64(signExtend(number, n))>>3) &^ uint64(n-1)
 	}
 	addr := c.bases[u.Seg] + off&mask(u.AddressSize)
+	if op != bitTest {
+		return c.modifyAt(addr, n, do)
+	}
 	a, ok := c.load(addr, n)
 	if !ok {
 		return faulted
 	}
-	before := c.flags
-	if res := do(a); op != bitTest && !c.store(addr, n, res) {
-		c.flags = before
-		return faulted
-	}
+	do(a)
 	return next
 }
 

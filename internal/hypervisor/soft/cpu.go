@@ -69,7 +69,6 @@ const (
 	vectorSS = 12
 	vectorGP = 13
 	vectorPF = 14
-	vectorMF = 16
 )
 
 // status is what comes after an instruction.

@@ -108,7 +108,7 @@ func (c *CPU) interrupt(vector uint8, errorCode uint32, withCode bool, from orig
 	if !ok {
 		return false
 	}
-	code, ok := c.handlerCode(g.selector)
+	code, ok := c.handlerCode(g.selector, true)
 	if !ok {
 		return false
 	}
@@ -146,8 +146,8 @@ func (c *CPU) interrupt(vector uint8, errorCode uint32, withCode bool, from orig
 	return true
 }
 
-// handlerCode is the code segment of a gate, which is 64-bit code of no lesser privilege.
-func (c *CPU) handlerCode(selector uint16) (segment, bool) {
+// handlerCode is the code segment of a gate, of no lesser privilege, and in long mode of 64 bits.
+func (c *CPU) handlerCode(selector uint16, long bool) (segment, bool) {
 	code := uint32(selector)&^3 | 1
 	if selector&^3 == 0 {
 		c.raiseCode(vectorGP, 1)
@@ -157,7 +157,7 @@ func (c *CPU) handlerCode(selector uint16) (segment, bool) {
 	switch {
 	case !ok:
 		return s, false
-	case !s.is(segmentS | segmentCode | segmentLong), s.is(segmentBig), s.dpl() > c.cpl:
+	case !s.is(segmentS | segmentCode), long && (!s.is(segmentLong) || s.is(segmentBig)), s.dpl() > c.cpl:
 		c.raiseCode(vectorGP, code)
 		return s, false
 	case !s.is(segmentPresent):
@@ -174,7 +174,7 @@ func (c *CPU) taskStack(offset uint64) (uint64, bool) {
 		return 0, false
 	}
 	v, ok := c.system8(c.tr.base + offset)
-	if ok && int64(v<<16)>>16 != int64(v) {
+	if ok && !isCanonical(v) {
 		c.raise(vectorSS)
 		return 0, false
 	}
@@ -247,7 +247,7 @@ func (c *CPU) returnTo(v [5]uint64, n uint8) status {
 		return faulted
 	}
 	long := code.is(segmentLong)
-	if long && int64(v[0]<<16)>>16 != int64(v[0]) {
+	if long && !isCanonical(v[0]) {
 		return c.raise(vectorGP)
 	}
 	switched := cpl != c.cpl || c.mode == decode.Mode64
@@ -259,17 +259,7 @@ func (c *CPU) returnTo(v [5]uint64, n uint8) status {
 		}
 	}
 	was := c.cpl
-	keep := uint64(flagVM | flagVIF | flagVIP)
-	if was > 0 {
-		keep |= flagIOPL
-	}
-	if was > c.iopl() {
-		keep |= flagIF
-	}
-	if n == 2 {
-		keep |= ^uint64(0xFFFF)
-	}
-	rflags := v[2]&^keep | c.Flags()&keep
+	rflags := c.flagsFrom(v[2], n)
 	c.setCode(code, cpl)
 	if switched {
 		c.segments[decode.SS] = stack
@@ -377,7 +367,7 @@ func sysret(c *CPU, u *uop) status {
 	to, selector, kind := c.R[rcx]&0xFFFF_FFFF, uint16(c.msr.star>>48), uint16(segmentBig)
 	if u.W {
 		to, selector, kind = c.R[rcx], selector+16, segmentLong
-		if int64(to<<16)>>16 != int64(to) {
+		if !isCanonical(to) {
 			return c.raise(vectorGP)
 		}
 	}

@@ -4,11 +4,6 @@ import "github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
 
 // Interrupts of 32-bit protected mode. Source: Intel SDM volume 3, chapter 6.12.
 
-const (
-	gateInterrupt32 = 14
-	gateTrap32      = 15
-)
-
 // interrupt32 enters the handler of a vector by an IDT of 32-bit gates.
 func (c *CPU) interrupt32(vector uint8, errorCode uint32, withCode bool, from origin) bool {
 	code := uint32(vector)<<3 | 2
@@ -25,19 +20,19 @@ func (c *CPU) interrupt32(vector uint8, errorCode uint32, withCode bool, from or
 	}
 	kind, present, dpl := uint8(d>>40)&0x1F, d>>47&1 != 0, uint8(d>>45)&3
 	switch {
-	case kind != gateInterrupt32 && kind != gateTrap32, from == software && c.cpl > dpl:
+	case kind != gateInterrupt && kind != gateTrap, from == software && c.cpl > dpl:
 		c.raiseCode(vectorGP, code)
 		return false
 	case !present:
 		c.raiseCode(vectorNP, code)
 		return false
 	}
-	return c.enter32(d, kind == gateInterrupt32, errorCode, withCode)
+	return c.enter32(d, kind == gateInterrupt, errorCode, withCode)
 }
 
 // enter32 enters the handler of a gate: on the stack of the task, where it has more privilege.
 func (c *CPU) enter32(d uint64, noInterrupts bool, errorCode uint32, withCode bool) bool {
-	code, ok := c.gateCode(uint16(d >> 16))
+	code, ok := c.handlerCode(uint16(d>>16), false)
 	if !ok {
 		return false
 	}
@@ -77,26 +72,6 @@ func (c *CPU) enter32(d uint64, noInterrupts bool, errorCode uint32, withCode bo
 	c.setCode(code, cpl)
 	c.RIP = d&0xFFFF | d>>32&0xFFFF_0000
 	return true
-}
-
-// gateCode is the code segment of a gate, of no lesser privilege.
-func (c *CPU) gateCode(selector uint16) (segment, bool) {
-	if selector&^3 == 0 {
-		c.raiseCode(vectorGP, 1)
-		return segment{}, false
-	}
-	s, _, ok := c.descriptor(selector, vectorGP)
-	switch {
-	case !ok:
-		return s, false
-	case !s.is(segmentS | segmentCode), s.dpl() > c.cpl:
-		c.raiseCode(vectorGP, uint32(selector)&^3|1)
-		return s, false
-	case !s.is(segmentPresent):
-		c.raiseCode(vectorNP, uint32(selector)&^3|1)
-		return s, false
-	}
-	return s, true
 }
 
 // taskStack32 is the stack that a 32-bit TSS names for a privilege.
@@ -141,17 +116,7 @@ func (c *CPU) iret32(u *uop) status {
 	if !ok {
 		return faulted
 	}
-	keep := uint64(flagVM | flagVIF | flagVIP)
-	if c.cpl > 0 {
-		keep |= flagIOPL
-	}
-	if c.cpl > c.iopl() {
-		keep |= flagIF
-	}
-	if n == 2 {
-		keep |= ^uint64(0xFFFF)
-	}
-	rflags := v[2]&^keep | c.Flags()&keep
+	rflags := c.flagsFrom(v[2], n)
 	if count == 5 {
 		stack, st := c.returnStack(uint16(v[4]), cpl, false)
 		if st != next {

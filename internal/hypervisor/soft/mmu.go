@@ -139,13 +139,16 @@ const (
 	faultFetch   = 1 << 4
 )
 
+// isCanonical tells whether the upper bits of an address repeat bit 47.
+func isCanonical(v uint64) bool { return int64(v<<16)>>16 == int64(v) }
+
 // translate walks the page tables for a linear address; where it may not be used so, c.fault
 // is set. Source: Intel SDM volume 3, chapter 4.5 and 4.6.
 func (c *CPU) translate(addr uint64, a access) (phys uint64, ok bool) {
 	if c.cr0&cr0PG == 0 {
 		return addr & 0xFFFF_FFFF, true
 	}
-	if int64(addr<<16)>>16 != int64(addr) {
+	if !isCanonical(addr) {
 		c.raise(vectorGP)
 		return 0, false
 	}

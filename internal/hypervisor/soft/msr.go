@@ -112,7 +112,7 @@ func (c *CPU) readMSR(index uint32) (v uint64, ok bool) {
 
 // writeMSR sets one; false where there is none, or the value can't be.
 func (c *CPU) writeMSR(index uint32, v uint64) bool {
-	if canonical(index) && int64(v<<16)>>16 != int64(v) {
+	if canonical(index) && !isCanonical(v) {
 		return false
 	}
 	if p := c.kept(index); p != nil {

@@ -64,23 +64,31 @@ func (c *CPU) imul(u *uop, b uint64) status {
 // divide is DIV. Its flags are undefined: they stay.
 func (c *CPU) divide(u *uop, b uint64) status {
 	n := u.OperandSize
-	m := mask(n)
-	high, low := c.R[rdx]&m, c.R[rax]&m
-	if n == 1 {
-		high, low = c.R[rax]>>8&m, c.R[rax]&m
-	}
+	high, low := c.dividend(n)
 	if b == 0 || high >= b {
 		return c.raise(vectorDE)
 	}
-	var q, r uint64
-	if n == 8 {
-		q, r = bits.Div64(high, low, b)
-	} else {
-		a := high<<(8*n) | low
-		q, r = a/b, a%b
-	}
+	q, r := divided(n, high, low, b)
 	c.quotient(u, q, r)
 	return next
+}
+
+// dividend is that of a division by n bytes: RDX and RAX, or AH and AL.
+func (c *CPU) dividend(n uint8) (high, low uint64) {
+	m := mask(n)
+	if n == 1 {
+		return c.R[rax] >> 8 & m, c.R[rax] & m
+	}
+	return c.R[rdx] & m, c.R[rax] & m
+}
+
+// divided is high and low, of n bytes each, by b, which is more than high.
+func divided(n uint8, high, low, b uint64) (q, r uint64) {
+	if n == 8 {
+		return bits.Div64(high, low, b)
+	}
+	a := high<<(8*n) | low
+	return a / b, a % b
 }
 
 func (c *CPU) quotient(u *uop, q, r uint64) {
@@ -96,10 +104,7 @@ func (c *CPU) quotient(u *uop, q, r uint64) {
 func (c *CPU) divideSigned(u *uop, b uint64) status {
 	n := u.OperandSize
 	m := mask(n)
-	high, low := c.R[rdx]&m, c.R[rax]&m
-	if n == 1 {
-		high, low = c.R[rax]>>8&m, c.R[rax]&m
-	}
+	high, low := c.dividend(n)
 	minus := signed(n, high)
 	if minus {
 		low = -low & m
@@ -114,13 +119,7 @@ func (c *CPU) divideSigned(u *uop, b uint64) status {
 	if by == 0 || high >= by {
 		return c.raise(vectorDE)
 	}
-	var q, r uint64
-	if n == 8 {
-		q, r = bits.Div64(high, low, by)
-	} else {
-		a := high<<(8*n) | low
-		q, r = a/by, a%by
-	}
+	q, r := divided(n, high, low, by)
 	limit := m >> 1 // the largest quotient; one more where it is negative
 	if minus != signed(n, b) {
 		limit++

@@ -22,22 +22,16 @@ func shift(c *CPU, u *uop) status {
 		count = uint8(c.R[rcx])
 	}
 	n := u.OperandSize
-	count &= 31
-	if n == 8 {
-		count = c.count(u, count)
-	}
+	count = shiftCount(n, count)
 	return c.modify(u, n, func(a uint64) uint64 { return c.shifted(u.Ext(), n, a, count) })
 }
 
-// count is that of a shift of 64 bits, which has one bit more.
-func (c *CPU) count(u *uop, count uint8) uint8 {
-	switch {
-	case u.Opcode&^1 == 0xC0 && u.Map == 0:
-		return uint8(u.Imm) & 63
-	case u.Opcode&^1 == 0xD2 && u.Map == 0:
-		return uint8(c.R[rcx]) & 63
+// shiftCount has the bits of a count that are used: five, or six where operands have 64 bits.
+func shiftCount(n, count uint8) uint8 {
+	if n == 8 {
+		return count & 63
 	}
-	return count
+	return count & 31
 }
 
 // shifted is a shifted by count, with its flags.
@@ -136,12 +130,7 @@ func doubleShift(c *CPU, u *uop) status {
 	if u.Opcode&1 != 0 {
 		count = uint8(c.R[rcx])
 	}
-	if count &= 31; n == 8 {
-		if count = uint8(u.Imm); u.Opcode&1 != 0 {
-			count = uint8(c.R[rcx])
-		}
-		count &= 63
-	}
+	count = shiftCount(n, count)
 	left := u.Opcode < 0xA8
 	from := c.reg(u, u.Reg, n)
 	return c.modify(u, n, func(a uint64) uint64 {

@@ -384,18 +384,23 @@ func popf(c *CPU, u *uop) status {
 	if !ok {
 		return faulted
 	}
-	keep := uint64(flagVM | flagVIF | flagVIP | flagRF)
+	c.setFlags(c.flagsFrom(v, u.OperandSize)&^flagRF | c.Flags()&flagRF)
+	return next
+}
+
+// flagsFrom is RFLAGS as POPF and IRET set it from a value of n bytes, at this privilege.
+func (c *CPU) flagsFrom(v uint64, n uint8) uint64 {
+	keep := uint64(flagVM | flagVIF | flagVIP)
 	if c.cpl > 0 {
 		keep |= flagIOPL
 	}
 	if c.cpl > c.iopl() {
 		keep |= flagIF
 	}
-	if u.OperandSize == 2 {
+	if n == 2 {
 		keep |= ^uint64(0xFFFF)
 	}
-	c.setFlags(v&^keep | c.Flags()&keep)
-	return next
+	return v&^keep | c.Flags()&keep
 }
 
 // Flags of system software.
