@@ -2,11 +2,13 @@ package lab
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"sort"
 	"strings"
 )
@@ -164,4 +166,19 @@ func unixMode(m fs.FileMode) uint32 {
 		return bits | 0o060000
 	}
 	return bits | 0o100000
+}
+
+// WriteInitramfsFile writes the archive of WriteInitramfs to path, which holds
+// either what it held before or the whole archive: another process may be
+// reading or writing the same path.
+func WriteInitramfsFile(path string, entries []Entry) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "new-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if err := errors.Join(WriteInitramfs(f, entries), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }

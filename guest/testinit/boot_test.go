@@ -28,14 +28,9 @@ func boot(t *testing.T, init, cmdline string, input string) string {
 		t.Fatal(err)
 	}
 	initrd := filepath.Join(t.TempDir(), "initrd")
-	f, err := os.Create(initrd)
-	if err != nil {
+	if err := lab.WriteInitramfsFile(initrd, []lab.Entry{{Name: "init", Host: init}, {Name: "extra", Data: []byte("extra")}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := lab.WriteInitramfs(f, []lab.Entry{{Name: "init", Host: init}, {Name: "extra", Data: []byte("extra")}}); err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64",

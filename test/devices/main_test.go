@@ -2,7 +2,6 @@ package devices
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -135,16 +134,8 @@ func prepare(ctx context.Context) (lab.Job, error) {
 }
 
 func writeInitrd(dir, name string, entries []lab.Entry) (string, error) {
-	f, err := os.CreateTemp(dir, "new-")
-	if err != nil {
-		return "", err
-	}
-	defer os.Remove(f.Name())
-	if err := errors.Join(lab.WriteInitramfs(f, entries), f.Close()); err != nil {
-		return "", err
-	}
 	to := filepath.Join(dir, name)
-	return to, os.Rename(f.Name(), to)
+	return to, lab.WriteInitramfsFile(to, entries)
 }
 
 // writeRoot makes a root file system that holds the init and nothing else.

@@ -75,20 +75,8 @@ func prepare(ctx context.Context) (j lab.Job, err error) {
 }
 
 func writeInitrd(dir, init string) (string, error) {
-	f, err := os.CreateTemp(dir, "mayfly-test-linux-")
-	if err != nil {
-		return "", err
-	}
-	defer os.Remove(f.Name())
-	err = lab.WriteInitramfs(f, []lab.Entry{{Name: "init", Host: init}})
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return "", err
-	}
 	to := dir + "/test-linux-initrd"
-	return to, os.Rename(f.Name(), to)
+	return to, lab.WriteInitramfsFile(to, []lab.Entry{{Name: "init", Host: init}})
 }
 
 // unpackSlowest unpacks a bzImage of xz on this machine: in the nest, where each

@@ -29,12 +29,7 @@ func TestLinux(t *testing.T) {
 	}
 	dir := t.TempDir()
 	initrd, disk := filepath.Join(dir, "initrd"), filepath.Join(dir, "disk")
-	f, err := os.Create(initrd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := lab.WriteInitramfs(f, []lab.Entry{{Name: "init", Host: init}}); err != nil {
+	if err := lab.WriteInitramfsFile(initrd, []lab.Entry{{Name: "init", Host: init}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(disk, make([]byte, 1<<20), 0o600); err != nil {
