@@ -74,7 +74,7 @@ func TestLinux(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out.Tail())
 			}
-			if len(r.Errors) > 0 || strings.Contains(out.String(), "BUG") || strings.Contains(out.String(), "Oops") {
+			if len(r.Errors) > 0 || strings.Contains(out.String(), "BUG:") || strings.Contains(out.String(), "Oops:") {
 				t.Errorf("%q\n%s", r.Errors, out.Tail())
 			}
 		})

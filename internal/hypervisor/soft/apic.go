@@ -111,7 +111,7 @@ func (a *apic) setBase(v uint64) bool {
 	if a.x2() {
 		a.reg[apicLDR] = a.id>>4<<16 | 1<<(a.id&15)
 	}
-	a.cpu.flushTLB()
+	a.cpu.flushTLB(true)
 	return true
 }
 

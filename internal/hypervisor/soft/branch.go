@@ -12,6 +12,12 @@ func (c *CPU) jump(to uint64) status {
 	return jumped
 }
 
+// branch is jump to a target that is the same each time.
+func (c *CPU) branch(u *uop) status {
+	c.jump(c.RIP + uint64(u.Len) + uint64(u.Imm))
+	return branch
+}
+
 // stackBytes is how wide return addresses are.
 func (c *CPU) stackBytes(u *uop) uint8 {
 	if c.mode == decode.Mode64 {
@@ -20,23 +26,20 @@ func (c *CPU) stackBytes(u *uop) uint8 {
 	return u.OperandSize
 }
 
-// relative is the target of a jump by an immediate.
-func (c *CPU) relative(u *uop) uint64 { return c.RIP + uint64(u.Len) + uint64(u.Imm) }
-
 func jcc(c *CPU, u *uop) status {
 	if c.condition(u.Opcode & 15) {
-		return c.jump(c.relative(u))
+		return c.branch(u)
 	}
 	return next
 }
 
-func jmp(c *CPU, u *uop) status { return c.jump(c.relative(u)) }
+func jmp(c *CPU, u *uop) status { return c.branch(u) }
 
 func call(c *CPU, u *uop) status {
 	if !c.push(c.stackBytes(u), c.RIP+uint64(u.Len)) {
 		return faulted
 	}
-	return c.jump(c.relative(u))
+	return c.branch(u)
 }
 
 func ret(c *CPU, u *uop) status {
@@ -54,14 +57,14 @@ func loop(c *CPU, u *uop) status {
 	count := c.R[rcx] & m
 	if u.Opcode == 0xE3 {
 		if count == 0 {
-			return c.jump(c.relative(u))
+			return c.branch(u)
 		}
 		return next
 	}
 	count = (count - 1) & m
 	c.setReg(u, rcx, u.AddressSize, count)
 	if count != 0 && (u.Opcode == 0xE2 || c.flags.zero() == (u.Opcode == 0xE1)) {
-		return c.jump(c.relative(u))
+		return c.branch(u)
 	}
 	return next
 }

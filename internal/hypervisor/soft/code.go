@@ -1,134 +1,164 @@
 package soft
 
 import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
 )
 
-// maxCodePages and maxKept bound what is kept, of pages and of instructions, to some 25 MiB: beyond it
-// all is forgotten, and decoded anew.
+// Decoded instructions lie in memory of fixed size outside of Go's heap. When it is full all are forgotten, and
+// decoded anew as they are executed.
 const (
-	maxCodePages = 1024
-	maxKept      = 300_000
+	maxUops   = 1 << 18
+	maxPages  = 1 << 11
+	startsLog = 17
+	maxStarts = 1 << startsLog * 3 / 4
+	jumpsLog  = 12
+
+	// maxRun is how many instructions follow each other without a look for interrupts.
+	maxRun = 64
 )
 
-// codeCache keeps decoded instructions by where they lie in guest-physical memory, and by the
-// mode that they were decoded for.
+// codeCache keeps decoded instructions by where they lie in guest-physical memory, and by the mode that they
+// were decoded for. They lie in runs: instructions that follow each other to one that always branches. A run is
+// entered at its start only; one that comes to the start of another goes on there.
 type codeCache struct {
-	pages map[uint64]*codePage
-	kept  int // instructions, with those that were forgotten with their page
-	// epoch counts interrupts, exceptions and flushes of the TLB: between two of them no guest begins
-	// to execute what a device has written to memory.
+	shared *codeMap
+	*codeStore
+	uops, pages, starts int // of the store, that are used
+	index               map[uint64]uint16
+	crossing            map[uint32]uint16 // the second page of an instruction that lies in two, by its start's key
+	scratch             [maxRun + 1]uop
+
+	// epoch counts flushes of the TLB: between two of them no guest begins to execute what a device has written.
 	epoch uint64
-	// The page that is executed: its linear address and 1, and the mode.
-	at   uint64
-	mode decode.Mode
-	page *codePage
+	// jumps find an instruction by its linear address. key is that of entries that hold: it changes where
+	// translations may have changed, and has the mode and the privilege.
+	jumps   [1 << jumpsLog]jump
+	key     uint64
+	csBase  uint64
+	changed bool // instructions behind the one that is executed may be others now
 }
 
-// codePage is a page's instructions. Those that reach into the next page are not kept.
+type jump struct {
+	at, key uint64
+	to      *uop
+}
+
+// codeStore is the memory.
+type codeStore struct {
+	uop  [maxUops]uop
+	page [maxPages]codePage
+	// start finds a run: a table with open addressing, by page and offset.
+	start [1 << startsLog]struct{ key, uop uint32 }
+}
+
+// codePage is a page as it was when instructions were decoded from it.
 type codePage struct {
-	uops     []uop
-	index    [pageSize]uint16      // of uops, by the offset of the first byte, and 1; 0: not decoded
-	bytes    [pageSize / 64]uint64 // a bit for each byte of an instruction
+	phys     uint64
+	shared   *sharedPage
+	state    uint32 // of shared
 	mode     decode.Mode
 	epoch    uint64 // in which bytes were found to be those of snapshot
 	snapshot [pageSize]byte
 }
 
-// stale tells whether others than this processor, which is devices, have written to a page.
-func (k *codeCache) stale(p *codePage, now *[pageSize]byte) bool {
-	if p.epoch == k.epoch {
-		return false
+func newCodeStore() (*codeStore, error) {
+	b, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(codeStore{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, err
 	}
-	p.epoch = k.epoch
-	return p.snapshot != *now
+	return (*codeStore)(unsafe.Pointer(&b[0])), nil
 }
 
-// has tells whether a physical page has instructions.
-func (k *codeCache) has(phys uint64) bool {
-	_, ok := k.pages[phys/pageSize]
-	return ok
+// close gives the memory back.
+func (s *codeStore) close() error {
+	return unix.Munmap(unsafe.Slice((*byte)(unsafe.Pointer(s)), unsafe.Sizeof(*s)))
 }
 
 // forget forgets all instructions.
 func (k *codeCache) forget() {
-	k.pages, k.kept = map[uint64]*codePage{}, 0
-	k.leave()
+	clear(k.start[:])
+	k.index, k.crossing = map[uint64]uint16{}, map[uint32]uint16{}
+	k.uops, k.pages, k.starts = 0, 0, 0
+	k.forgetJumps()
 }
 
-// leave has the next instruction look anew where it is.
-func (k *codeCache) leave() { k.at, k.page = 0, nil }
-
-// written forgets the instructions of a page of which some bytes are written. A store is at
-// most 8 bytes; those that were decoded from other bytes are forgotten too, with the page.
-func (k *codeCache) written(phys uint64) {
-	p := k.pages[phys/pageSize]
-	if p == nil {
-		return
-	}
-	first := phys & (pageSize - 1)
-	for at := first; at < min(first+8, pageSize); at++ {
-		if p.bytes[at/64]&(1<<(at%64)) != 0 {
-			delete(k.pages, phys/pageSize)
-			k.leave()
-			return
-		}
-	}
+// forgetJumps has each branch look anew where it goes.
+func (k *codeCache) forgetJumps() {
+	k.key += keyCount
+	k.changed = true
 }
 
-// enter makes the page at a linear address that which is executed. The bytes are fetched by it.
-func (c *CPU) enter(addr uint64) bool {
-	e := &c.tlb[c.user()][addr/pageSize%tlbSize]
-	phys, ok := c.translate(addr, accessFetch) // NX is not in the TLB, so each time
-	if !ok {
-		return false
-	}
-	if e.tag != addr&^(pageSize-1)|1 {
-		if e = c.fill(addr, accessFetch); e == nil {
-			c.raise(vectorGP) // instructions lie in memory
-			return false
-		}
-	}
+// Of a key: the mode, whether it is the user's, and a count.
+const (
+	keyUser  = 1 << 2
+	keyCount = 1 << 3
+)
+
+// setKey has the key follow the mode and the privilege.
+func (c *CPU) setKey() {
 	k := &c.code
-	number := phys / pageSize
-	p := k.pages[number]
-	if p == nil || p.mode != c.mode || k.stale(p, e.page) {
-		if len(k.pages) >= maxCodePages || k.kept >= maxKept || k.pages == nil {
-			k.forget()
-		}
-		p = &codePage{mode: c.mode, epoch: k.epoch, snapshot: *e.page}
-		k.pages[number] = p
-		c.protect(phys &^ (pageSize - 1))
+	if base := c.segments[decode.CS].base; c.mode != decode.Mode64 && base != k.csBase {
+		k.csBase = base
+		k.key += keyCount
 	}
-	k.at, k.mode, k.page = addr&^(pageSize-1)|1, c.mode, p
-	return true
-}
-
-// protect takes write access from a page's translations: it has become code.
-func (c *CPU) protect(phys uint64) {
-	for i := range c.tlb {
-		for j := range c.tlb[i] {
-			if e := &c.tlb[i][j]; e.phys == phys {
-				e.write = false
-			}
-		}
+	k.key = k.key&^(keyCount-1) | uint64(c.mode)
+	if c.cpl == 3 {
+		k.key |= keyUser
 	}
 }
 
-// instruction is the one at RIP, decoded; nil: c.fault is set.
-func (c *CPU) instruction() *uop {
-	addr := c.linear()
-	k := &c.code
-	if k.at != addr&^(pageSize-1)|1 || k.mode != c.mode {
-		if !c.enter(addr) {
+func startKey(page uint16, off uint64) uint32 { return uint32(page)<<12 | uint32(off) | 1<<31 }
+
+func startSlot(key uint32) uint32 { return key * 0x9E37_79B1 >> (32 - startsLog) }
+
+// startAt is the run that starts at an offset of a page; nil: there is none.
+func (k *codeCache) startAt(page uint16, off uint64) *uop {
+	key := startKey(page, off)
+	for i := startSlot(key); ; i = (i + 1) & (1<<startsLog - 1) {
+		switch e := &k.start[i]; e.key {
+		case key:
+			return &k.uop[e.uop]
+		case 0:
 			return nil
 		}
 	}
-	off := addr & (pageSize - 1)
-	if i := k.page.index[off]; i != 0 {
-		return &k.page.uops[i-1]
+}
+
+// keep puts a run that starts at an offset of a page into the store.
+func (k *codeCache) keep(page uint16, off uint64, run []uop) *uop {
+	key := startKey(page, off)
+	i := startSlot(key)
+	for k.start[i].key != 0 {
+		i = (i + 1) & (1<<startsLog - 1)
 	}
-	return c.decodeAt(addr, k.page)
+	k.start[i].key, k.start[i].uop = key, uint32(k.uops)
+	k.starts++
+	first := k.uops
+	k.uops += copy(k.uop[first:], run)
+	return &k.uop[first]
+}
+
+// full tells whether there is no room for a page and a run more.
+func (k *codeCache) full() bool {
+	return k.uops+2*len(k.scratch) > maxUops || k.pages+2 > maxPages || k.starts+2 > maxStarts
+}
+
+// find is the instruction at RIP, decoded; nil: c.fault is set.
+func (c *CPU) find() *uop {
+	k := &c.code
+	j := &k.jumps[(c.RIP^c.RIP>>jumpsLog)&(1<<jumpsLog-1)]
+	if j.at == c.RIP && j.key == k.key {
+		return j.to
+	}
+	u := c.lookUp(c.linear())
+	if u != nil {
+		*j = jump{c.RIP, k.key, u}
+	}
+	return u
 }
 
 // linear is the linear address of RIP.
@@ -139,53 +169,187 @@ func (c *CPU) linear() uint64 {
 	return (c.bases[decode.CS] + c.RIP) & 0xFFFF_FFFF
 }
 
-// decodeAt decodes the instruction at an address of the page that is executed.
-func (c *CPU) decodeAt(addr uint64, p *codePage) *uop {
-	e := &c.tlb[c.user()][addr/pageSize%tlbSize]
-	if e.tag != addr&^(pageSize-1)|1 {
-		if e = c.fill(addr, accessFetch); e == nil {
-			return nil
-		}
+func (c *CPU) lookUp(addr uint64) *uop {
+	k := &c.code
+	if k.full() {
+		k.forget()
 	}
-	off := addr & (pageSize - 1)
-	in, err := decode.Decode(e.page[off:], c.mode)
-	if err == decode.ErrShort {
-		return c.decodeAcross(addr, e.page[off:])
-	}
-	if err != nil {
-		c.fault = faultOf(err)
+	page, bytes := c.codePageAt(addr)
+	if bytes == nil {
 		return nil
 	}
-	if c.code.kept++; c.code.kept >= maxKept {
-		c.code.leave() // enter forgets
+	off := addr & (pageSize - 1)
+	if u := k.startAt(page, off); u != nil {
+		if u.crosses(off) && !c.sameSecond(page, addr) {
+			return c.decodeAcross(addr, page, bytes)
+		}
+		return u
 	}
-	p.uops = append(p.uops, newUop(in))
-	p.index[off] = uint16(len(p.uops))
-	for at := off; at < off+uint64(in.Len); at++ {
-		p.bytes[at/64] |= 1 << (at % 64)
+	return c.decodeRun(addr, page, bytes)
+}
+
+// crosses tells whether an instruction at an offset of its page reaches into the next one.
+func (u *uop) crosses(off uint64) bool { return off+uint64(u.Len) > pageSize }
+
+// codePageAt is the page of an address, as one that has instructions, and its bytes; nil: c.fault is set.
+func (c *CPU) codePageAt(addr uint64) (uint16, *[pageSize]byte) {
+	e := c.executable(addr)
+	if e == nil {
+		return 0, nil
 	}
-	return &p.uops[len(p.uops)-1]
+	k := &c.code
+	phys := e.phys()
+	if i, ok := k.index[phys]; ok {
+		if p := &k.page[i]; p.mode == c.mode && p.state == p.shared.state.Load() && !k.stale(p, e.page) {
+			return i, e.page
+		}
+	}
+	i := uint16(k.pages)
+	k.pages++
+	p := &k.page[i]
+	p.phys, p.mode, p.epoch = phys, c.mode, k.epoch
+	p.shared, p.state = k.shared.claim(c, phys)
+	p.snapshot = *e.page
+	k.index[phys] = i
+	return i, e.page
+}
+
+// stale tells whether others than processors, which is devices, have written to a page.
+func (k *codeCache) stale(p *codePage, now *[pageSize]byte) bool {
+	if p.epoch == k.epoch {
+		return false
+	}
+	p.epoch = k.epoch
+	return p.snapshot != *now
+}
+
+// decodeRun decodes from an address on. A run ends where its page does, before an instruction that can't be decoded, and
+// where it comes to the start of another.
+func (c *CPU) decodeRun(addr uint64, page uint16, bytes *[pageSize]byte) *uop {
+	k := &c.code
+	run := k.scratch[:0]
+	first := addr & (pageSize - 1)
+	end := uop{do: onward}
+	for off := first; len(run) < maxRun; {
+		in, err := decode.Decode(bytes[off:], c.mode)
+		if err != nil && len(run) > 0 {
+			break
+		}
+		if err == decode.ErrShort {
+			return c.decodeAcross(addr, page, bytes)
+		}
+		if err != nil {
+			c.fault = faultOf(err)
+			return nil
+		}
+		k.page[page].shared.mark(off, uint64(in.Len))
+		run = append(run, newUop(in, c.mode))
+		off += uint64(in.Len)
+		if always(&in) {
+			return k.keep(page, first, run)
+		}
+		if serialises(&in) {
+			end.do = anew
+			break
+		}
+		if off == pageSize {
+			break
+		}
+		if u := k.startAt(page, off); u != nil && !u.crosses(off) {
+			end.to = u
+			break
+		}
+	}
+	return k.keep(page, first, append(run, end))
+}
+
+// always tells whether an instruction branches, or is an exception.
+func always(in *decode.Inst) bool {
+	if in.Map != decode.One {
+		return false
+	}
+	switch in.Opcode {
+	case 0xC2, 0xC3, 0xE8, 0xE9, 0xEB:
+		return true
+	case 0xFF:
+		return in.Ext() == 2 || in.Ext() == 4
+	}
+	return false
+}
+
+// serialises tells whether what is behind an instruction may be elsewhere, or another one, when it is executed, or
+// whether an interrupt may come that could not before.
+func serialises(in *decode.Inst) bool {
+	o := in.Opcode
+	switch in.Map {
+	case decode.One:
+		switch {
+		case o == 0x07 || o == 0x17 || o == 0x1F || o == 0x8E, o >= 0x9A && o <= 0x9D, o >= 0xC8 && o <= 0xCF && o != 0xC9, o >= 0x6C && o <= 0x6F, o == 0xF1, o == 0xF4, o == 0xFA, o == 0xFB,
+			o == 0xEA, o == 0xFF && (in.Ext() == 3 || in.Ext() == 5), o >= 0xE4 && o <= 0xE7, o >= 0xEC && o <= 0xEF:
+			return true
+		}
+	case decode.Two:
+		switch {
+		case o <= 0x0B, o >= 0x20 && o <= 0x23, o >= 0x30 && o <= 0x37, o == 0xA1 || o == 0xA9, o == 0xA2, o == 0xAA, o == 0xB2 || o == 0xB4 || o == 0xB5:
+			return true
+		}
+	}
+	return false
+}
+
+// onward and anew end a run that goes on behind it: they are no instructions. anew looks where that is.
+func onward(c *CPU, _ *uop) status {
+	c.retired--
+	return branch
+}
+
+func anew(c *CPU, _ *uop) status {
+	c.retired--
+	return jumped
 }
 
 // decodeAcross decodes an instruction that reaches into the next page.
-func (c *CPU) decodeAcross(addr uint64, first []byte) *uop {
-	behind := c.wrap(addr&^(pageSize-1) + pageSize)
-	if _, ok := c.translate(behind, accessFetch); !ok {
+func (c *CPU) decodeAcross(addr uint64, page uint16, first *[pageSize]byte) *uop {
+	k := &c.code
+	if k.full() {
+		k.forget()
+		if page, first = c.codePageAt(addr); first == nil {
+			return nil
+		}
+	}
+	second, rest := c.codePageAt(c.wrap(addr&^(pageSize-1) + pageSize))
+	if rest == nil {
 		return nil
 	}
-	b := c.bytes(behind, decode.MaxLength, accessFetch)
-	if b == nil {
-		c.raise(vectorGP)
-		return nil
-	}
+	off := addr & (pageSize - 1)
 	var both [2 * decode.MaxLength]byte
-	n := copy(both[:], first)
-	in, err := decode.Decode(both[:n+copy(both[n:], b)], c.mode)
+	n := copy(both[:], first[off:])
+	copy(both[n:], rest[:decode.MaxLength])
+	in, err := decode.Decode(both[:], c.mode)
 	if err != nil {
 		c.fault = faultOf(err)
 		return nil
 	}
-	c.code.leave() // the next page's bytes may change unseen: nothing of it is kept
-	u := newUop(in)
-	return &u
+	k.page[page].shared.mark(off, uint64(n))
+	k.page[second].shared.mark(0, uint64(in.Len)-uint64(n))
+	key := startKey(page, off)
+	run := []uop{newUop(in, c.mode), {do: anew}}
+	k.crossing[key] = second
+	if u := k.startAt(page, off); u != nil {
+		*u = run[0]
+		return u
+	}
+	return k.keep(page, off, run)
+}
+
+// sameSecond tells whether the instruction at an address still reaches into the page from which it was decoded.
+func (c *CPU) sameSecond(page uint16, addr uint64) bool {
+	was, ok := c.code.crossing[startKey(page, addr&(pageSize-1))]
+	second, bytes := c.codePageAt(c.wrap(addr&^(pageSize-1) + pageSize))
+	return ok && bytes != nil && second == was
+}
+
+// retiredSince is how many instructions lie from first up to u.
+func retiredSince(first, u *uop) uint64 {
+	return uint64((uintptr(unsafe.Pointer(u)) - uintptr(unsafe.Pointer(first))) / uopBytes)
 }

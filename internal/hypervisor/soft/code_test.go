@@ -27,7 +27,7 @@ func runAt(t *testing.T, c *CPU, addr uint64) {
 // place.
 func TestCodeThatIsWritten(t *testing.T) {
 	s := newSandbox(t)
-	c := newCPU(s)
+	c := newCPU64(t, s)
 	at := s.addr &^ (pageSize - 1)
 	// mov eax, 1; hlt
 	copy(s.own, []byte{0xB8, 1, 0, 0, 0, 0xF4})
@@ -45,9 +45,8 @@ func TestCodeThatIsWritten(t *testing.T) {
 	// its own instruction: mov byte [rip], 0x90 over what follows; hlt
 	copy(s.own[64:], []byte{0xC6, 0x05, 0, 0, 0, 0, 0xF4, 0xFE, 0xF4})
 	runAt(t, c, at+64)
-	s.own[1] = 3 // as a device does, which interrupts
-	c.code.epoch++
-	c.code.leave()
+	s.own[1] = 3     // as a device does, which interrupts
+	c.flushTLB(true) // as before a guest executes it
 	runAt(t, c, at)
 	if c.R[rax] != 3 {
 		t.Errorf("a device wrote, and eax is %d", c.R[rax])
@@ -57,17 +56,17 @@ func TestCodeThatIsWritten(t *testing.T) {
 // What is kept is bounded.
 func TestCodeIsBounded(t *testing.T) {
 	s := newSandbox(t)
-	c := newCPU(s)
+	c := newCPU64(t, s)
 	for i := range s.own {
 		s.own[i] = 0x90
 	}
 	s.own[len(s.own)-1] = 0xF4
-	for range 2 * maxKept / len(s.own) {
+	for range 2 * maxUops / len(s.own) {
 		runAt(t, c, s.addr)
-		c.code.pages = nil // as a write to the page does
-		c.code.leave()
+		c.code.shared.spoilt(c, c.code.shared.at(s.addr))
+		c.code.forgetJumps()
 	}
-	if c.code.kept > maxKept {
-		t.Errorf("%d instructions are kept", c.code.kept)
+	if c.code.uops > maxUops {
+		t.Errorf("%d instructions are kept", c.code.uops)
 	}
 }

@@ -3,7 +3,9 @@
 package soft
 
 import (
+	"math/rand/v2"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
@@ -23,22 +25,31 @@ const (
 
 // CPU is a processor's registers, and the memory that it reaches.
 type CPU struct {
-	R     [16]uint64
-	RIP   uint64
+	// The general registers, and what an address has in place of one by its number in a decode.Inst:
+	// decode.None, which is always 0, and decode.RIP.
+	R   [16]uint64
+	_   uint64
+	RIP uint64
+
 	flags flags
-	bases [6]uint64 // of segments, by decode.Seg
+	bases [8]uint64 // of segments, by decode.Seg
 	mode  decode.Mode
 	cpl   uint8
 
 	system
 	mmu
-	bus   io
-	apic  *apic // nil: none
-	units units
-	cpuid []hypervisor.CPUID
-	clock clock
+	bus     io
+	apic    *apic // nil: none
+	units   units
+	cpuid   []hypervisor.CPUID
+	clock   clock
+	entropy *rand.ChaCha8
 
-	fault  Fault
+	fault   Fault
+	refused bool   // the last fill met a fault
+	retired uint64 // instructions that were completed
+	claims  claims
+
 	halted bool
 	shadow bool        // interrupts are held back for one instruction more: after STI, and MOV or POP to SS
 	waits  bool        // for INIT and a start-up IPI
@@ -47,6 +58,17 @@ type CPU struct {
 	nmi    atomic.Bool
 	ended  atomic.Uint32 // a vector whose end is to be told, and 0x100
 	woken  chan struct{}
+}
+
+// newCPU makes a processor over RAM. It is the store's owner.
+func newCPU(ram RAM, shared *codeMap, store *codeStore) *CPU {
+	c := &CPU{woken: make(chan struct{}, 1), entropy: newEntropy()}
+	c.mmu.ram = ram
+	c.code.shared, c.code.codeStore = shared, store
+	c.code.forget()
+	c.flushTLB(true)
+	c.setMode()
+	return c
 }
 
 // Fault is an exception that an instruction has raised.
@@ -76,6 +98,8 @@ type status uint8
 
 const (
 	next    status = iota // the instruction behind it
+	skip                  // the one behind that, which has been executed too
+	branch                // RIP is set, and is always the same for this instruction at this address
 	jumped                // RIP is set
 	faulted               // c.fault is set
 	exits                 // the machine is to do something before it goes on
@@ -91,9 +115,18 @@ func (c *CPU) raiseCode(vector uint8, code uint32) status {
 
 // uop is an instruction that is ready to be executed.
 type uop struct {
+	do   exec
+	disp uint64 // of the memory operand: sign-extended, and with Len where it is by RIP
+	to   *uop   // of a branch within its page, where it has been found
 	decode.Inst
-	do func(c *CPU, u *uop) status
+	d, s decode.Reg // for a handler of fast.go: the register that is written, or read
+	_    [6]byte
 }
+
+const uopBytes = unsafe.Sizeof(uop{})
+
+// behind is the one that lies behind u in the same run.
+func (u *uop) behind(n uintptr) *uop { return (*uop)(unsafe.Add(unsafe.Pointer(u), n*uopBytes)) }
 
 // faultOf is the exception of what can't be decoded.
 func faultOf(err error) Fault {
@@ -103,9 +136,18 @@ func faultOf(err error) Fault {
 	return Fault{Vector: vectorUD}
 }
 
-func newUop(in decode.Inst) uop {
-	u := uop{Inst: in}
-	if u.do = handler(&u.Inst); u.do == nil {
+func newUop(in decode.Inst, mode decode.Mode) uop {
+	u := uop{Inst: in, disp: uint64(int64(in.Disp))}
+	if in.Base == decode.RIP {
+		u.disp += uint64(in.Len)
+	}
+	if mode == decode.Mode64 {
+		fast(&u)
+	}
+	if u.do == nil {
+		u.do = handler(&u.Inst)
+	}
+	if u.do == nil {
 		u.do = undefined
 	}
 	return u

@@ -100,7 +100,6 @@ func (c *CPU) gateOf(vector uint8, from origin) (g gate, ok bool) {
 // interrupt enters the handler of a vector by the IDT of long mode; where that is a fault, c.fault
 // has it, and nothing has changed.
 func (c *CPU) interrupt(vector uint8, errorCode uint32, withCode bool, from origin) bool {
-	c.code.epoch++
 	if c.efer&eferLMA == 0 {
 		return c.interrupt32(vector, errorCode, withCode, from)
 	}

@@ -19,10 +19,13 @@ const (
 type kind uint8
 
 const (
-	kindBits  kind = iota // they are in bits
-	kindAdd               // of res = a + b
-	kindSub               // of res = a - b
-	kindLogic             // of res; CF, OF and AF are 0
+	kindBits    kind = iota // they are in bits
+	kindAdd                 // of res = a + b
+	kindSub                 // of res = a - b
+	kindAddKeep             // of res = a + b, but CF is in bits
+	kindSubKeep             // of res = a - b, but CF is in bits
+	kindLogic               // of res; CF, OF and AF are 0
+	kindShift               // of res; CF and OF are in bits, AF is 0
 )
 
 // flags are the status flags as they come to be, and the rest of RFLAGS.
@@ -30,7 +33,7 @@ type flags struct {
 	kind      kind
 	shift     uint8 // 64 less the operands' bits: values are at the upper end of 64
 	a, b, res uint64
-	bits      uint64 // of kindBits
+	bits      uint64
 	other     uint64 // RFLAGS without status flags
 }
 
@@ -76,9 +79,9 @@ func (f *flags) sign() bool {
 
 func (f *flags) overflow() bool {
 	switch f.kind {
-	case kindAdd:
+	case kindAdd, kindAddKeep:
 		return int64((f.a^f.res)&(f.b^f.res)) < 0
-	case kindSub:
+	case kindSub, kindSubKeep:
 		return int64((f.a^f.b)&(f.a^f.res)) < 0
 	case kindLogic:
 		return false
@@ -95,9 +98,9 @@ func (f *flags) parity() bool {
 
 func (f *flags) adjust() bool {
 	switch f.kind {
-	case kindAdd, kindSub:
+	case kindAdd, kindSub, kindAddKeep, kindSubKeep:
 		return (f.a^f.b^f.res)>>f.shift&0x10 != 0
-	case kindLogic:
+	case kindLogic, kindShift:
 		return false
 	}
 	return f.bits&flagAF != 0

@@ -154,7 +154,7 @@ func ins(c *CPU, u *uop) status {
 		}
 		c.advance(u, rdi, c.step(n))
 		return true
-	}, nil)
+	}, nil, nil)
 }
 
 func outs(c *CPU, u *uop) status {
@@ -172,7 +172,7 @@ func outs(c *CPU, u *uop) status {
 		}
 		c.advance(u, rsi, c.step(n))
 		return true
-	}, nil)
+	}, nil, nil)
 }
 
 // stop ends the machine with a message.

@@ -72,13 +72,26 @@ func (r *ram) Page(addr uint64) (*[pageSize]byte, bool) {
 	return r.shown[addr], false
 }
 
+// end is the address behind all memory.
+func (r *ram) end() (addr uint64) {
+	for i := range r.regions {
+		addr = max(addr, uint64(r.regions[i].Addr)+r.regions[i].Size)
+	}
+	return addr
+}
+
 func (m *machine) NewProcessor(id int) (hypervisor.Processor, error) {
 	if id != 0 {
 		return nil, errors.New("the software processor has one vCPU")
 	}
 	m.code.Reset() // of a machine before a restart
-	c := &CPU{units: units{Context: native.NewContext(), code: m.code, thunks: map[encoding]native.Thunk{}}, woken: make(chan struct{}, 1), waits: true}
-	c.mmu.ram = &m.ram
+	store, err := newCodeStore()
+	if err != nil {
+		return nil, fmt.Errorf("memory for decoded instructions: %w", err)
+	}
+	c := newCPU(&m.ram, newCodeMap(m.ram.end()), store)
+	c.units = units{Context: native.NewContext(), code: m.code, thunks: map[encoding]native.Thunk{}}
+	c.waits = true
 	c.clock.start = time.Now()
 	c.msr.pat = 0x0007_0406_0007_0406
 	c.apic = newAPIC(c, uint32(id))
@@ -230,15 +243,16 @@ func features() []hypervisor.CPUID {
 	const (
 		fpu, pse, tsc, msr, pae, cx8, apicBit, sep, mtrrBit, pge, mca, cmov, pat, clfsh, mmx, fxsr, sse, sse2 = 1 << 0, 1 << 3, 1 << 4, 1 << 5, 1 << 6,
 			1 << 8, 1 << 9, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16, 1 << 19, 1 << 23, 1 << 24, 1 << 25, 1 << 26
-		sse3, ssse3, cx16, sse41, sse42, x2apic, movbeBit, popcntBit, deadline, hypervisorBit = 1 << 0, 1 << 9, 1 << 13, 1 << 19, 1 << 20, 1 << 21, 1 << 22, 1 << 23, 1 << 24, 1 << 31
+		sse3, ssse3, cx16, sse41, sse42, x2apic, movbeBit, popcntBit, deadline, rdrandBit, hypervisorBit = 1 << 0, 1 << 9, 1 << 13, 1 << 19, 1 << 20, 1 << 21, 1 << 22, 1 << 23, 1 << 24, 1 << 30, 1 << 31
+		erms, smepBit, rdseedBit, fsrm, ibrs, stibp, archCapabilities, ssbd                              = 1 << 9, 1 << 7, 1 << 18, 1 << 4, 1 << 26, 1 << 27, 1 << 29, 1 << 31
 	)
 	return []hypervisor.CPUID{
 		{Leaf: 0, EAX: 0xD, EBX: 0x756E6547, ECX: 0x6C65746E, EDX: 0x49656E69},
 		{Leaf: 1, EAX: 6<<8 | 0xF<<4 | 1<<16, EBX: 8 << 8,
-			ECX: sse3 | ssse3 | cx16 | sse41 | sse42 | x2apic | movbeBit | popcntBit | deadline | hypervisorBit,
+			ECX: sse3 | ssse3 | cx16 | sse41 | sse42 | x2apic | movbeBit | popcntBit | deadline | rdrandBit | hypervisorBit,
 			EDX: fpu | 1<<2 | pse | tsc | msr | pae | cx8 | apicBit | mtrrBit | pge | cmov | pat | clfsh | mmx | fxsr | sse | sse2},
 		{Leaf: 4, Indexed: true, Index: 0, EAX: 0},
-		{Leaf: 7, Indexed: true, EBX: 1<<7 | 1<<9, EDX: 1 << 4},
+		{Leaf: 7, Indexed: true, EBX: smepBit | erms | rdseedBit, EDX: fsrm | ibrs | stibp | archCapabilities | ssbd},
 		{Leaf: 0x40000000, EAX: 0x40000001, EBX: 0x4B4D564B, ECX: 0x564B4D56, EDX: 0x4D},
 		{Leaf: 0x40000001, EAX: kvmFeatures},
 		{Leaf: 0x80000000, EAX: 0x80000008},

@@ -23,39 +23,87 @@ const (
 
 // mmu is the memory management unit: the RAM, and a cache of translations for each privilege.
 type mmu struct {
-	ram RAM
-	tlb [2][tlbSize]tlbEntry // supervisor's, user's
-	// code has the pages of which instructions are kept: a write to them goes the slow way.
+	ram  RAM
+	tlb  [2][tlbSize]tlbEntry // supervisor's, user's
+	view *[tlbSize]tlbEntry   // that of the privilege
 	code codeCache
 }
 
-const tlbSize = 1024
+const (
+	tlbLog  = 10
+	tlbSize = 1 << tlbLog
+)
 
-// tlbEntry is the translation of a page. tag is its linear address and 1; 0: it has none.
+// tlbEntry is the translation of a page. read and write are the page's linear address where it may be read, and where
+// it may be written and is dirty and has no code; else an address that has another entry.
 type tlbEntry struct {
-	tag   uint64
-	page  *[pageSize]byte
-	phys  uint64
-	write bool // and it is dirty, and no code
+	read, write uint64
+	page        *[pageSize]byte
+	bits        uint64 // the physical address, and these
 }
 
-// flushTLB forgets all translations.
-func (c *CPU) flushTLB() {
-	c.code.epoch++
-	clear(c.tlb[0][:])
-	clear(c.tlb[1][:])
-	c.code.leave()
+const (
+	tlbGlobal = 1 << 0
+	tlbFetch  = 1 << 1 // instructions may be fetched from it
+)
+
+func (e *tlbEntry) phys() uint64 { return e.bits &^ (pageSize - 1) }
+
+// slotOf is the entry that an address has.
+func slotOf(addr uint64) uint64 { return addr / pageSize % tlbSize }
+
+// elsewhere is an address that has another entry than i.
+func elsewhere(i int) uint64 { return uint64(i+1) % tlbSize * pageSize }
+
+// flushTLB forgets all translations, or all that are not global.
+func (c *CPU) flushTLB(global bool) {
+	for t := range c.tlb {
+		for i := range c.tlb[t] {
+			if e := &c.tlb[t][i]; global || e.bits&tlbGlobal == 0 {
+				e.read, e.write = elsewhere(i), elsewhere(i)
+			}
+		}
+	}
+	c.flushed()
 }
 
 // flushPage forgets that of one page.
 func (c *CPU) flushPage(addr uint64) {
-	c.code.epoch++
-	for i := range c.tlb {
-		if e := &c.tlb[i][addr/pageSize%tlbSize]; e.tag == addr&^(pageSize-1)|1 {
-			*e = tlbEntry{}
+	i := slotOf(addr)
+	for t := range c.tlb {
+		if e := &c.tlb[t][i]; e.read^addr < pageSize {
+			e.read, e.write = elsewhere(int(i)), elsewhere(int(i))
 		}
 	}
-	c.code.leave()
+	c.flushed()
+}
+
+func (c *CPU) flushed() {
+	c.code.epoch++
+	c.code.forgetJumps()
+}
+
+// flushWrites takes write access from all translations.
+func (c *CPU) flushWrites() {
+	for t := range c.tlb {
+		for i := range c.tlb[t] {
+			c.tlb[t][i].write = elsewhere(i)
+		}
+	}
+}
+
+// protect takes write access from a page's translations. It tells whether one had it.
+func (c *CPU) protect(phys uint64) (had bool) {
+	phys &^= pageSize - 1
+	for t := range c.tlb {
+		for i := range c.tlb[t] {
+			if e := &c.tlb[t][i]; e.bits^phys < pageSize && e.write != elsewhere(i) {
+				e.write = elsewhere(i)
+				had = true
+			}
+		}
+	}
+	return had
 }
 
 func (c *CPU) user() int {
@@ -67,8 +115,8 @@ func (c *CPU) user() int {
 
 // bytes are n bytes of memory that lie in one page; nil: see loadSlow and storeSlow.
 func (c *CPU) bytes(addr uint64, n int, a access) []byte {
-	e := &c.tlb[c.user()][addr/pageSize%tlbSize]
-	if e.tag != addr&^(pageSize-1)|1 || a == accessWrite && !e.write {
+	e := &c.tlb[c.user()][slotOf(addr)]
+	if e.read^addr >= pageSize || a == accessWrite && e.write^addr >= pageSize {
 		if e = c.fill(addr, a); e == nil {
 			return nil
 		}
@@ -77,21 +125,45 @@ func (c *CPU) bytes(addr uint64, n int, a access) []byte {
 	return e.page[off : off+uint64(n)]
 }
 
-// fill puts a translation into the cache, if it leads to memory that may be used so.
+// executable is the translation of an address from which instructions are fetched; nil: c.fault is set.
+func (c *CPU) executable(addr uint64) *tlbEntry {
+	e := &c.tlb[c.user()][slotOf(addr)]
+	if e.read^addr < pageSize && e.bits&tlbFetch != 0 {
+		return e
+	}
+	if e = c.fill(addr, accessFetch); e == nil && !c.refused {
+		c.raise(vectorGP) // instructions lie in memory
+	}
+	return e
+}
+
+// fill puts a translation into the cache, if it leads to memory that may be used so. Where it does not because of a fault,
+// c.refused tells it.
 func (c *CPU) fill(addr uint64, a access) *tlbEntry {
-	phys, ok := c.translate(addr, a)
-	if !ok {
+	walk, ok := c.translated(addr, a)
+	if c.refused = !ok; !ok {
 		return nil
 	}
-	page, write := c.ram.Page(phys &^ (pageSize - 1))
-	if page == nil || a == accessWrite && !write {
+	phys := walk.phys + addr&(walk.size-1)&^(pageSize-1)
+	page, write := c.ram.Page(phys)
+	if page == nil || a == accessWrite && (!write || c.code.shared.has(phys)) { // storeSlow asks what is written
 		return nil
 	}
-	if a == accessWrite && c.code.has(phys) {
-		return nil // storeSlow looks what is written
+	i := slotOf(addr)
+	e := &c.tlb[c.user()][i]
+	at := addr &^ (pageSize - 1)
+	if e.read != at || e.phys() != phys {
+		*e = tlbEntry{read: at, write: elsewhere(int(i)), page: page, bits: phys}
 	}
-	e := &c.tlb[c.user()][addr/pageSize%tlbSize]
-	*e = tlbEntry{tag: addr&^(pageSize-1) | 1, page: page, phys: phys &^ (pageSize - 1), write: a == accessWrite}
+	if walk.global {
+		e.bits |= tlbGlobal
+	}
+	switch a {
+	case accessWrite:
+		e.write = at
+	case accessFetch:
+		e.bits |= tlbFetch
+	}
 	return e
 }
 
@@ -110,8 +182,10 @@ func (c *CPU) storeSlow(addr uint64, n uint8, v uint64) bool {
 		return false
 	}
 	if page, write := c.ram.Page(phys &^ (pageSize - 1)); page != nil && write {
-		c.code.written(phys)
 		put(page[phys&(pageSize-1):], n, v)
+		if c.code.shared.written(c, phys) {
+			c.code.forgetJumps()
+		}
 		return true
 	}
 	return c.writePhysical(phys, n, v)
@@ -125,6 +199,7 @@ const (
 	pageAccessed = 1 << 5
 	pageDirty    = 1 << 6
 	pageLarge    = 1 << 7
+	pageGlobal   = 1 << 8
 	pageNX       = 1 << 63
 
 	pageAddress = 0x000F_FFFF_FFFF_F000
@@ -145,19 +220,24 @@ func isCanonical(v uint64) bool { return int64(v<<16)>>16 == int64(v) }
 // translate walks the page tables for a linear address; where it may not be used so, c.fault
 // is set. Source: Intel SDM volume 3, chapter 4.5 and 4.6.
 func (c *CPU) translate(addr uint64, a access) (phys uint64, ok bool) {
+	walk, ok := c.translated(addr, a)
+	return walk.phys | addr&(walk.size-1), ok
+}
+
+// translated is the page of a linear address.
+func (c *CPU) translated(addr uint64, a access) (walked, bool) {
 	if c.cr0&cr0PG == 0 {
-		return addr & 0xFFFF_FFFF, true
+		return walked{phys: addr & 0xFFFF_FFFF &^ (pageSize - 1), size: pageSize}, true
 	}
 	if !isCanonical(addr) {
 		c.raise(vectorGP)
-		return 0, false
+		return walked{}, false
 	}
 	walk, code := c.walk(addr, a)
 	if walk.size == 0 {
 		c.fault = Fault{Vector: vectorPF, Code: code | c.faultCode(a), Addr: addr}
-		return 0, false
 	}
-	return walk.phys | addr&(walk.size-1), true
+	return walk, walk.size != 0
 }
 
 // faultCode are the bits of the error code that tell the access.
@@ -175,7 +255,10 @@ func (c *CPU) faultCode(a access) (code uint32) {
 }
 
 // walked is the page that a walk has found: 4 KiB, 2 MiB or 1 GiB; size 0: none.
-type walked struct{ phys, size uint64 }
+type walked struct {
+	phys, size uint64
+	global     bool
+}
 
 // walk returns the page, or the bits of the error code that tell why not.
 func (c *CPU) walk(addr uint64, a access) (walked, uint32) {
@@ -205,7 +288,7 @@ func (c *CPU) walk(addr uint64, a access) (walked, uint32) {
 			return walked{}, faultPresent
 		}
 		mark(entries[:], a == accessWrite, level)
-		return walked{v & pageAddress &^ (size - 1), size}, 0
+		return walked{v & pageAddress &^ (size - 1), size, v&pageGlobal != 0 && c.cr4&cr4PGE != 0}, 0
 	}
 }
 

@@ -193,6 +193,9 @@ func cmpxchg(c *CPU, u *uop) status {
 
 // cmpxchgPair is CMPXCHG8B and CMPXCHG16B.
 func cmpxchgPair(c *CPU, u *uop) status {
+	if !u.Mem && u.Ext() >= 6 && u.Rep == 0 {
+		return c.random(u)
+	}
 	if !u.Mem || u.Ext() != 1 {
 		return c.raise(vectorUD)
 	}

@@ -7,7 +7,7 @@ type msrs struct {
 	star, lstar, cstar, fmask uint64
 	kernelGS, tscAux          uint64
 	sysenter                  [3]uint64 // CS, ESP, EIP
-	misc, pat                 uint64
+	misc, pat, specControl    uint64
 	mtrr                      map[uint32]uint64
 }
 
@@ -15,7 +15,10 @@ type msrs struct {
 const (
 	msrTSC         = 0x10
 	msrAPICBase    = 0x1B
+	msrSpecControl = 0x48
+	msrPredictCmd  = 0x49
 	msrBIOSSign    = 0x8B
+	msrArchCaps    = 0x10A
 	msrMTRRCap     = 0xFE
 	msrSysenterCS  = 0x174
 	msrMiscEnable  = 0x1A0
@@ -39,6 +42,11 @@ const (
 	msrTSCAux      = 0xC000_0103
 )
 
+// archCapabilities say that what has been found of speculative execution since 2018 does not apply to guest code, of which
+// no instruction is executed before its turn: RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO,
+// SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO and RFDS_NO.
+const archCapabilities = 1<<0 | 1<<1 | 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<8 | 1<<13 | 1<<14 | 1<<15 | 1<<20 | 1<<24 | 1<<26 | 1<<27
+
 // kept are those that keep what is written, and have no effect.
 func (c *CPU) kept(index uint32) *uint64 {
 	m := &c.msr
@@ -61,6 +69,8 @@ func (c *CPU) kept(index uint32) *uint64 {
 		return &m.misc
 	case msrPAT:
 		return &m.pat
+	case msrSpecControl:
+		return &m.specControl
 	}
 	return nil
 }
@@ -94,6 +104,8 @@ func (c *CPU) readMSR(index uint32) (v uint64, ok bool) {
 		return c.tsc(), true
 	case index == msrBIOSSign:
 		return 0, true
+	case index == msrArchCaps:
+		return archCapabilities, true
 	case index == msrMTRRCap:
 		return 1<<10 | 1<<8 | 8, true
 	case mtrr(index):
@@ -125,7 +137,7 @@ func (c *CPU) writeMSR(index uint32, v uint64) bool {
 			return false
 		}
 		c.efer = v&^eferLMA | c.efer&eferLMA
-		c.flushTLB()
+		c.flushTLB(true)
 	case index == msrFSBase, index == msrGSBase:
 		s := decode.FS + decode.Seg(index-msrFSBase)
 		c.segments[s].base = v
@@ -136,7 +148,7 @@ func (c *CPU) writeMSR(index uint32, v uint64) bool {
 		return c.setWallClock(v)
 	case index == msrKVMSystemTime:
 		return c.setSystemTime(v)
-	case index == msrBIOSSign:
+	case index == msrBIOSSign, index == msrPredictCmd:
 	case mtrr(index):
 		if c.msr.mtrr == nil {
 			c.msr.mtrr = map[uint32]uint64{}

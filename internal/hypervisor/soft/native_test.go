@@ -43,11 +43,19 @@ func (s *sandbox) Page(addr uint64) (*[pageSize]byte, bool) {
 	return (*[pageSize]byte)(s.own[addr-s.addr:]), true
 }
 
-// newCPU makes a processor in 64-bit mode, with flat segments and without paging: for the
+// newCPU64 makes a processor in 64-bit mode, with flat segments and without paging: for the
 // instructions of user mode.
-func newCPU(m RAM) *CPU {
-	c := &CPU{mode: decode.Mode64}
-	c.mmu.ram = m
+func newCPU64(t testing.TB, m RAM) *CPU {
+	t.Helper()
+	store, err := newCodeStore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCPU(m, newCodeMap(1<<32), store)
+	t.Cleanup(func() { _ = c.code.close() })
+	c.code.shared.cpus = []*CPU{c}
+	c.mode = decode.Mode64
+	c.setKey()
 	c.SetFlags(0)
 	return c
 }
@@ -59,7 +67,7 @@ func (c *CPU) stepOnce(code []byte) (f Fault, ok bool) {
 	if err != nil {
 		return faultOf(err), false
 	}
-	u := newUop(in)
+	u := newUop(in, c.mode)
 	switch u.do(c, &u) {
 	case next:
 		c.RIP += uint64(in.Len)
@@ -86,7 +94,7 @@ func TestAgainstTheHost(t *testing.T) {
 	}
 	defer code.Close()
 	p := &pair{sandbox: newSandbox(t), r: rand.New(rand.NewPCG(*seed, 0)), host: native.NewContext(), code: code}
-	p.cpu = newCPU(p.sandbox)
+	p.cpu = newCPU64(t, p.sandbox)
 	seen := map[string]int{}
 	b := make([]byte, decode.MaxLength)
 	for n := 0; n < *instructions; {
@@ -163,7 +171,7 @@ func (p *pair) comparable(in *decode.Inst) bool {
 			return false
 		case (o == 0xBC || o == 0xBD) && in.Rep != 0: // TZCNT, LZCNT
 			return false
-		case o&^7 == 0xC8 && in.OperandSize == 2:
+		case o&^7 == 0xC8 && in.OperandSize == 2, o == 0xC7 && !in.Mem: // RDRAND
 			return false
 		case (o == 0xA4 || o == 0xAC) && in.OperandSize == 2 && in.Imm&31 > 16: // the result is undefined
 			return false

@@ -35,7 +35,11 @@ func (c *CPU) Run(e *hypervisor.Exit) error {
 			c.sleep()
 			continue
 		}
-		if c.stepping(e) {
+		if len(c.bus.done) != 0 {
+			if c.single(e) {
+				return nil
+			}
+		} else if c.stepping(e) {
 			return nil
 		}
 	}
@@ -44,6 +48,7 @@ func (c *CPU) Run(e *hypervisor.Exit) error {
 // look looks at what has come between two instructions; true: e has an exit.
 func (c *CPU) look(e *hypervisor.Exit) bool {
 	c.attend.Store(false)
+	c.heed()
 	if c.kicked.Swap(false) {
 		c.attend.Store(true)
 		*e = hypervisor.Exit{Kind: hypervisor.ExitKicked}
@@ -57,7 +62,7 @@ func (c *CPU) look(e *hypervisor.Exit) bool {
 	if c.shadow {
 		c.shadow = false
 		c.attend.Store(true)
-		return c.stepping(e)
+		return c.single(e)
 	}
 	if c.nmi.Swap(false) {
 		c.halted = false
@@ -101,39 +106,76 @@ func (c *CPU) failed(f Fault, e *hypervisor.Exit) bool {
 	return true
 }
 
-// stepping executes instructions until something is to be looked at; true: e has an exit.
+// stepping executes instructions until there is something to be done at a branch; true: e has an exit.
 func (c *CPU) stepping(e *hypervisor.Exit) bool {
 	k := &c.code
-	for {
-		var u *uop
-		at := c.RIP
-		if i := uint16(0); c.mode == decode.Mode64 && k.at == at&^(pageSize-1)|1 && k.mode == decode.Mode64 {
-			if i = k.page.index[at&(pageSize-1)]; i != 0 {
-				u = &k.page.uops[i-1]
+	k.changed = false
+	u := c.find()
+	for u != nil {
+		first, at := u, c.RIP
+		s := next
+		for {
+			if s = u.do(c, u); s > skip {
+				break
+			}
+			at += uint64(u.Len)
+			u = u.behind(1)
+			if s == skip {
+				at += uint64(u.Len)
+				u = u.behind(1)
+			}
+			c.RIP = at
+			if k.changed {
+				c.retired += retiredSince(first, u)
+				return false
 			}
 		}
-		if u == nil {
-			if u = c.instruction(); u == nil {
-				return c.leave(faulted, e)
-			}
-		}
-		switch s := u.do(c, u); s {
-		case next:
-			if c.RIP = at + uint64(u.Len); c.mode != decode.Mode64 {
-				c.RIP &= 0xFFFF_FFFF
-			}
-		case jumped:
-		default:
+		c.retired += retiredSince(first, u)
+		if s > jumped {
 			c.bus.again()
 			return c.leave(s, e)
 		}
-		if len(c.bus.done) != 0 {
-			c.bus.finished()
-		}
-		if c.attend.Load() {
+		c.retired++
+		if k.changed || c.attend.Load() {
 			return false
 		}
+		from := u
+		if u = from.to; u == nil || s != branch {
+			if u = c.find(); u != nil && s == branch && c.linkable(u, at) {
+				from.to = u
+			}
+		}
 	}
+	return c.leave(faulted, e)
+}
+
+// linkable tells whether the branch at an address may go to u, at RIP, without asking where that is: both lie in one page.
+func (c *CPU) linkable(u *uop, at uint64) bool {
+	k := &c.code
+	return at^c.RIP < pageSize && !u.crosses(c.RIP&(pageSize-1)) && k.csBase%pageSize == 0 && !k.changed
+}
+
+// single executes one instruction; true: e has an exit.
+func (c *CPU) single(e *hypervisor.Exit) bool {
+	u := c.find()
+	if u == nil {
+		return c.leave(faulted, e)
+	}
+	one := newUop(u.Inst, c.mode)
+	switch s := one.do(c, &one); s {
+	case next:
+		c.RIP += uint64(u.Len)
+		if c.mode != decode.Mode64 {
+			c.RIP &= 0xFFFF_FFFF
+		}
+	case branch, jumped:
+	default:
+		c.bus.again()
+		return c.leave(s, e)
+	}
+	c.retired++
+	c.bus.finished()
+	return false
 }
 
 // leave is the end of an instruction that was not completed.
@@ -190,7 +232,7 @@ func (c *CPU) SetState(s *hypervisor.State) error {
 	c.cpl = c.segments[decode.CS].dpl()
 	c.SetFlags(s.RFLAGS & flagsKnown)
 	c.waits = false
-	c.flushTLB()
+	c.flushTLB(true)
 	c.setMode()
 	return nil
 }
@@ -275,5 +317,5 @@ func (c *CPU) Close() error {
 	if c.apic != nil {
 		c.apic.stop()
 	}
-	return nil
+	return c.code.close()
 }

@@ -1,5 +1,7 @@
 package soft
 
+import "unsafe"
+
 // step is by how much string instructions go on.
 func (c *CPU) step(n uint8) uint64 {
 	if c.flags.other&flagDF != 0 {
@@ -26,8 +28,9 @@ func (c *CPU) source(u *uop) uint64 { return c.bases[u.Seg] + c.R[rsi]&mask(u.Ad
 func (c *CPU) destination(u *uop) uint64 { return c.bases[0] + c.R[rdi]&mask(u.AddressSize) }
 
 // repeated executes one of the string instructions, or all of a repetition. An exception leaves
-// what is done: the instruction goes on where it was. until, if not nil, ends a repetition.
-func (c *CPU) repeated(u *uop, once func() bool, until func() bool) status {
+// what is done: the instruction goes on where it was. until, if not nil, ends a repetition; bulk, if not nil, does many
+// at once, where it can.
+func (c *CPU) repeated(u *uop, once, until, bulk func() bool) status {
 	if u.Rep == 0 {
 		if !once() {
 			return faulted
@@ -36,6 +39,12 @@ func (c *CPU) repeated(u *uop, once func() bool, until func() bool) status {
 	}
 	m := mask(u.AddressSize)
 	for c.R[rcx]&m != 0 {
+		if bulk != nil && bulk() {
+			if c.attend.Load() && c.R[rcx] != 0 {
+				return c.jump(c.RIP)
+			}
+			continue
+		}
 		if !once() {
 			return faulted
 		}
@@ -64,7 +73,7 @@ func movs(c *CPU, u *uop) status {
 		c.advance(u, rsi, c.step(n))
 		c.advance(u, rdi, c.step(n))
 		return true
-	}, nil)
+	}, nil, func() bool { return c.moveMany(u, uint64(n)) })
 }
 
 func stos(c *CPU, u *uop) status {
@@ -75,7 +84,7 @@ func stos(c *CPU, u *uop) status {
 		}
 		c.advance(u, rdi, c.step(n))
 		return true
-	}, nil)
+	}, nil, func() bool { return c.storeMany(u, uint64(n)) })
 }
 
 func lods(c *CPU, u *uop) status {
@@ -88,7 +97,7 @@ func lods(c *CPU, u *uop) status {
 		c.setReg(u, rax, n, v)
 		c.advance(u, rsi, c.step(n))
 		return true
-	}, nil)
+	}, nil, nil)
 }
 
 func (c *CPU) differs(u *uop) func() bool {
@@ -110,7 +119,7 @@ func cmps(c *CPU, u *uop) status {
 		c.advance(u, rsi, c.step(n))
 		c.advance(u, rdi, c.step(n))
 		return true
-	}, c.differs(u))
+	}, c.differs(u), nil)
 }
 
 func scas(c *CPU, u *uop) status {
@@ -123,5 +132,64 @@ func scas(c *CPU, u *uop) status {
 		c.alu(aluCmp, n, c.R[rax]&mask(n), v)
 		c.advance(u, rdi, c.step(n))
 		return true
-	}, c.differs(u))
+	}, c.differs(u), nil)
+}
+
+// many is how many elements of n bytes a repetition has that lie before the ends of the pages of some addresses; 0 where
+// addresses do not ascend, or are not of 64 bits.
+func (c *CPU) many(u *uop, n uint64, addrs ...uint64) uint64 {
+	if u.AddressSize != 8 || c.flags.other&flagDF != 0 {
+		return 0
+	}
+	count := c.R[rcx]
+	for _, at := range addrs {
+		count = min(count, (pageSize-at&(pageSize-1))/n)
+	}
+	return count
+}
+
+// moveMany is what MOVS does to the ends of the pages; false: nothing has been done.
+func (c *CPU) moveMany(u *uop, n uint64) bool {
+	from, to := c.source(u), c.destination(u)
+	count := c.many(u, n, from, to)
+	if count < 2 {
+		return false
+	}
+	src, dst := c.bytes(from, int(count*n), accessRead), c.bytes(to, int(count*n), accessWrite)
+	if src == nil || dst == nil {
+		return false
+	}
+	// Where elements are read that have been written just before, they are not the old ones.
+	if ahead := uintptr(unsafe.Pointer(&dst[0])) - uintptr(unsafe.Pointer(&src[0])); ahead != 0 && ahead < uintptr(len(src)) {
+		return false
+	}
+	copy(dst, src)
+	c.R[rsi] += count * n
+	c.R[rdi] += count * n
+	c.R[rcx] -= count
+	return true
+}
+
+// storeMany is what STOS does to the end of the page.
+func (c *CPU) storeMany(u *uop, n uint64) bool {
+	to := c.destination(u)
+	count := c.many(u, n, to)
+	if count < 2 {
+		return false
+	}
+	dst := c.bytes(to, int(count*n), accessWrite)
+	if dst == nil {
+		return false
+	}
+	if v := c.R[rax] & mask(uint8(n)); v == 0 {
+		clear(dst)
+	} else {
+		put(dst, uint8(n), v)
+		for done := int(n); done < len(dst); done *= 2 {
+			copy(dst[done:], dst[:done])
+		}
+	}
+	c.R[rdi] += count * n
+	c.R[rcx] -= count
+	return true
 }

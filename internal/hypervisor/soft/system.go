@@ -72,7 +72,7 @@ func movCR(c *CPU, u *uop) status {
 	case 3:
 		if write {
 			c.cr3 = v &^ (1 << 63)
-			c.flushTLB()
+			c.flushTLB(false)
 		}
 		v = c.cr3
 	case 4:
@@ -121,7 +121,7 @@ func (c *CPU) setCR0(v uint64) status {
 		}
 	}
 	if changed&(cr0PG|cr0WP|cr0PE) != 0 {
-		c.flushTLB()
+		c.flushTLB(true)
 		c.setMode()
 	}
 	return next
@@ -132,7 +132,7 @@ func (c *CPU) setCR4(v uint64) status {
 		return c.raise(vectorGP)
 	}
 	c.cr4 = v
-	c.flushTLB()
+	c.flushTLB(true)
 	return next
 }
 
@@ -153,7 +153,8 @@ func (c *CPU) setMode() {
 			c.bases[s] = 0
 		}
 	}
-	c.code.leave()
+	c.view = &c.tlb[c.user()]
+	c.setKey()
 }
 
 // movDR is MOV to and from debug registers, which have no effect yet.

@@ -18,7 +18,7 @@ func TestUnitsBearAnything(t *testing.T) {
 	}
 	defer code.Close()
 	s := newSandbox(t)
-	c := newCPU(s)
+	c := newCPU64(t, s)
 	c.cr4 = cr4OSFXSR
 	c.units = units{Context: native.NewContext(), code: code, thunks: map[encoding]native.Thunk{}}
 	r := rand.New(rand.NewPCG(*seed, 1))

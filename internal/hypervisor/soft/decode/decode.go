@@ -62,8 +62,12 @@ const (
 	RIP                    // the address of the next instruction
 )
 
-// Inst is a decoded instruction.
+// Inst is a decoded instruction, of 32 bytes.
 type Inst struct {
+	Imm  int64 // sign-extended, but for a far pointer's offset and addresses
+	Disp int32
+	Imm2 uint16
+
 	Len    uint8
 	Map    Map
 	Opcode uint8
@@ -85,10 +89,6 @@ type Inst struct {
 	Seg         Seg // of the memory operand, or of a string's source
 	Base, Index Reg
 	Scale       uint8
-	Disp        int32
-
-	Imm  int64 // sign-extended, but for a far pointer's offset and addresses
-	Imm2 uint16
 }
 
 // Ext is the opcode extension in ModRM.
