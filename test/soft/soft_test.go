@@ -3,6 +3,7 @@ package soft
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,22 +38,23 @@ func TestLinux(t *testing.T) {
 	}
 	for _, c := range []struct {
 		kernel  string
+		cpus    int
 		bus     mayfly.Bus
 		devices []mayfly.DeviceConfig
 	}{
-		{kernels.Microvm, mayfly.BusMMIO, []mayfly.DeviceConfig{blk.Config{Path: disk}, rng.Config{}}},
-		{kernels.Microvm, mayfly.BusPCI, []mayfly.DeviceConfig{blk.Config{Path: disk}, mayfly.Packed{DeviceConfig: rng.Config{}}}},
-		{kernels.Debian61Cloud, mayfly.BusMMIO, nil},
-		{kernels.Debian612Cloud, mayfly.BusMMIO, nil},
+		{kernels.Microvm, 1, mayfly.BusMMIO, []mayfly.DeviceConfig{blk.Config{Path: disk}, rng.Config{}}},
+		{kernels.Microvm, 4, mayfly.BusPCI, []mayfly.DeviceConfig{blk.Config{Path: disk}, mayfly.Packed{DeviceConfig: rng.Config{}}}},
+		{kernels.Debian61Cloud, 2, mayfly.BusMMIO, nil},
+		{kernels.Debian612Cloud, 1, mayfly.BusMMIO, nil},
 	} {
-		t.Run(c.kernel+" "+string(c.bus), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s, %s, %d vCPUs", c.kernel, c.bus, c.cpus), func(t *testing.T) {
 			k, err := kernels.Get(t.Context(), c.kernel, os.Stderr)
 			if err != nil {
 				t.Fatal(err)
 			}
 			out := new(machinetest.Output)
 			vm, err := mayfly.New(mayfly.Config{
-				Kernel: k.Vmlinux(), Initrd: []string{initrd}, Cmdline: mayfly.DefaultCmdline(c.bus) + " quiet", Processor: mayfly.ProcessorSoft,
+				Kernel: k.Vmlinux(), Initrd: []string{initrd}, Cmdline: mayfly.DefaultCmdline(c.bus) + " quiet", Processor: mayfly.ProcessorSoft, CPUs: c.cpus,
 				Bus: c.bus, Devices: c.devices, Console: mayfly.Console{Out: out},
 			})
 			if err != nil {

@@ -99,11 +99,18 @@ func (c *CPU) modify(u *uop, n uint8, f func(uint64) uint64) status {
 		c.setReg(u, u.RM, n, f(c.reg(u, u.RM, n)))
 		return next
 	}
-	return c.modifyAt(c.address(u), n, f)
+	return c.modifyAt(u, c.address(u), n, f)
 }
 
 // modifyAt is modify of memory.
-func (c *CPU) modifyAt(addr uint64, n uint8, f func(uint64) uint64) status {
+func (c *CPU) modifyAt(u *uop, addr uint64, n uint8, f func(uint64) uint64) status {
+	if u.Lock || u.Map == decode.One && u.Opcode&^1 == 0x86 { // XCHG
+		return c.exchange(addr, n, f)
+	}
+	return c.modifyPlainly(addr, n, f)
+}
+
+func (c *CPU) modifyPlainly(addr uint64, n uint8, f func(uint64) uint64) status {
 	a, ok := c.load(addr, n)
 	if !ok {
 		return faulted

@@ -54,8 +54,10 @@ type apic struct {
 	// eoi has the vectors whose end the machine wants to know, and ended those that have.
 	eoi   func(vector uint8) bool
 	timer *time.Timer
-	begun time.Time // of the timer's count
-	at    uint64    // TSC-deadline; 0: none
+	// outgoing are messages that are to be sent.
+	outgoing []message
+	begun    time.Time // of the timer's count
+	at       uint64    // TSC-deadline; 0: none
 }
 
 // message is an interrupt on its way to local APICs.
@@ -74,6 +76,15 @@ const (
 	deliverFixed  = 0
 	deliverLowest = 1
 	deliverNMI    = 4
+	deliverINIT   = 5
+	deliverStart  = 6
+)
+
+// Shorthands of destinations.
+const (
+	toSelf = 1 + iota
+	toAll
+	toOthers
 )
 
 func newAPIC(c *CPU, id uint32) *apic {
@@ -95,6 +106,18 @@ func (a *apic) reset() {
 	}
 }
 
+// initialised is what INIT does: all but the identity and the base is as after a reset.
+func (a *apic) initialised() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.disarm()
+	ldr := a.reg[apicLDR]
+	a.reset()
+	if a.x2() {
+		a.reg[apicLDR] = ldr
+	}
+}
+
 func (a *apic) x2() bool { return a.base&apicBaseX2 != 0 }
 
 // mapped tells whether an address is a register's.
@@ -107,10 +130,12 @@ func (a *apic) setBase(v uint64) bool {
 	if v&^(known|pageAddress) != 0 || v&apicBaseX2 != 0 && v&apicBaseEnable == 0 || a.x2() && v&apicBaseX2 == 0 && v&apicBaseEnable != 0 {
 		return false
 	}
+	a.mu.Lock()
 	a.base = v&^apicBaseBSP | a.base&apicBaseBSP
 	if a.x2() {
 		a.reg[apicLDR] = a.id>>4<<16 | 1<<(a.id&15)
 	}
+	a.mu.Unlock()
 	a.cpu.flushTLB(true)
 	return true
 }
@@ -147,7 +172,12 @@ func (a *apic) read(r uint32) uint32 {
 
 func (a *apic) write(r, v uint32) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.set(r, v)
+	a.mu.Unlock()
+	a.send()
+}
+
+func (a *apic) set(r, v uint32) {
 	switch r {
 	case apicTPR:
 		a.reg[apicTPR] = v & 0xFF
@@ -205,9 +235,10 @@ func (a *apic) writeX2(r uint32, v uint64) bool {
 	}
 	if r == apicICR {
 		a.mu.Lock()
-		defer a.mu.Unlock()
 		a.reg[apicICR], a.reg[apicICRHigh] = uint32(v)&^(1<<12), uint32(v>>32)
 		a.command(uint32(v), uint32(v>>32), true)
+		a.mu.Unlock()
+		a.send()
 		return true
 	}
 	if v>>32 != 0 {
@@ -217,23 +248,56 @@ func (a *apic) writeX2(r uint32, v uint64) bool {
 	return true
 }
 
-// command sends an interprocessor interrupt, which only this processor can be meant by.
+// command is an interprocessor interrupt, which is to be sent when the registers are no longer locked.
 func (a *apic) command(icr, destination uint32, x2 bool) {
 	m := message{
-		destination: destination, x2: x2, logical: icr>>11&1 != 0, mode: uint8(icr >> 8 & 7), vector: uint8(icr), level: icr>>14&1 != 0,
-		shorthand: uint8(icr >> 18 & 3),
+		destination: destination, x2: x2, logical: icr>>11&1 != 0, mode: uint8(icr >> 8 & 7), vector: uint8(icr), shorthand: uint8(icr >> 18 & 3),
 	}
-	const allButSelf = 3
-	if m.shorthand != allButSelf && (m.mode == deliverFixed || m.mode == deliverLowest) && (m.shorthand != 0 || a.matches(m)) {
-		a.accept(m.vector, false)
+	if assert := icr>>14&1 != 0; m.mode == deliverINIT && !assert {
+		return // INIT level de-assert has no effect
+	}
+	a.outgoing = append(a.outgoing, m)
+}
+
+// send sends what command has left.
+func (a *apic) send() {
+	for _, m := range a.outgoing {
+		a.cpu.world.send(m, a)
+	}
+	a.outgoing = a.outgoing[:0]
+}
+
+// send brings a message to the local APICs that it is for. from is the sender's; nil: a device's message.
+func (w *world) send(m message, from *apic) {
+	for _, c := range w.cpus {
+		to := c.apic
+		var meant bool
+		switch m.shorthand {
+		case toSelf:
+			meant = to == from
+		case toAll:
+			meant = true
+		case toOthers:
+			meant = to != from
+		default:
+			meant = to.matches(m)
+		}
+		if meant && to.receive(m) && m.mode == deliverLowest {
+			return
+		}
 	}
 }
 
 // matches tells whether a message is for this processor.
 func (a *apic) matches(m message) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	switch {
 	case m.logical && a.x2():
 		return m.destination>>16 == a.reg[apicLDR]>>16 && m.destination&a.reg[apicLDR]&0xFFFF != 0
+	case m.logical && a.reg[apicDFR]>>28 == 0: // clusters
+		l := a.reg[apicLDR] >> 24
+		return (m.destination&0xF0 == 0xF0 || m.destination>>4 == l>>4) && m.destination&l&0xF != 0
 	case m.logical:
 		return m.destination&(a.reg[apicLDR]>>24) != 0
 	case m.x2:
@@ -242,23 +306,31 @@ func (a *apic) matches(m message) bool {
 	return m.destination == a.id || m.destination == 0xFF
 }
 
-// receive is a message from outside.
-func (a *apic) receive(m message) {
+// receive is a message; false: it is not accepted.
+func (a *apic) receive(m message) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch m.mode {
 	case deliverFixed, deliverLowest:
-		a.accept(m.vector, m.level)
+		return a.accept(m.vector, m.level)
 	case deliverNMI:
 		a.cpu.nmi.Store(true)
-		a.cpu.wake()
+	case deliverINIT:
+		a.cpu.starts.Store(0) // what has come before
+		a.cpu.resets.Store(true)
+	case deliverStart:
+		a.cpu.starts.Store(uint32(m.vector) | 0x100)
+	default:
+		return false
 	}
+	a.cpu.wake()
+	return true
 }
 
 // accept puts a vector into the request register.
-func (a *apic) accept(vector uint8, level bool) {
+func (a *apic) accept(vector uint8, level bool) bool {
 	if vector < 16 || a.reg[apicSVR]&apicEnabled == 0 {
-		return
+		return false
 	}
 	word, bit := vectorBit(vector)
 	a.reg[apicIRR+word] |= bit
@@ -267,6 +339,7 @@ func (a *apic) accept(vector uint8, level bool) {
 		a.reg[apicTMR+word] |= bit
 	}
 	a.cpu.wake()
+	return true
 }
 
 // vectorBit is where a vector is in a register of 256 bits.

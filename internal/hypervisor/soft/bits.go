@@ -46,7 +46,7 @@ func (c *CPU) bit(u *uop, op uint8, number uint64, far bool) status {
 	}
 	addr := c.bases[u.Seg] + off&mask(u.AddressSize)
 	if op != bitTest {
-		return c.modifyAt(addr, n, do)
+		return c.modifyAt(u, addr, n, do)
 	}
 	a, ok := c.load(addr, n)
 	if !ok {

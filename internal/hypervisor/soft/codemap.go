@@ -36,6 +36,13 @@ func newCodeMap(size uint64) *codeMap {
 	return &codeMap{regions: make([]atomic.Pointer[codeRegion], (size+regionBytes-1)/regionBytes)}
 }
 
+// add adds a processor.
+func (m *codeMap) add(c *CPU) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cpus = append(m.cpus, c)
+}
+
 // at is a physical page's; nil: it never had instructions.
 func (m *codeMap) at(phys uint64) *sharedPage {
 	i := phys / regionBytes

@@ -4,6 +4,7 @@ package soft
 
 import (
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -49,11 +50,19 @@ type CPU struct {
 	refused bool   // the last fill met a fault
 	retired uint64 // instructions that were completed
 	claims  claims
+	world   *world // the machine's processors; nil: there is no machine
+	// executes is held while instructions are executed. alone tells that no other processor executes any, wantsAlone that
+	// the instruction is to be executed so.
+	executes          sync.Mutex
+	alone, wantsAlone bool
+	pauses            uint32
 
 	halted bool
-	shadow bool        // interrupts are held back for one instruction more: after STI, and MOV or POP to SS
-	waits  bool        // for INIT and a start-up IPI
-	attend atomic.Bool // something is to be looked at before the next instruction
+	shadow bool          // interrupts are held back for one instruction more: after STI, and MOV or POP to SS
+	waits  bool          // for INIT and a start-up IPI
+	resets atomic.Bool   // INIT has come
+	starts atomic.Uint32 // a start-up IPI's vector, and 0x100
+	attend atomic.Bool   // something is to be looked at before the next instruction
 	kicked atomic.Bool
 	nmi    atomic.Bool
 	ended  atomic.Uint32 // a vector whose end is to be told, and 0x100

@@ -1,7 +1,6 @@
 package soft
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -18,23 +17,27 @@ import (
 // Open returns the software processor as a host. It has all the memory for code that its machine
 // needs: a confined process gets no more.
 func Open() (hypervisor.Host, error) {
-	code, err := native.NewCode(codeBytes)
+	code, err := native.NewCode(maxProcessors * codeBytes)
 	if err != nil {
 		return nil, err
 	}
 	return &host{code}, nil
 }
 
+// maxProcessors is how many a machine may have.
+const maxProcessors = 16
+
 type host struct{ code *native.Code }
 
-func (*host) MaxProcessors() int                 { return 1 }
+func (*host) MaxProcessors() int                 { return maxProcessors }
 func (*host) CPUID() ([]hypervisor.CPUID, error) { return features(), nil }
 func (*host) CanPrefault() bool                  { return false }
 func (*host) Describe() string                   { return "the software processor" }
 func (h *host) Close() error                     { return h.code.Close() }
 
 func (h *host) NewMachine(m *memory.Map, o hypervisor.Options) (hypervisor.Machine, error) {
-	mc := &machine{code: h.code, ram: ram{regions: m.Regions(), eager: ^uint64(0)}}
+	mc := &machine{code: h.code, ram: ram{regions: m.Regions(), eager: ^uint64(0)}, start: time.Now(), processors: max(o.Processors, 1)}
+	mc.shared = newCodeMap(mc.ram.end())
 	if o.Eager != 0 {
 		mc.ram.eager = o.Eager
 	}
@@ -43,9 +46,12 @@ func (h *host) NewMachine(m *memory.Map, o hypervisor.Options) (hypervisor.Machi
 
 // machine is a set of processors over RAM.
 type machine struct {
-	code *native.Code
-	ram  ram
-	cpu  *CPU
+	code       *native.Code
+	ram        ram
+	processors int       // that there will be
+	start      time.Time // of all their clocks
+	shared     *codeMap
+	world      world
 
 	mu    sync.Mutex
 	level []hypervisor.LevelRoute
@@ -81,22 +87,23 @@ func (r *ram) end() (addr uint64) {
 }
 
 func (m *machine) NewProcessor(id int) (hypervisor.Processor, error) {
-	if id != 0 {
-		return nil, errors.New("the software processor has one vCPU")
+	if id != len(m.world.cpus) || id >= m.processors {
+		return nil, fmt.Errorf("vCPU %d of a machine of %d, of which %d have been made", id, m.processors, len(m.world.cpus))
 	}
-	m.code.Reset() // of a machine before a restart
 	store, err := newCodeStore()
 	if err != nil {
 		return nil, fmt.Errorf("memory for decoded instructions: %w", err)
 	}
-	c := newCPU(&m.ram, newCodeMap(m.ram.end()), store)
-	c.units = units{Context: native.NewContext(), code: m.code, thunks: map[encoding]native.Thunk{}}
+	c := newCPU(&m.ram, m.shared, store)
+	c.units = units{Context: native.NewContext(), code: m.code.Part(id, codeBytes), thunks: map[encoding]native.Thunk{}}
 	c.waits = true
-	c.clock.start = time.Now()
+	c.clock.start = m.start
 	c.msr.pat = 0x0007_0406_0007_0406
 	c.apic = newAPIC(c, uint32(id))
 	c.apic.eoi = m.reported
-	m.cpu = c
+	c.world = &m.world
+	m.shared.add(c)
+	m.world.cpus = append(m.world.cpus, c)
 	return c, nil
 }
 
@@ -140,13 +147,9 @@ func (m *machine) Close() error { return nil }
 
 // SendMSI implements bus.MSISink. Source: Intel SDM volume 3, chapter 10.11.
 func (m *machine) SendMSI(msi bus.MSI) error {
-	if m.cpu == nil {
-		return nil
-	}
-	g := message{destination: uint32(msi.Addr >> 12 & 0xFF), logical: msi.Addr>>2&1 != 0, mode: uint8(msi.Data >> 8 & 7), vector: uint8(msi.Data), level: msi.Data>>15&1 != 0}
-	if a := m.cpu.apic; a.matches(g) {
-		a.receive(g)
-	}
+	m.world.send(message{
+		destination: uint32(msi.Addr >> 12 & 0xFF), logical: msi.Addr>>2&1 != 0, mode: uint8(msi.Data >> 8 & 7), vector: uint8(msi.Data), level: msi.Data>>15&1 != 0,
+	}, nil)
 	return nil
 }
 

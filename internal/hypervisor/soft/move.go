@@ -1,6 +1,9 @@
 package soft
 
-import "github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
+import (
+	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/native"
+)
 
 // opcodeReg is the register that the opcode's lower bits name.
 func (c *CPU) opcodeReg(u *uop) decode.Reg { return u.RM }
@@ -207,37 +210,40 @@ func cmpxchgPair(c *CPU, u *uop) status {
 	if n == 8 && addr&15 != 0 {
 		return c.raise(vectorGP)
 	}
-	low, ok := c.load(addr, n)
-	if !ok {
-		return faulted
-	}
-	high, ok := c.load(addr+uint64(n), n)
-	if !ok {
-		return faulted
-	}
 	m := mask(n)
-	equal := low == c.R[rax]&m && high == c.R[rdx]&m
-	newLow, newHigh := low, high
-	if equal {
-		newLow, newHigh = c.R[rbx]&m, c.R[rcx]&m
-	}
-	if !c.storePair(addr, n, newLow, newHigh) {
-		return faulted
+	wantLow, wantHigh, toLow, toHigh := c.R[rax]&m, c.R[rdx]&m, c.R[rbx]&m, c.R[rcx]&m
+	var low, high uint64
+	var equal bool
+	if n == 4 {
+		s := c.exchange(addr, 8, func(a uint64) uint64 {
+			low, high = a&m, a>>32
+			if equal = low == wantLow && high == wantHigh; equal {
+				return toHigh<<32 | toLow
+			}
+			return a
+		})
+		if s != next {
+			return s
+		}
+	} else {
+		p, code := c.host(addr, 16)
+		if p == nil {
+			if !c.refused { // a device's registers
+				c.raise(vectorGP)
+			}
+			return faulted
+		}
+		low, high, equal = native.CompareAndSwap16(p, wantLow, wantHigh, toLow, toHigh)
+		if code {
+			c.wrote(addr)
+			c.wrote(addr + 8)
+		}
 	}
 	if !equal {
 		c.R[rax], c.R[rdx] = low, high
 	}
 	c.flags.setBits(flagZF, flag(equal, flagZF))
 	return next
-}
-
-// storePair writes two values that lie behind each other, both or none.
-func (c *CPU) storePair(addr uint64, n uint8, low, high uint64) bool {
-	end := addr + uint64(2*n) - 1
-	if _, ok := c.translate(end, accessWrite); !ok {
-		return false
-	}
-	return c.store(addr, n, low) && c.store(addr+uint64(n), n, high)
 }
 
 // xadd is XADD.

@@ -31,18 +31,24 @@ func (c *CPU) Run(e *hypervisor.Exit) error {
 		if c.attend.Load() && c.look(e) {
 			return nil
 		}
-		if c.halted {
+		if c.halted || c.waits {
 			c.sleep()
 			continue
 		}
-		if len(c.bus.done) != 0 {
-			if c.single(e) {
-				return nil
-			}
-		} else if c.stepping(e) {
+		if c.executing(e) {
 			return nil
 		}
 	}
+}
+
+// executing executes instructions; true: e has an exit.
+func (c *CPU) executing(e *hypervisor.Exit) bool {
+	c.executes.Lock()
+	defer c.executes.Unlock()
+	if len(c.bus.done) != 0 {
+		return c.single(e)
+	}
+	return c.stepping(e)
 }
 
 // look looks at what has come between two instructions; true: e has an exit.
@@ -62,7 +68,18 @@ func (c *CPU) look(e *hypervisor.Exit) bool {
 	if c.shadow {
 		c.shadow = false
 		c.attend.Store(true)
+		c.executes.Lock()
+		defer c.executes.Unlock()
 		return c.single(e)
+	}
+	if c.resets.Swap(false) {
+		c.initialise()
+	}
+	if c.waits {
+		if v := c.starts.Swap(0); v != 0 {
+			c.startUp(uint8(v))
+		}
+		return false
 	}
 	if c.nmi.Swap(false) {
 		c.halted = false
@@ -181,6 +198,9 @@ func (c *CPU) single(e *hypervisor.Exit) bool {
 // leave is the end of an instruction that was not completed.
 func (c *CPU) leave(s status, e *hypervisor.Exit) bool {
 	switch {
+	case c.wantsAlone:
+		c.wantsAlone = false
+		return c.exclusively(func() bool { return c.single(e) })
 	case c.bus.waiting:
 		*e = c.bus.exit
 		return true

@@ -61,7 +61,10 @@ func handlerOne(in *decode.Inst) exec {
 	case 0x70, 0x78:
 		return jcc
 	case 0x90:
-		if o == 0x90 && (in.RM == 0 || in.Rep == 0xF3) { // PAUSE
+		if o == 0x90 && in.Rep == 0xF3 {
+			return pause
+		}
+		if o == 0x90 && in.RM == 0 {
 			return nothing
 		}
 		return xchgAccumulator

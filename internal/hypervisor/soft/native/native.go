@@ -96,6 +96,11 @@ func (c *Code) Close() error { return errors.Join(unix.Munmap(c.w), unix.Munmap(
 // Reset makes all of the memory free again.
 func (c *Code) Reset() { c.used = 0 }
 
+// Part is the ith part of size bytes, for one thread. It is empty, and closed with the whole.
+func (c *Code) Part(i, size int) *Code {
+	return &Code{w: c.w[i*size : (i+1)*size], x: c.x[i*size : (i+1)*size]}
+}
+
 // Thunk is an instruction that can be run.
 type Thunk struct{ at uintptr }
 

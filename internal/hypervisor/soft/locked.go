@@ -1,0 +1,126 @@
+package soft
+
+import (
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/native"
+)
+
+// world lets one processor execute an instruction while no other executes any: one that locks memory across cache
+// lines, which the host's processor does badly or not at all.
+type world struct {
+	mu   sync.Mutex // of the one that wants to be alone
+	cpus []*CPU
+}
+
+// cacheLine is what a locked instruction of the host's must not reach across.
+const cacheLine = 64
+
+// host is where n bytes of RAM lie that an instruction locks; nil: they lie across cache lines, or are no RAM.
+func (c *CPU) host(addr uint64, n uint8) (p unsafe.Pointer, code bool) {
+	if addr%cacheLine+uint64(n) > cacheLine {
+		return nil, false
+	}
+	if b := c.bytes(addr, int(n), accessWrite); b != nil {
+		return unsafe.Pointer(&b[0]), false
+	}
+	if c.refused {
+		return nil, false
+	}
+	phys, ok := c.translate(addr, accessWrite)
+	if !ok {
+		return nil, false
+	}
+	if page, write := c.ram.Page(phys &^ (pageSize - 1)); page != nil && write {
+		return unsafe.Pointer(&page[phys&(pageSize-1)]), true
+	}
+	return nil, false
+}
+
+// exchange is modifyAt by an instruction with LOCK.
+func (c *CPU) exchange(addr uint64, n uint8, f func(uint64) uint64) status {
+	p, code := c.host(addr, n)
+	if p == nil {
+		if c.refused {
+			return faulted
+		}
+		return c.exchangeSlow(addr, n, f)
+	}
+	before := c.flags
+	for {
+		old := get(p, n)
+		if native.CompareAndSwap(p, n, old, f(old)) {
+			break
+		}
+		c.flags = before
+	}
+	if code {
+		c.wrote(addr)
+	}
+	return next
+}
+
+// exchangeSlow is exchange where the host can't lock: alone, or of a device's registers.
+func (c *CPU) exchangeSlow(addr uint64, n uint8, f func(uint64) uint64) status {
+	if addr%cacheLine+uint64(n) > cacheLine && !c.alone && c.world != nil && len(c.world.cpus) > 1 {
+		c.wantsAlone = true
+		return faulted
+	}
+	return c.modifyPlainly(addr, n, f)
+}
+
+// wrote is what follows a write to a page that has instructions.
+func (c *CPU) wrote(addr uint64) {
+	if phys, ok := c.translate(addr, accessWrite); ok && c.code.shared.written(c, phys) {
+		c.code.forgetJumps()
+	}
+}
+
+// get reads n bytes.
+func get(p unsafe.Pointer, n uint8) uint64 {
+	switch n {
+	case 1:
+		return uint64(*(*uint8)(p))
+	case 2:
+		return uint64(*(*uint16)(p))
+	case 4:
+		return uint64(*(*uint32)(p))
+	}
+	return *(*uint64)(p)
+}
+
+// pause is PAUSE. One that waits for another processor lets it go on where there are fewer threads than processors.
+func pause(c *CPU, _ *uop) status {
+	const spins = 64
+	if c.pauses++; c.pauses%spins == 0 && c.world != nil && len(c.world.cpus) > 1 {
+		_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+	}
+	return next
+}
+
+// exclusively calls f while no other processor executes instructions.
+func (c *CPU) exclusively(f func() bool) bool {
+	w := c.world
+	c.executes.Unlock()
+	w.mu.Lock()
+	for _, other := range w.cpus {
+		if other != c {
+			other.wake()
+		}
+		other.executes.Lock()
+	}
+	c.alone = true
+	defer func() {
+		c.alone = false
+		for _, other := range w.cpus {
+			if other != c {
+				other.executes.Unlock()
+			}
+		}
+		w.mu.Unlock()
+	}()
+	return f()
+}

@@ -1,0 +1,63 @@
+package soft
+
+import (
+	"encoding/binary"
+	"sync"
+	"testing"
+
+	"github.com/mayfly-vm/mayfly/internal/hypervisor"
+)
+
+// Processors that add to a number by instructions with LOCK, or by XCHG and CMPXCHG16B, lose nothing, also where the number lies
+// across cache lines or pages.
+func TestLockedInstructions(t *testing.T) {
+	const times = 3000
+	for name, c := range map[string]struct {
+		code []byte // adds 1 to the number at RBX
+		at   uint64
+	}{
+		"lock inc":             {[]byte{0xF0, 0x48, 0xFF, 0x03}, 64},
+		"lock inc, byte":       {[]byte{0xF0, 0xFE, 0x03}, 65},
+		"lock add, word":       {[]byte{0x66, 0xF0, 0x83, 0x03, 1}, 65},
+		"lock xadd":            {[]byte{0xB8, 1, 0, 0, 0, 0xF0, 0x0F, 0xC1, 0x03}, 64},
+		"across lines":         {[]byte{0xF0, 0x48, 0xFF, 0x03}, 61},
+		"across pages":         {[]byte{0xF0, 0x48, 0xFF, 0x03}, pageSize - 3},
+		"lock cmpxchg":         {[]byte{0x48, 0x8B, 0x03, 0x48, 0x8D, 0x50, 1, 0xF0, 0x48, 0x0F, 0xB1, 0x13, 0x75, 0xF2}, 64},
+		"lock cmpxchg, a line": {[]byte{0x48, 0x8B, 0x03, 0x48, 0x8D, 0x50, 1, 0xF0, 0x48, 0x0F, 0xB1, 0x13, 0x75, 0xF2}, 60},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSandbox(t)
+			base := s.addr
+			// again: add; dec ecx; jnz again; hlt
+			code := append(append([]byte{}, c.code...), 0xFF, 0xC9, 0x75, byte(-len(c.code)-4), 0xF4)
+			copy(s.own[pageSize+2048:], code)
+			w := new(world)
+			shared := newCodeMap(1 << 32)
+			for range 4 {
+				p := newCPU64(t, s)
+				p.code.shared, p.world = shared, w
+				shared.cpus, w.cpus = append(shared.cpus, p), append(w.cpus, p)
+				p.R[rbx], p.R[rcx], p.RIP = base+c.at, times, base+pageSize+2048
+			}
+			var all sync.WaitGroup
+			for _, p := range w.cpus {
+				all.Go(func() {
+					var e hypervisor.Exit
+					for !p.halted {
+						p.attend.Store(false)
+						p.heed()
+						if p.executing(&e) {
+							t.Errorf("%+v", e)
+							return
+						}
+					}
+				})
+			}
+			all.Wait()
+			got := binary.LittleEndian.Uint64(s.own[c.at:])
+			if mask := uint64(1)<<16 - 1; name == "lock inc, byte" && got != 4*times&0xFF || name != "lock inc, byte" && got&mask != 4*times {
+				t.Errorf("%d, want %d", got, 4*times)
+			}
+		})
+	}
+}
