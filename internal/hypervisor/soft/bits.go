@@ -44,7 +44,7 @@ func (c *CPU) bit(u *uop, op uint8, number uint64, far bool) status {
 	if far {
 		off += uint64(int64(signExtend(number, n))>>3) &^ uint64(n-1)
 	}
-	addr := c.bases[u.Seg] + off&mask(u.AddressSize)
+	addr := c.wrap(c.bases[u.Seg] + off&mask(u.AddressSize))
 	if op != bitTest {
 		return c.modifyAt(u, addr, n, do)
 	}

@@ -58,15 +58,24 @@ type CPU struct {
 	pauses            uint32
 
 	halted bool
-	shadow bool          // interrupts are held back for one instruction more: after STI, and MOV or POP to SS
-	waits  bool          // for INIT and a start-up IPI
-	resets atomic.Bool   // INIT has come
-	starts atomic.Uint32 // a start-up IPI's vector, and 0x100
-	attend atomic.Bool   // something is to be looked at before the next instruction
-	kicked atomic.Bool
-	nmi    atomic.Bool
-	ended  atomic.Uint32 // a vector whose end is to be told, and 0x100
-	woken  chan struct{}
+	shadow bool // interrupts are held back for one instruction more: after STI, and MOV or POP to SS
+	// shadowStack: the last instruction was MOV or POP to SS, after which breakpoints are held back too.
+	shadowStack bool
+	aligned     bool // accesses are checked for their alignment
+	nmiBlocked  bool // from an NMI's delivery to the next IRET
+	debug       debug
+	ext         uint32 // bit EXT of error codes: the event that is delivered is no INT n
+	delivering  bool   // an interrupt or exception: its frame does not go to devices
+	// unsupported names what the guest has done that ends the machine.
+	unsupported string
+	waits       bool          // for INIT and a start-up IPI
+	resets      atomic.Bool   // INIT has come
+	starts      atomic.Uint32 // a start-up IPI's vector, and 0x100
+	attend      atomic.Bool   // something is to be looked at before the next instruction
+	kicked      atomic.Bool
+	nmi         atomic.Bool
+	ended       atomic.Uint32 // a vector whose end is to be told, and 0x100
+	woken       chan struct{}
 }
 
 // newCPU makes a processor over RAM. It is the store's owner.
@@ -89,17 +98,23 @@ type Fault struct {
 
 // Vectors of exceptions.
 const (
-	vectorDE = 0
-	vectorDB = 1
-	vectorBP = 3
-	vectorUD = 6
-	vectorNM = 7
-	vectorDF = 8
-	vectorTS = 10
-	vectorNP = 11
-	vectorSS = 12
-	vectorGP = 13
-	vectorPF = 14
+	vectorDE  = 0
+	vectorDB  = 1
+	vectorNMI = 2
+	vectorBP  = 3
+	vectorOF  = 4
+	vectorBR  = 5
+	vectorUD  = 6
+	vectorNM  = 7
+	vectorDF  = 8
+	vectorTS  = 10
+	vectorNP  = 11
+	vectorSS  = 12
+	vectorGP  = 13
+	vectorPF  = 14
+	vectorMF  = 16
+	vectorAC  = 17
+	vectorXM  = 19
 )
 
 // status is what comes after an instruction.

@@ -66,6 +66,9 @@ func (c *CPU) readPhysical(phys uint64, n uint8) (uint64, bool) {
 		copy(b[:n], page[phys&(pageSize-1):])
 		return binary.LittleEndian.Uint64(b[:]), true
 	}
+	if c.delivering {
+		return mask(n), true // as where there is no device
+	}
 	if c.apic != nil && c.apic.mapped(phys) {
 		return uint64(c.apic.read(uint32(phys&0xFF0) >> 4)), true
 	}
@@ -73,6 +76,9 @@ func (c *CPU) readPhysical(phys uint64, n uint8) (uint64, bool) {
 }
 
 func (c *CPU) writePhysical(phys uint64, n uint8, v uint64) bool {
+	if c.delivering {
+		return true
+	}
 	if c.apic != nil && c.apic.mapped(phys) {
 		c.apic.write(uint32(phys&0xFF0)>>4, uint32(v))
 		return true
@@ -119,6 +125,7 @@ func in(c *CPU, u *uop) status {
 	if !ok {
 		return faulted
 	}
+	c.notePort(port(c, u), n)
 	c.setReg(u, rax, n, v)
 	return next
 }
@@ -131,6 +138,7 @@ func out(c *CPU, u *uop) status {
 	if _, ok := c.bus.ask(hypervisor.ExitPortOut, port(c, u), n, c.R[rax]); !ok {
 		return faulted
 	}
+	c.notePort(port(c, u), n)
 	return next
 }
 
@@ -148,10 +156,14 @@ func ins(c *CPU, u *uop) status {
 		return faulted
 	}
 	return c.repeated(u, func() bool {
+		if !c.writable(c.destination(u), int(n)) { // a fault comes before the port is read
+			return false
+		}
 		v, ok := c.bus.ask(hypervisor.ExitPortIn, c.R[rdx]&0xFFFF, n, 0)
 		if !ok || !c.store(c.destination(u), n, v) {
 			return false
 		}
+		c.notePort(c.R[rdx]&0xFFFF, n)
 		c.advance(u, rdi, c.step(n))
 		return true
 	}, nil, nil)
@@ -170,6 +182,7 @@ func outs(c *CPU, u *uop) status {
 		if _, ok = c.bus.ask(hypervisor.ExitPortOut, c.R[rdx]&0xFFFF, n, v); !ok {
 			return false
 		}
+		c.notePort(c.R[rdx]&0xFFFF, n)
 		c.advance(u, rsi, c.step(n))
 		return true
 	}, nil, nil)

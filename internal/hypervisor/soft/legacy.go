@@ -2,172 +2,137 @@ package soft
 
 import "github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
 
-// Interrupts of 32-bit protected mode. Source: Intel SDM volume 3, chapter 6.12.
+// Instructions that 64-bit mode does not have.
 
-// interrupt32 enters the handler of a vector by an IDT of 32-bit gates.
-func (c *CPU) interrupt32(vector uint8, errorCode uint32, withCode bool, from origin) bool {
-	code := uint32(vector)<<3 | 2
-	if from == external {
-		code |= 1
+// farSegment is the segment register that one of these loads.
+func farSegment(u *uop) decode.Seg {
+	switch u.Opcode {
+	case 0xC4:
+		return decode.ES
+	case 0xC5:
+		return decode.DS
+	case 0xB2:
+		return decode.SS
+	case 0xB4:
+		return decode.FS
 	}
-	if c.cr0&cr0PE == 0 || 8*uint32(vector)+7 > uint32(c.idt.Limit) {
-		c.raiseCode(vectorGP, code)
-		return false
-	}
-	d, ok := c.system8(c.idt.Base + 8*uint64(vector))
-	if !ok {
-		return false
-	}
-	kind, present, dpl := uint8(d>>40)&0x1F, d>>47&1 != 0, uint8(d>>45)&3
-	switch {
-	case kind != gateInterrupt && kind != gateTrap, from == software && c.cpl > dpl:
-		c.raiseCode(vectorGP, code)
-		return false
-	case !present:
-		c.raiseCode(vectorNP, code)
-		return false
-	}
-	return c.enter32(d, kind == gateInterrupt, errorCode, withCode)
+	return decode.GS
 }
 
-// enter32 enters the handler of a gate: on the stack of the task, where it has more privilege.
-func (c *CPU) enter32(d uint64, noInterrupts bool, errorCode uint32, withCode bool) bool {
-	code, ok := c.handlerCode(uint16(d>>16), false)
-	if !ok {
-		return false
-	}
-	cpl := c.cpl
-	if !code.is(segmentConforming) {
-		cpl = code.dpl()
-	}
-	frame := []uint64{c.Flags(), uint64(c.segments[decode.CS].selector), c.RIP}
-	if withCode {
-		frame = append(frame, uint64(errorCode))
-	}
-	sp, ss := c.R[rsp], c.segments[decode.SS]
-	stack, stackSegment := sp, ss
-	if cpl != c.cpl {
-		if stack, stackSegment, ok = c.taskStack32(cpl); !ok {
-			return false
-		}
-		frame = append([]uint64{uint64(ss.selector), sp}, frame...)
-	}
-	base := stackSegment.base
-	before := c.cpl
-	c.cpl = cpl
-	for _, v := range frame {
-		stack = (stack - 4) & 0xFFFF_FFFF
-		if !c.store((base+stack)&0xFFFF_FFFF, 4, v) {
-			c.cpl = before
-			return false
-		}
-	}
-	c.cpl = before
-	c.segments[decode.SS] = stackSegment
-	c.R[rsp] = stack
-	c.flags.other &^= flagTF | flagNT | flagRF | flagVM
-	if noInterrupts {
-		c.flags.other &^= flagIF
-	}
-	c.setCode(code, cpl)
-	c.RIP = d&0xFFFF | d>>32&0xFFFF_0000
-	return true
-}
-
-// taskStack32 is the stack that a 32-bit TSS names for a privilege.
-func (c *CPU) taskStack32(cpl uint8) (sp uint64, ss segment, ok bool) {
-	at := 4 + 8*uint64(cpl)
-	if at+5 > uint64(c.tr.limit) {
-		c.raiseCode(vectorTS, uint32(c.tr.selector)&^3)
-		return 0, ss, false
-	}
-	v, ok := c.system8(c.tr.base + at)
-	if !ok {
-		return 0, ss, false
-	}
-	selector := uint16(v >> 32)
-	ss, _, ok = c.descriptor(selector, vectorTS)
-	if ok && (uint8(selector&3) != cpl || ss.dpl() != cpl || !ss.is(segmentS|segmentWrite|segmentPresent) || ss.is(segmentCode)) {
-		c.raiseCode(vectorTS, uint32(selector)&^3)
-		ok = false
-	}
-	return v & 0xFFFF_FFFF, ss, ok
-}
-
-// iret32 is IRET there, to the same privilege or a lesser one.
-func (c *CPU) iret32(u *uop) status {
-	n := u.OperandSize
-	var v [5]uint64 // EIP, CS, EFLAGS, ESP, SS
-	count := 3
-	for i := 0; i < count; i++ {
-		var ok bool
-		if v[i], ok = c.load(c.wrap(c.bases[decode.SS]+c.R[rsp]+uint64(i)*uint64(n)), n); !ok {
-			return faulted
-		}
-		if i == 1 && uint8(v[1]&3) > c.cpl {
-			count = 5
-		}
-	}
-	cpl := uint8(v[1] & 3)
-	if cpl < c.cpl {
-		return c.raiseCode(vectorGP, uint32(v[1])&^3)
-	}
-	code, ok := c.loadCode(uint16(v[1]), cpl)
+// loadFar is LDS, LES, LSS, LFS and LGS.
+func loadFar(c *CPU, u *uop) status {
+	selector, v, ok := c.farPointer(u)
 	if !ok {
 		return faulted
 	}
-	rflags := c.flagsFrom(v[2], n)
-	if count == 5 {
-		stack, st := c.returnStack(uint16(v[4]), cpl, false)
-		if st != next {
-			return st
-		}
-		c.segments[decode.SS] = stack
-		c.R[rsp] = v[3]
-	} else {
-		c.setStack(c.R[rsp] + 3*uint64(n))
+	if s := c.loadSegment(farSegment(u), selector); s != next {
+		return s
 	}
-	c.setCode(code, cpl)
-	if count == 5 {
-		c.dropSegments()
-	}
-	c.setFlags(rflags)
-	return c.jump(v[0])
+	c.setReg(u, u.Reg, u.OperandSize, v)
+	return next
 }
 
-// pushAll and popAll are PUSHA and POPA.
-func pushAll(c *CPU, u *uop) status {
+// extendOrAdjust is MOVSXD, and outside of 64-bit mode ARPL.
+func extendOrAdjust(c *CPU, u *uop) status {
+	if c.mode == decode.Mode64 {
+		return extend(c, u)
+	}
+	if c.cr0&cr0PE == 0 {
+		return c.raise(vectorUD)
+	}
+	v, ok := c.rm(u, 2)
+	if !ok {
+		return faulted
+	}
+	lower := v&3 < c.R[u.Reg]&3
+	if lower && !c.setRM(u, 2, v&^3|c.R[u.Reg]&3) {
+		return faulted
+	}
+	c.flags.setBits(flagZF, flag(lower, flagZF))
+	return next
+}
+
+// bound is BOUND: an index is compared with two numbers.
+func bound(c *CPU, u *uop) status {
 	n := u.OperandSize
-	sp := c.R[rsp]
-	for r := range 8 {
-		v := c.R[r]
-		if r == rsp {
-			v = sp
-		}
-		if !c.push(n, v) {
-			c.R[rsp] = sp
-			return faulted
-		}
+	at := c.address(u)
+	low, ok := c.load(at, n)
+	if !ok {
+		return faulted
+	}
+	high, ok := c.load(c.wrap(at+uint64(n)), n)
+	if !ok {
+		return faulted
+	}
+	i := int64(signExtend(c.R[u.Reg], n))
+	if i < int64(signExtend(low, n)) || i > int64(signExtend(high, n)) {
+		return c.raise(vectorBR)
 	}
 	return next
 }
 
-func popAll(c *CPU, u *uop) status {
-	n := u.OperandSize
-	sp := c.R[rsp]
-	var v [8]uint64
-	for r := rdi; r >= rax; r-- {
-		var ok bool
-		if v[r], ok = c.pop(n); !ok {
-			c.R[rsp] = sp
-			return faulted
+// decimal is DAA, DAS, AAA and AAS.
+func decimal(c *CPU, u *uop) status {
+	al, carry := c.R[rax]&0xFF, c.flags.carry()
+	low := al&15 > 9 || c.flags.adjust()
+	subtract := u.Opcode&8 != 0
+	if u.Opcode >= 0x37 { // AAA, AAS
+		ax := c.R[rax] & 0xFFFF
+		if low && subtract {
+			ax = ax - 0x106
+		} else if low {
+			ax = ax + 0x106
 		}
+		c.setReg(u, rax, 2, ax&0xFF0F)
+		c.flags.setBits(flagsStatus, ofResult(1, ax&0xF)|flag(low, flagAF|flagCF))
+		return next
 	}
-	for r, value := range v {
-		if r != rsp {
-			m := mask(n)
-			c.R[r] = c.R[r]&^m | value&m
+	high, by := al > 0x99 || carry, uint64(0)
+	if low {
+		by = 6
+	}
+	if high {
+		by |= 0x60
+	}
+	res := al + by
+	if subtract {
+		res = al - by
+		high = high || low && al < 6
+	}
+	c.setReg(u, rax, 1, res)
+	c.flags.setBits(flagsStatus, ofResult(1, res)|flag(high, flagCF)|flag(low, flagAF))
+	return next
+}
+
+// decimalPair is AAM and AAD.
+func decimalPair(c *CPU, u *uop) status {
+	base, ax := uint64(u.Imm)&0xFF, c.R[rax]&0xFFFF
+	if u.Opcode == 0xD4 {
+		if base == 0 {
+			return c.raise(vectorDE)
 		}
+		ax = ax&0xFF/base<<8 | ax&0xFF%base
+	} else {
+		ax = (ax + ax>>8*base) & 0xFF
 	}
+	c.setReg(u, rax, 2, ax)
+	c.flags.setBits(flagsStatus, ofResult(1, ax))
+	return next
+}
+
+// salc is SALC: AL becomes CF.
+func salc(c *CPU, u *uop) status {
+	c.R[rax] = c.R[rax]&^0xFF | flag(c.flags.carry(), 0xFF)
+	return next
+}
+
+// xlat is XLAT: a byte of a table.
+func xlat(c *CPU, u *uop) status {
+	off := (c.R[rbx] + c.R[rax]&0xFF) & mask(u.AddressSize)
+	v, ok := c.load(c.wrap(c.bases[u.Seg]+off), 1)
+	if !ok {
+		return faulted
+	}
+	c.R[rax] = c.R[rax]&^0xFF | v
 	return next
 }

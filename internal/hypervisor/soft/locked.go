@@ -21,13 +21,13 @@ const cacheLine = 64
 
 // host is where n bytes of RAM lie that an instruction locks; nil: they lie across cache lines, or are no RAM.
 func (c *CPU) host(addr uint64, n uint8) (p unsafe.Pointer, code bool) {
-	if addr%cacheLine+uint64(n) > cacheLine {
+	if c.refused = false; addr%cacheLine+uint64(n) > cacheLine {
 		return nil, false
 	}
 	if b := c.bytes(addr, int(n), accessWrite); b != nil {
 		return unsafe.Pointer(&b[0]), false
 	}
-	if c.refused {
+	if c.refused || c.guarded(addr) {
 		return nil, false
 	}
 	phys, ok := c.translate(addr, accessWrite)
@@ -65,11 +65,16 @@ func (c *CPU) exchange(addr uint64, n uint8, f func(uint64) uint64) status {
 
 // exchangeSlow is exchange where the host can't lock: alone, or of a device's registers.
 func (c *CPU) exchangeSlow(addr uint64, n uint8, f func(uint64) uint64) status {
-	if addr%cacheLine+uint64(n) > cacheLine && !c.alone && c.world != nil && len(c.world.cpus) > 1 {
-		c.wantsAlone = true
+	if c.mustBeAlone(addr, n) {
 		return faulted
 	}
 	return c.modifyPlainly(addr, n, f)
+}
+
+// mustBeAlone tells whether the instruction is to begin anew, with no other processor executing any.
+func (c *CPU) mustBeAlone(addr uint64, n uint8) bool {
+	c.wantsAlone = (addr%cacheLine+uint64(n) > cacheLine || c.guarded(addr)) && !c.alone && c.world != nil && len(c.world.cpus) > 1
+	return c.wantsAlone
 }
 
 // wrote is what follows a write to a page that has instructions.

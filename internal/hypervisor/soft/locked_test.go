@@ -46,7 +46,7 @@ func TestLockedInstructions(t *testing.T) {
 					for !p.halted {
 						p.attend.Store(false)
 						p.heed()
-						if p.executing(&e) {
+						if p.executing(&e, false) {
 							t.Errorf("%+v", e)
 							return
 						}

@@ -26,6 +26,7 @@ type mmu struct {
 	ram  RAM
 	tlb  [2][tlbSize]tlbEntry // supervisor's, user's
 	view *[tlbSize]tlbEntry   // that of the privilege
+	once tlbEntry             // the translation of a page of which each access is checked, for a fetch
 	code codeCache
 }
 
@@ -140,6 +141,10 @@ func (c *CPU) executable(addr uint64) *tlbEntry {
 // fill puts a translation into the cache, if it leads to memory that may be used so. Where it does not because of a fault,
 // c.refused tells it.
 func (c *CPU) fill(addr uint64, a access) *tlbEntry {
+	guarded := c.guarded(addr)
+	if c.refused = false; guarded && a != accessFetch {
+		return nil // loadSlow and storeSlow check each access
+	}
 	walk, ok := c.translated(addr, a)
 	if c.refused = !ok; !ok {
 		return nil
@@ -151,6 +156,9 @@ func (c *CPU) fill(addr uint64, a access) *tlbEntry {
 	}
 	i := slotOf(addr)
 	e := &c.tlb[c.user()][i]
+	if guarded {
+		e = &c.once
+	}
 	at := addr &^ (pageSize - 1)
 	if e.read != at || e.phys() != phys {
 		*e = tlbEntry{read: at, write: elsewhere(int(i)), page: page, bits: phys}
@@ -169,18 +177,20 @@ func (c *CPU) fill(addr uint64, a access) *tlbEntry {
 
 // loadSlow reads what is no plain memory, where addr can be translated.
 func (c *CPU) loadSlow(addr uint64, n uint8) (uint64, bool) {
-	phys, ok := c.translate(addr, accessRead)
+	addr, phys, ok := c.checked(addr, int(n), accessRead)
 	if !ok {
 		return 0, false
 	}
+	c.noteAccess(addr, int(n), accessRead)
 	return c.readPhysical(phys, n)
 }
 
 func (c *CPU) storeSlow(addr uint64, n uint8, v uint64) bool {
-	phys, ok := c.translate(addr, accessWrite)
+	addr, phys, ok := c.checked(addr, int(n), accessWrite)
 	if !ok {
 		return false
 	}
+	c.noteAccess(addr, int(n), accessWrite)
 	if page, write := c.ram.Page(phys &^ (pageSize - 1)); page != nil && write {
 		put(page[phys&(pageSize-1):], n, v)
 		if c.code.shared.written(c, phys) {
@@ -230,7 +240,7 @@ func (c *CPU) translated(addr uint64, a access) (walked, bool) {
 		return walked{phys: addr & 0xFFFF_FFFF &^ (pageSize - 1), size: pageSize}, true
 	}
 	if !isCanonical(addr) {
-		c.raise(vectorGP)
+		c.fault = Fault{Vector: vectorGP, Addr: addr} // stackFault finds whether it is #SS
 		return walked{}, false
 	}
 	walk, code := c.walk(addr, a)

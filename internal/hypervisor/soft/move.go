@@ -39,7 +39,7 @@ func movImmReg(c *CPU, u *uop) status {
 
 // movOffset is MOV between the accumulator and an address.
 func movOffset(c *CPU, u *uop) status {
-	addr := c.bases[u.Seg] + uint64(u.Imm)
+	addr := c.wrap(c.bases[u.Seg] + uint64(u.Imm))
 	if u.Opcode&2 != 0 {
 		if !c.store(addr, u.OperandSize, c.R[rax]) {
 			return faulted
@@ -227,16 +227,19 @@ func cmpxchgPair(c *CPU, u *uop) status {
 		}
 	} else {
 		p, code := c.host(addr, 16)
-		if p == nil {
-			if !c.refused { // a device's registers
-				c.raise(vectorGP)
+		switch {
+		case p != nil:
+			if low, high, equal = native.CompareAndSwap16(p, wantLow, wantHigh, toLow, toHigh); code {
+				c.wrote(addr)
+				c.wrote(addr + 8)
 			}
+		case c.refused || c.mustBeAlone(addr, 16):
 			return faulted
-		}
-		low, high, equal = native.CompareAndSwap16(p, wantLow, wantHigh, toLow, toHigh)
-		if code {
-			c.wrote(addr)
-			c.wrote(addr + 8)
+		default:
+			var ok bool
+			if low, high, equal, ok = c.swapPlainly(addr, [4]uint64{wantLow, wantHigh, toLow, toHigh}); !ok {
+				return faulted
+			}
 		}
 	}
 	if !equal {
@@ -244,6 +247,26 @@ func cmpxchgPair(c *CPU, u *uop) status {
 	}
 	c.flags.setBits(flagZF, flag(equal, flagZF))
 	return next
+}
+
+// swapPlainly is CMPXCHG16B where the host can't lock the memory. r are RAX, RDX, RBX and RCX.
+func (c *CPU) swapPlainly(addr uint64, r [4]uint64) (low, high uint64, equal, ok bool) {
+	if low, ok = c.load(addr, 8); !ok {
+		return
+	}
+	if high, ok = c.load(c.wrap(addr+8), 8); !ok {
+		return
+	}
+	toLow, toHigh := low, high
+	if equal = low == r[0] && high == r[1]; equal {
+		toLow, toHigh = r[2], r[3]
+	}
+	at, ok := c.inSegment(addr, 16, accessWrite)
+	if ok {
+		_, ok = c.translate(c.wrap(at+15), accessWrite)
+	}
+	ok = ok && c.store(addr, 8, toLow) && c.store(c.wrap(addr+8), 8, toHigh)
+	return
 }
 
 // xadd is XADD.

@@ -190,6 +190,9 @@ func wrmsr(c *CPU, _ *uop) status {
 	return next
 }
 
+// rdpmc is RDPMC: there are no counters.
+func rdpmc(c *CPU, _ *uop) status { return c.raise(vectorGP) }
+
 func rdtsc(c *CPU, _ *uop) status {
 	const tsd = 1 << 2
 	if c.cr4&tsd != 0 && c.cpl != 0 {

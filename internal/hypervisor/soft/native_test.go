@@ -55,6 +55,9 @@ func newCPU64(t testing.TB, m RAM) *CPU {
 	t.Cleanup(func() { _ = c.code.close() })
 	c.code.shared.cpus = []*CPU{c}
 	c.mode = decode.Mode64
+	for s := range c.segments {
+		c.setBase(decode.Seg(s))
+	}
 	c.setKey()
 	c.SetFlags(0)
 	return c
@@ -157,7 +160,7 @@ func (p *pair) comparable(in *decode.Inst) bool {
 		switch {
 		case o >= 0x50 && o <= 0x5F, o >= 0x68 && o <= 0x6A && o != 0x69, o >= 0x70 && o <= 0x7F, o >= 0x8F && o <= 0x8F, o >= 0xA0 && o <= 0xA3:
 			return false
-		case o == 0xC2, o == 0xC3, o == 0xC9, o >= 0xE0 && o <= 0xEF, o == 0xFF && in.Ext() > 1:
+		case o == 0xC2, o == 0xC3, o == 0xC8, o == 0xC9, o == 0xF1, o >= 0xE0 && o <= 0xEF, o == 0xFF && in.Ext() > 1:
 			return false
 		case o >= 0x6C && o <= 0x6F, o == 0x8C, o == 0x8E, o >= 0x9B && o <= 0x9D, o >= 0xCA && o <= 0xCF, o >= 0xD8 && o <= 0xDF,
 			o == 0xF4, o == 0xFA, o == 0xFB, o < 0x40 && o&6 == 6: // system software's, and x87
@@ -211,6 +214,9 @@ func (p *pair) prepare(in *decode.Inst) {
 	middle := func() uint64 { return p.addr + pageSize - 512 + p.r.Uint64N(1024) }
 	if in.Map == decode.One && in.Opcode >= 0xA4 && in.Opcode <= 0xAF && in.Opcode&^1 != 0xA8 {
 		c.R[rsi], c.R[rdi], c.R[rcx] = middle(), middle(), p.r.Uint64N(20)
+	}
+	if in.Map == decode.One && in.Opcode == 0xD7 { // XLAT
+		c.R[rbx] = middle()
 	}
 	if in.Map == decode.Two && in.OperandSize == 2 && (in.Opcode == 0xA5 || in.Opcode == 0xAD) {
 		c.R[rcx] &= 15

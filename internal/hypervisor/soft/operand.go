@@ -141,10 +141,17 @@ func (c *CPU) acrossSlow(addr uint64, b []byte, write bool) bool {
 	if write {
 		kind = accessWrite
 	}
+	addr, ok := c.inSegment(addr, len(b), kind)
+	if !ok {
+		return false
+	}
 	for _, at := range []uint64{addr, c.wrap(addr + uint64(len(b)) - 1)} {
 		if _, ok := c.translate(at, kind); !ok {
 			return false
 		}
+	}
+	if !c.checkAlignment(addr, len(b)) {
+		return false
 	}
 	for i := range b {
 		at := c.wrap(addr + uint64(i))
@@ -163,10 +170,10 @@ func (c *CPU) acrossSlow(addr uint64, b []byte, write bool) bool {
 	return true
 }
 
-// wrap cuts a linear address to 32 bits outside of 64-bit mode.
+// wrap cuts a linear address to 32 bits, and its mark (guard.go), outside of 64-bit mode.
 func (c *CPU) wrap(addr uint64) uint64 {
-	if c.mode != decode.Mode64 {
-		return addr & 0xFFFF_FFFF
+	if c.mode != decode.Mode64 && !c.implicit {
+		return addr & (0xFFFF_FFFF | markMask)
 	}
 	return addr
 }

@@ -35,17 +35,17 @@ func (c *CPU) Run(e *hypervisor.Exit) error {
 			c.sleep()
 			continue
 		}
-		if c.executing(e) {
+		if c.executing(e, len(c.bus.done) != 0) {
 			return nil
 		}
 	}
 }
 
-// executing executes instructions; true: e has an exit.
-func (c *CPU) executing(e *hypervisor.Exit) bool {
+// executing executes instructions, or one; true: e has an exit.
+func (c *CPU) executing(e *hypervisor.Exit, one bool) bool {
 	c.executes.Lock()
 	defer c.executes.Unlock()
-	if len(c.bus.done) != 0 {
+	if one {
 		return c.single(e)
 	}
 	return c.stepping(e)
@@ -65,13 +65,6 @@ func (c *CPU) look(e *hypervisor.Exit) bool {
 		*e = hypervisor.Exit{Kind: hypervisor.ExitEOI, Vector: uint8(v)}
 		return true
 	}
-	if c.shadow {
-		c.shadow = false
-		c.attend.Store(true)
-		c.executes.Lock()
-		defer c.executes.Unlock()
-		return c.single(e)
-	}
 	if c.resets.Swap(false) {
 		c.initialise()
 	}
@@ -81,9 +74,19 @@ func (c *CPU) look(e *hypervisor.Exit) bool {
 		}
 		return false
 	}
-	if c.nmi.Swap(false) {
+	if len(c.bus.done) != 0 { // an instruction goes on with what the machine has answered
+		return c.observed(e)
+	}
+	if c.shadow {
+		c.shadow = false
+		return c.observed(e)
+	}
+	if c.debug.trap != 0 {
+		return c.trapped(e)
+	}
+	if !c.nmiBlocked && c.nmi.Swap(false) {
 		c.halted = false
-		return c.deliver(2, e)
+		return c.deliver(vectorNMI, e)
 	}
 	if c.flags.other&flagIF != 0 && c.apic != nil {
 		if v, ok := c.apic.pending(); ok {
@@ -92,6 +95,10 @@ func (c *CPU) look(e *hypervisor.Exit) bool {
 			return c.deliver(v, e)
 		}
 	}
+	if !c.halted && c.watching() {
+		return c.observed(e)
+	}
+	c.debug.partial = false
 	return false
 }
 
@@ -105,9 +112,14 @@ func (c *CPU) sleep() {
 // deliver enters the handler of an interrupt from outside.
 func (c *CPU) deliver(vector uint8, e *hypervisor.Exit) bool {
 	c.bus.finished()
+	c.keepRF()
 	if c.interrupt(vector, 0, false, external) {
+		c.nmiBlocked = c.nmiBlocked || vector == vectorNMI
 		c.attend.Store(true)
 		return false
+	}
+	if c.unsupported != "" {
+		return c.refuse(e)
 	}
 	return c.failed(c.fault, e)
 }
@@ -115,9 +127,15 @@ func (c *CPU) deliver(vector uint8, e *hypervisor.Exit) bool {
 // failed delivers an exception; true: that is the machine's end.
 func (c *CPU) failed(f Fault, e *hypervisor.Exit) bool {
 	c.bus.finished()
+	if f.Vector != vectorDB {
+		c.debug.trap = 0
+	}
 	if c.except(f) {
 		c.attend.Store(true)
 		return false
+	}
+	if c.unsupported != "" {
+		return c.refuse(e)
 	}
 	*e = hypervisor.Exit{Kind: hypervisor.ExitShutdown}
 	return true
@@ -150,6 +168,7 @@ func (c *CPU) stepping(e *hypervisor.Exit) bool {
 		c.retired += retiredSince(first, u)
 		if s > jumped {
 			c.bus.again()
+			c.stackFault(u)
 			return c.leave(s, e)
 		}
 		c.retired++
@@ -188,6 +207,7 @@ func (c *CPU) single(e *hypervisor.Exit) bool {
 	case branch, jumped:
 	default:
 		c.bus.again()
+		c.stackFault(&one)
 		return c.leave(s, e)
 	}
 	c.retired++

@@ -122,9 +122,16 @@ func (c *CPU) loadSegment(to decode.Seg, selector uint16) status {
 
 // setBase has addresses begin at a segment's base.
 func (c *CPU) setBase(to decode.Seg) {
-	c.bases[to] = c.segments[to].base
-	if c.mode == decode.Mode64 && to < decode.FS {
+	s := &c.segments[to]
+	switch {
+	case c.mode != decode.Mode64:
+		if c.bases[to] = s.base & 0xFFFF_FFFF; !s.open() {
+			c.bases[to] |= uint64(to+1) << markShift
+		}
+	case to < decode.FS:
 		c.bases[to] = 0
+	default:
+		c.bases[to] = s.base
 	}
 }
 
@@ -159,48 +166,6 @@ func (c *CPU) setCode(s segment, cpl uint8) {
 	c.setMode()
 }
 
-// farJump is JMP to a code segment, at the same privilege.
-func (c *CPU) farJump(selector uint16, to uint64) status {
-	if c.cr0&cr0PE == 0 {
-		cs := &c.segments[decode.CS]
-		cs.selector, cs.base = selector, uint64(selector)<<4
-		c.setMode()
-		return c.jump(to & 0xFFFF)
-	}
-	s, ok := c.loadCode(selector, c.cpl)
-	if !ok {
-		return faulted
-	}
-	c.setCode(s, c.cpl)
-	return c.jump(to)
-}
-
-func jmpFar(c *CPU, u *uop) status { return c.farJump(u.Imm2, uint64(u.Imm)) }
-
-// farPointer is that of CALL, JMP, LSS and such.
-func (c *CPU) farPointer(u *uop) (selector uint16, to uint64, ok bool) {
-	at := c.address(u)
-	if to, ok = c.load(at, u.OperandSize); !ok {
-		return 0, 0, false
-	}
-	v, ok := c.load(c.wrap(at+uint64(u.OperandSize)), 2)
-	return uint16(v), to, ok
-}
-
-// loadFar is LSS, LFS and LGS.
-func loadFar(c *CPU, u *uop) status {
-	selector, v, ok := c.farPointer(u)
-	if !ok {
-		return faulted
-	}
-	to := map[uint8]decode.Seg{0xB2: decode.SS, 0xB4: decode.FS, 0xB5: decode.GS}[u.Opcode]
-	if s := c.loadSegment(to, selector); s != next {
-		return s
-	}
-	c.setReg(u, u.Reg, u.OperandSize, v)
-	return next
-}
-
 // movFromSegment and movToSegment are MOV with a segment register.
 func movFromSegment(c *CPU, u *uop) status {
 	n := u.OperandSize
@@ -218,11 +183,17 @@ func movToSegment(c *CPU, u *uop) status {
 	if !ok {
 		return faulted
 	}
-	if u.Reg&7 == decode.Reg(decode.SS) {
-		c.shadow = true
+	return c.loadSegmentOf(decode.Seg(u.Reg&7), uint16(v))
+}
+
+// loadSegmentOf is loadSegment of MOV and POP: after SS interrupts are held back.
+func (c *CPU) loadSegmentOf(to decode.Seg, selector uint16) status {
+	s := c.loadSegment(to, selector)
+	if s == next && to == decode.SS {
+		c.shadow, c.shadowStack = true, true
 		c.attend.Store(true)
 	}
-	return c.loadSegment(decode.Seg(u.Reg&7), uint16(v))
+	return s
 }
 
 // segmentOfOpcode is the segment register that PUSH and POP name.
@@ -233,24 +204,17 @@ func pushSegment(c *CPU, u *uop) status {
 }
 
 func popSegment(c *CPU, u *uop) status {
-	before := c.R[rsp]
-	v, ok := c.pop(u.OperandSize)
+	v, ok := c.load(c.stackAt(c.R[rsp]), u.OperandSize)
 	if !ok {
 		return faulted
 	}
-	s := c.loadSegment(segmentOfOpcode(u), uint16(v))
-	if s != next {
-		c.R[rsp] = before
+	top := withStack(c.R[rsp], c.R[rsp]+uint64(u.OperandSize), c.stackMask())
+	s := c.loadSegmentOf(segmentOfOpcode(u), uint16(v))
+	if s == next {
+		c.R[rsp] = top // as wide as the stack of before was
 	}
 	return s
 }
-
-// Types of system segments.
-const (
-	typeLDT     = 2
-	typeTSS     = 9
-	typeTSSBusy = 11
-)
 
 func (c *CPU) loadLDT(selector uint16) status {
 	if selector&^3 == 0 {
@@ -281,88 +245,34 @@ func (c *CPU) loadTR(selector uint16) status {
 	return next
 }
 
-// systemSegment reads a descriptor of the GDT, of 16 bytes in long mode.
+// systemSegment reads a descriptor of the GDT, of 16 bytes in long mode. A TSS may have 16 bits
+// outside of it.
 func (c *CPU) systemSegment(selector uint16, kind uint16) (segment, status) {
 	code := uint32(selector) &^ 3
-	if code == 0 || selector&4 != 0 {
+	if selector&^3 == 0 || selector&4 != 0 {
 		return segment{}, c.raiseCode(vectorGP, code)
 	}
 	s, at, ok := c.descriptor(selector, vectorGP)
 	if !ok {
 		return segment{}, faulted
 	}
-	if s.attr&0x1F != kind {
+	long := c.efer&eferLMA != 0
+	if s.attr&0x1F != kind && (long || kind != typeTSS || s.attr&0x1F != typeTSS16) {
 		return segment{}, c.raiseCode(vectorGP, code)
 	}
 	if !s.is(segmentPresent) {
 		return segment{}, c.raiseCode(vectorNP, code)
 	}
-	if c.efer&eferLMA != 0 {
-		high, ok := c.system8(at + 8)
+	if long {
+		high, ok := c.gateHigh(selector, at)
 		if !ok {
 			return segment{}, faulted
 		}
-		s.base |= high << 32
+		if s.base |= high << 32; !isCanonical(s.base) {
+			return segment{}, c.raiseCode(vectorGP, code)
+		}
 	}
 	return s, next
-}
-
-// verify is VERR and VERW.
-func (c *CPU) verify(selector uint16, write bool) bool {
-	s, ok := c.peek(selector)
-	if !ok || !s.is(segmentS) {
-		return false
-	}
-	if s.is(segmentCode) {
-		if write || !s.is(segmentWrite) {
-			return false
-		}
-	} else if write && !s.is(segmentWrite) {
-		return false
-	}
-	return s.is(segmentCode|segmentConforming) || c.cpl <= s.dpl() && uint8(selector&3) <= s.dpl()
-}
-
-// peek reads a descriptor without a fault.
-func (c *CPU) peek(selector uint16) (segment, bool) {
-	if selector&^3 == 0 {
-		return segment{}, false
-	}
-	before := c.fault
-	s, _, ok := c.descriptor(selector, vectorGP)
-	c.fault = before
-	return s, ok
-}
-
-// accessRights is LAR and LSL.
-func accessRights(c *CPU, u *uop) status {
-	v, ok := c.rm(u, 2)
-	if !ok {
-		return faulted
-	}
-	s, ok := c.peek(uint16(v))
-	if ok && !s.is(segmentS) {
-		switch s.attr & 0x1F {
-		case typeLDT, typeTSS, typeTSSBusy:
-		case 12: // a call gate has rights, and no limit
-			ok = u.Opcode == 2
-		default:
-			ok = false
-		}
-	}
-	if ok && !s.is(segmentS|segmentCode|segmentConforming) {
-		ok = c.cpl <= s.dpl() && uint8(v&3) <= s.dpl()
-	}
-	c.flags.setBits(flagZF, flag(ok, flagZF))
-	if !ok {
-		return next
-	}
-	res := uint64(s.limit)
-	if u.Opcode == 2 {
-		res = uint64(s.attr&0xFF)<<8 | uint64(s.attr&0xF000)<<8
-	}
-	c.setReg(u, u.Reg, u.OperandSize, res)
-	return next
 }
 
 // put writes n bytes of v.

@@ -23,9 +23,9 @@ func (c *CPU) setIndex(u *uop, r int, v uint64) {
 	c.R[r] = v & mask(u.AddressSize)
 }
 
-func (c *CPU) source(u *uop) uint64 { return c.bases[u.Seg] + c.R[rsi]&mask(u.AddressSize) }
+func (c *CPU) source(u *uop) uint64 { return c.wrap(c.bases[u.Seg] + c.R[rsi]&mask(u.AddressSize)) }
 
-func (c *CPU) destination(u *uop) uint64 { return c.bases[0] + c.R[rdi]&mask(u.AddressSize) }
+func (c *CPU) destination(u *uop) uint64 { return c.wrap(c.bases[0] + c.R[rdi]&mask(u.AddressSize)) }
 
 // repeated executes one of the string instructions, or all of a repetition. An exception leaves
 // what is done: the instruction goes on where it was. until, if not nil, ends a repetition; bulk, if not nil, does many
@@ -51,7 +51,8 @@ func (c *CPU) repeated(u *uop, once, until, bulk func() bool) status {
 		c.bus.finished()
 		c.advance(u, rcx, ^uint64(0))
 		if c.attend.Load() && c.R[rcx]&m != 0 && (until == nil || !until()) {
-			return c.jump(c.RIP) // interrupts come in between
+			c.debug.partial = true
+			return jumped // interrupts come in between
 		}
 		if until != nil && until() {
 			break

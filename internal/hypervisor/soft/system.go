@@ -53,6 +53,9 @@ type system struct {
 
 // movCR is MOV to and from control registers.
 func movCR(c *CPU, u *uop) status {
+	if u.Reg == 1 || u.Reg > 4 && u.Reg != 8 {
+		return c.raise(vectorUD)
+	}
 	if c.cpl != 0 {
 		return c.raise(vectorGP)
 	}
@@ -71,7 +74,10 @@ func movCR(c *CPU, u *uop) status {
 		v = c.cr2
 	case 3:
 		if write {
-			c.cr3 = v &^ (1 << 63)
+			if c.efer&eferLMA != 0 && v>>c.physBits() != 0 {
+				return c.raise(vectorGP)
+			}
+			c.cr3 = v
 			c.flushTLB(false)
 		}
 		v = c.cr3
@@ -93,8 +99,6 @@ func movCR(c *CPU, u *uop) status {
 		if v = 0; c.apic != nil {
 			v = uint64(c.apic.tpr() >> 4)
 		}
-	default:
-		return c.raise(vectorUD)
 	}
 	if !write {
 		c.setReg(u, u.RM, u.OperandSize, v)
@@ -104,14 +108,18 @@ func movCR(c *CPU, u *uop) status {
 
 func (c *CPU) setCR0(v uint64) status {
 	v |= cr0ET
-	if v&^cr0Known != 0 || v&cr0PG != 0 && v&cr0PE == 0 || v&cr0NW != 0 && v&cr0CD == 0 ||
+	if v>>32 != 0 || v&cr0PG != 0 && v&cr0PE == 0 || v&cr0NW != 0 && v&cr0CD == 0 ||
 		v&cr0PG != 0 && c.efer&eferLME != 0 && c.cr4&cr4PAE == 0 || v&cr0PG == 0 && c.mode == decode.Mode64 {
+		return c.raise(vectorGP)
+	}
+	if v&cr0PG != 0 && c.cr0&cr0PG == 0 && c.efer&eferLME != 0 && c.segments[decode.CS].is(segmentLong) {
 		return c.raise(vectorGP)
 	}
 	if v&cr0PG != 0 && c.efer&eferLME == 0 {
 		c.stop("32-bit paging, which the software processor does not have")
 		return exits
 	}
+	v &= cr0Known // the others stay 0, without a fault
 	changed := c.cr0 ^ v
 	c.cr0 = v
 	if changed&cr0PG != 0 {
@@ -124,6 +132,7 @@ func (c *CPU) setCR0(v uint64) status {
 		c.flushTLB(true)
 		c.setMode()
 	}
+	c.findAlignment()
 	return next
 }
 
@@ -131,8 +140,12 @@ func (c *CPU) setCR4(v uint64) status {
 	if v&^cr4Known != 0 || c.efer&eferLMA != 0 && v&cr4PAE == 0 {
 		return c.raise(vectorGP)
 	}
+	changed := c.cr4 ^ v
 	c.cr4 = v
 	c.flushTLB(true)
+	if changed&cr4DE != 0 {
+		c.armBreakpoints()
+	}
 	return next
 }
 
@@ -148,43 +161,11 @@ func (c *CPU) setMode() {
 		c.mode = decode.Mode16
 	}
 	for s := range c.segments {
-		c.bases[s] = c.segments[s].base
-		if c.mode == decode.Mode64 && decode.Seg(s) < decode.FS {
-			c.bases[s] = 0
-		}
+		c.setBase(decode.Seg(s))
 	}
+	c.findAlignment()
 	c.view = &c.tlb[c.user()]
 	c.setKey()
-}
-
-// movDR is MOV to and from debug registers, which have no effect yet.
-func movDR(c *CPU, u *uop) status {
-	if c.cpl != 0 {
-		return c.raise(vectorGP)
-	}
-	n := u.Reg
-	if n == 4 || n == 5 {
-		n += 2
-	}
-	if n > 7 {
-		return c.raise(vectorUD)
-	}
-	if u.Opcode == 0x23 {
-		if v := c.R[u.RM]; n >= 6 && v>>32 != 0 {
-			return c.raise(vectorGP)
-		}
-		c.dr[n] = c.R[u.RM]
-		return next
-	}
-	v := c.dr[n]
-	switch n {
-	case 6:
-		v |= 0xFFFF_0FF0
-	case 7:
-		v |= 0x400
-	}
-	c.setReg(u, u.RM, u.OperandSize, v)
-	return next
 }
 
 func hlt(c *CPU, _ *uop) status {
@@ -233,6 +214,9 @@ func (c *CPU) iopl() uint8 { return uint8(c.flags.other >> 12 & 3) }
 
 // group6 is SLDT, STR, LLDT, LTR, VERR and VERW.
 func group6(c *CPU, u *uop) status {
+	if c.cr0&cr0PE == 0 {
+		return c.raise(vectorUD)
+	}
 	switch u.Ext() {
 	case 0, 1:
 		s := &c.ldt
@@ -264,8 +248,7 @@ func group6(c *CPU, u *uop) status {
 	if !ok {
 		return faulted
 	}
-	c.flags.setBits(flagZF, flag(c.verify(uint16(v), u.Ext() == 5), flagZF))
-	return next
+	return c.verify(uint16(v), u.Ext() == 5)
 }
 
 // group7 is SGDT, SIDT, LGDT, LIDT, SMSW, LMSW, INVLPG, SWAPGS and RDTSCP.
@@ -296,7 +279,7 @@ func group7(c *CPU, u *uop) status {
 		if c.cpl != 0 {
 			return c.raise(vectorGP)
 		}
-		c.flushPage(c.address(u))
+		c.flushPage(c.unmark(c.address(u)))
 		return next
 	}
 	return c.raise(vectorUD)
@@ -315,8 +298,11 @@ func (c *CPU) group7Register(u *uop) status {
 		c.bases[decode.GS] = gs.base
 		return next
 	case u.Ext() == 7 && u.RM&7 == 1:
-		c.R[rcx] = c.msr.tscAux
-		return rdtsc(c, u)
+		s := rdtsc(c, u)
+		if s == next {
+			c.R[rcx] = c.msr.tscAux
+		}
+		return s
 	}
 	return c.raise(vectorUD)
 }
@@ -341,6 +327,9 @@ func (c *CPU) loadTable(u *uop) status {
 	}
 	if n == 4 && u.OperandSize == 2 {
 		base &= 0xFF_FFFF
+	}
+	if !isCanonical(base) {
+		return c.raise(vectorGP)
 	}
 	t := hypervisor.Table{Base: base, Limit: uint16(limit)}
 	if u.Ext() == 2 {
@@ -372,21 +361,6 @@ func (c *CPU) machineStatus(u *uop) status {
 	}
 	const bits = cr0PE | cr0MP | cr0EM | cr0TS
 	return c.setCR0(c.cr0&^(bits&^cr0PE) | v&bits) // PE is set, never cleared
-}
-
-// pushf and popf are PUSHF and POPF.
-func pushf(c *CPU, u *uop) status {
-	const hidden = flagRF | flagVM
-	return c.pushed(u, c.Flags()&^hidden)
-}
-
-func popf(c *CPU, u *uop) status {
-	v, ok := c.pop(u.OperandSize)
-	if !ok {
-		return faulted
-	}
-	c.setFlags(c.flagsFrom(v, u.OperandSize)&^flagRF | c.Flags()&flagRF)
-	return next
 }
 
 // flagsFrom is RFLAGS as POPF and IRET set it from a value of n bytes, at this privilege.
@@ -423,5 +397,6 @@ const (
 // setFlags sets RFLAGS as the guest does, and has interrupts looked for.
 func (c *CPU) setFlags(v uint64) {
 	c.SetFlags(v & flagsKnown)
+	c.findAlignment()
 	c.attend.Store(true)
 }

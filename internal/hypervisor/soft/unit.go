@@ -269,9 +269,12 @@ func (c *CPU) copyOut(addr uint64, n int) bool {
 
 // writable tells whether all of an operand can be written.
 func (c *CPU) writable(addr uint64, n int) bool {
-	_, ok := c.translate(addr, accessWrite)
+	addr, ok := c.inSegment(addr, n, accessWrite)
+	if ok {
+		_, ok = c.translate(addr, accessWrite)
+	}
 	if ok && (addr+uint64(n)-1)/pageSize != addr/pageSize {
-		_, ok = c.translate(addr+uint64(n)-1, accessWrite)
+		_, ok = c.translate(c.wrap(addr+uint64(n)-1), accessWrite)
 	}
 	return ok
 }
@@ -331,7 +334,7 @@ func (c *CPU) moveFX(addr uint64, save bool) status {
 		}
 		binary.LittleEndian.PutUint32(fx[28:], 0xFFFF) // MXCSR_MASK
 		for i := 0; i < 416; i += 8 {
-			if !c.store(addr+uint64(i), 8, binary.LittleEndian.Uint64(fx[i:])) {
+			if !c.store(c.wrap(addr+uint64(i)), 8, binary.LittleEndian.Uint64(fx[i:])) {
 				return faulted
 			}
 		}
@@ -339,7 +342,7 @@ func (c *CPU) moveFX(addr uint64, save bool) status {
 	}
 	var b [512]byte
 	for i := 0; i < 416; i += 8 {
-		v, ok := c.load(addr+uint64(i), 8)
+		v, ok := c.load(c.wrap(addr+uint64(i)), 8)
 		if !ok {
 			return faulted
 		}

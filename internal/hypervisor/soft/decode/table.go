@@ -93,7 +93,7 @@ var oneByte = sync.OnceValue(func() *table {
 	t.set(modRM|bytes, 0xD0, 0xD2)
 	t.set(modRM, 0xD1, 0xD3)
 	t.set(imm8|not64, 0xD4, 0xD5)
-	t.set(undefined, 0xD6)
+	t.set(not64, 0xD6)
 	t.span(modRM, 0xD8, 0xDF)
 	t.span(force64|imm8, 0xE0, 0xE3)
 	t.set(imm8|bytes, 0xE4, 0xE6)
