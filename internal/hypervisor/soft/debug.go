@@ -115,7 +115,7 @@ func (c *CPU) trapAfter(bits uint64) {
 }
 
 // watching tells whether instructions are to be executed one at a time: RF is cleared after one.
-func (c *CPU) watching() bool { return c.flags.other&(flagTF|flagRF) != 0 || c.debug.code }
+func (c *CPU) watching() bool { return c.flags.other&(flagTF|flagRF) != 0 || c.debug.code || c.bounded() }
 
 // observed executes one instruction as breakpoints and RFLAGS.TF want it; true: e has an exit.
 func (c *CPU) observed(e *hypervisor.Exit) bool {
@@ -127,6 +127,9 @@ func (c *CPU) observed(e *hypervisor.Exit) bool {
 			c.dr[6] |= bits
 			return c.failed(Fault{Vector: vectorDB}, e)
 		}
+	}
+	if c.bounded() && !c.fetchable() {
+		return c.leave(faulted, e)
 	}
 	c.flags.other &^= flagRF
 	c.debug.partial, c.debug.decided, c.shadowStack = false, false, false

@@ -110,6 +110,27 @@ func (s *segment) open() bool {
 	return s.limit == ^uint32(0) && s.attr&(segmentPresent|segmentS|segmentCode|segmentConforming|segmentWrite) == segmentPresent|segmentS|segmentWrite
 }
 
+// bounded tells whether the code segment has a limit.
+func (c *CPU) bounded() bool {
+	return c.mode != decode.Mode64 && c.segments[decode.CS].limit != ^uint32(0)
+}
+
+// fetchable tells whether the instruction at RIP lies within the code segment's limit; else c.fault is set.
+func (c *CPU) fetchable() bool {
+	limit := uint64(c.segments[decode.CS].limit)
+	if c.RIP <= limit {
+		u := c.find()
+		if u == nil {
+			return false
+		}
+		if c.RIP+uint64(u.Len)-1 <= limit {
+			return true
+		}
+	}
+	c.raise(vectorGP)
+	return false
+}
+
 // stackFault makes the fault of an address that is not canonical #SS, where it is one of the stack.
 func (c *CPU) stackFault(u *uop) {
 	f := &c.fault

@@ -54,6 +54,7 @@ func newCPU64(t testing.TB, m RAM) *CPU {
 	c := newCPU(m, newCodeMap(1<<32), store)
 	t.Cleanup(func() { _ = c.code.close() })
 	c.code.shared.cpus = []*CPU{c}
+	c.attend.Store(false)
 	c.mode = decode.Mode64
 	for s := range c.segments {
 		c.setBase(decode.Seg(s))

@@ -164,6 +164,9 @@ func (c *CPU) setMode() {
 		c.setBase(decode.Seg(s))
 	}
 	c.findAlignment()
+	if c.bounded() {
+		c.attend.Store(true) // instructions are executed one at a time
+	}
 	c.view = &c.tlb[c.user()]
 	c.setKey()
 }

@@ -30,26 +30,13 @@ type operand struct {
 	read, write bool
 }
 
-// Offsets in an FXSAVE area.
-const (
-	fxFCW   = 0
-	fxFSW   = 2
-	fxMXCSR = 24
-)
-
 // unit executes an instruction of x87, MMX or SSE.
 func unit(c *CPU, u *uop) status {
 	if c.units.Context == nil || !unitDefined(&u.Inst) {
 		return c.raise(vectorUD)
 	}
-	x87 := u.Map == decode.One
-	switch {
-	case x87 && c.cr0&(cr0EM|cr0TS) != 0:
-		return c.raise(vectorNM)
-	case !x87 && (c.cr0&cr0EM != 0 || c.cr4&cr4OSFXSR == 0):
-		return c.raise(vectorUD)
-	case !x87 && c.cr0&cr0TS != 0:
-		return c.raise(vectorNM)
+	if s := c.unitReady(&u.Inst); s != next || u.Map == decode.One && u.Opcode == 0x9B {
+		return s
 	}
 	m := operandOf(&u.Inst)
 	addr := uint64(0)
@@ -70,20 +57,18 @@ func unit(c *CPU, u *uop) status {
 	if s := c.runUnit(u); s != next {
 		return s
 	}
-	if m.write && u.Mem && !c.copyOut(addr, int(m.n)) {
+	if m.write && u.Mem && c.storesX87(&u.Inst) && !c.copyOut(addr, int(m.n)) {
 		return faulted
 	}
 	return next
 }
 
-// runUnit runs it, with exceptions masked: what would have raised one is undone.
+// runUnit runs it. Exceptions of SSE are masked: what would have raised one is undone. Those of x87
+// wait for the next instruction, which unitReady does not let come to the host's processor.
 func (c *CPU) runUnit(u *uop) status {
 	x := c.units.Context
 	before := x.FX
-	fcw, mxcsr := binary.LittleEndian.Uint16(x.FX[fxFCW:]), binary.LittleEndian.Uint32(x.FX[fxMXCSR:])
-	fsw := binary.LittleEndian.Uint16(x.FX[fxFSW:])
-	binary.LittleEndian.PutUint16(x.FX[fxFCW:], fcw|0x3F)
-	binary.LittleEndian.PutUint16(x.FX[fxFSW:], fsw&^fswExceptions)
+	mxcsr := binary.LittleEndian.Uint32(x.FX[fxMXCSR:])
 	binary.LittleEndian.PutUint32(x.FX[fxMXCSR:], mxcsr&^0x3F|0x1F80)
 	x.GPR, x.Flags = c.R, c.flags.status()
 	t, reg, err := c.thunk(&u.Inst)
@@ -96,14 +81,13 @@ func (c *CPU) runUnit(u *uop) status {
 		x.GPR[reg] = c.R[stands]
 	}
 	t.Run(x)
+	c.pointX87(u, &before)
 	after := binary.LittleEndian.Uint32(x.FX[fxMXCSR:])
 	if raised := after & 0x3F; raised&^(mxcsr>>7) != 0 && u.Map != decode.One {
 		x.FX = before
-		binary.LittleEndian.PutUint32(x.FX[fxMXCSR:], mxcsr|raised)
-		return c.raise(19)
+		return c.raiseSSE(mxcsr, raised)
 	}
 	binary.LittleEndian.PutUint32(x.FX[fxMXCSR:], after&^0x1F80|mxcsr&(0x1F80|0x3F))
-	c.unmask(u, fcw, fsw)
 	switch sp := c.R[rsp]; {
 	case reg != decode.None:
 		if _, write := generalOperand(&u.Inst); write {
@@ -117,19 +101,18 @@ func (c *CPU) runUnit(u *uop) status {
 	return next
 }
 
-// fswExceptions are the flags of exceptions in the status word, with ES and B.
-const fswExceptions = 0x80FF &^ 0x40
-
-// unmask gives the control word back its masks, unless the instruction has loaded it, and the status
-// word the flags of before, unless it has cleared them.
-func (c *CPU) unmask(u *uop, fcw, fsw uint16) {
-	fx := &c.units.FX
-	if u.Map == decode.One && (u.Mem && (u.Opcode == 0xD9 && (u.Ext() == 4 || u.Ext() == 5) || u.Opcode == 0xDD && u.Ext() == 4) ||
-		!u.Mem && u.Opcode == 0xDB && u.Ext() == 4) { // FLDENV, FLDCW, FRSTOR; FNCLEX, FNINIT
-		return
+// raiseSSE is an exception of SSE that is not masked. Those of operands come before a result is computed,
+// which raises none then.
+func (c *CPU) raiseSSE(mxcsr, raised uint32) status {
+	const operands = 7 // invalid, denormal, division by zero
+	if raised&^(mxcsr>>7)&operands != 0 {
+		raised &= operands
 	}
-	binary.LittleEndian.PutUint16(fx[fxFCW:], binary.LittleEndian.Uint16(fx[fxFCW:])&^0x3F|fcw&0x3F)
-	binary.LittleEndian.PutUint16(fx[fxFSW:], binary.LittleEndian.Uint16(fx[fxFSW:])|fsw&fswExceptions)
+	binary.LittleEndian.PutUint32(c.units.FX[fxMXCSR:], mxcsr|raised)
+	if c.cr4&cr4OSXMMEXCPT == 0 {
+		return c.raise(vectorUD)
+	}
+	return c.raise(vectorXM)
 }
 
 // generalOperand is the general register that an instruction reads or writes; None: it has none.
@@ -183,7 +166,7 @@ func (c *CPU) thunk(in *decode.Inst) (t native.Thunk, reg decode.Reg, err error)
 func encode(in *decode.Inst) (e encoding, reg decode.Reg) {
 	reg = decode.None
 	put := func(b ...byte) { e.n += byte(copy(e.b[e.n:], b)) }
-	if in.Size66 {
+	if in.Map == decode.One && in.OperandSize == 2 || in.Map != decode.One && in.Size66 { // of x87: FNSAVE and such, by the mode too
 		put(0x66)
 	}
 	if in.Rep != 0 {
@@ -277,80 +260,4 @@ func (c *CPU) writable(addr uint64, n int) bool {
 		_, ok = c.translate(c.wrap(addr+uint64(n)-1), accessWrite)
 	}
 	return ok
-}
-
-// group15 is FXSAVE, FXRSTOR, LDMXCSR, STMXCSR, fences and CLFLUSH.
-func group15(c *CPU, u *uop) status {
-	if !u.Mem {
-		if u.Ext() >= 5 {
-			return next
-		}
-		return c.raise(vectorUD)
-	}
-	if u.Ext() == 7 { // CLFLUSH
-		_, ok := c.load(c.address(u), 1)
-		if !ok {
-			return faulted
-		}
-		return next
-	}
-	switch {
-	case u.Ext() > 3 || c.units.Context == nil, u.Ext() >= 2 && c.cr4&cr4OSFXSR == 0:
-		return c.raise(vectorUD)
-	case c.cr0&(cr0TS|cr0EM) != 0:
-		return c.raise(vectorNM)
-	}
-	addr := c.address(u)
-	fx := &c.units.FX
-	switch u.Ext() {
-	case 0, 1:
-		if addr&15 != 0 {
-			return c.raise(vectorGP)
-		}
-		return c.moveFX(addr, u.Ext() == 0)
-	case 2:
-		v, ok := c.load(addr, 4)
-		if !ok {
-			return faulted
-		}
-		if v&^0xFFFF != 0 {
-			return c.raise(vectorGP)
-		}
-		binary.LittleEndian.PutUint32(fx[fxMXCSR:], uint32(v))
-	case 3:
-		if !c.store(addr, 4, uint64(binary.LittleEndian.Uint32(fx[fxMXCSR:]))) {
-			return faulted
-		}
-	}
-	return next
-}
-
-// moveFX saves or restores all registers.
-func (c *CPU) moveFX(addr uint64, save bool) status {
-	fx := &c.units.FX
-	if save {
-		if !c.writable(addr, 512) {
-			return faulted
-		}
-		binary.LittleEndian.PutUint32(fx[28:], 0xFFFF) // MXCSR_MASK
-		for i := 0; i < 416; i += 8 {
-			if !c.store(c.wrap(addr+uint64(i)), 8, binary.LittleEndian.Uint64(fx[i:])) {
-				return faulted
-			}
-		}
-		return next
-	}
-	var b [512]byte
-	for i := 0; i < 416; i += 8 {
-		v, ok := c.load(c.wrap(addr+uint64(i)), 8)
-		if !ok {
-			return faulted
-		}
-		binary.LittleEndian.PutUint64(b[i:], v)
-	}
-	if binary.LittleEndian.Uint32(b[fxMXCSR:])&^0xFFFF != 0 {
-		return c.raise(vectorGP)
-	}
-	copy(fx[:416], b[:416])
-	return next
 }

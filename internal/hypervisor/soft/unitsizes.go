@@ -127,13 +127,17 @@ func operand3A(in *decode.Inst) operand {
 func operandX87(in *decode.Inst) operand {
 	r, w := reads, writes
 	none := operand{}
+	env, all := uint8(28), uint8(108) // of FLDENV and FRSTOR
+	if in.OperandSize == 2 {
+		env, all = 14, 94
+	}
 	return [8][8]operand{
 		{r(4), r(4), r(4), r(4), r(4), r(4), r(4), r(4)},
-		{r(4), none, w(4), w(4), r(28), r(2), w(28), w(2)},
+		{r(4), none, w(4), w(4), r(env), r(2), w(env), w(2)},
 		{r(4), r(4), r(4), r(4), r(4), r(4), r(4), r(4)},
 		{r(4), w(4), w(4), w(4), none, r(10), none, w(10)},
 		{r(8), r(8), r(8), r(8), r(8), r(8), r(8), r(8)},
-		{r(8), w(8), w(8), w(8), r(108), none, w(108), w(2)},
+		{r(8), w(8), w(8), w(8), r(all), none, w(all), w(2)},
 		{r(2), r(2), r(2), r(2), r(2), r(2), r(2), r(2)},
 		{r(2), w(2), w(2), w(2), r(10), r(8), w(10), w(8)},
 	}[in.Opcode&7][in.Ext()]
