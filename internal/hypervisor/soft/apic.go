@@ -127,7 +127,7 @@ func (a *apic) mapped(phys uint64) bool {
 
 func (a *apic) setBase(v uint64) bool {
 	const known = apicBaseEnable | apicBaseX2 | apicBaseBSP
-	if v&^(known|pageAddress) != 0 || v&apicBaseX2 != 0 && v&apicBaseEnable == 0 || a.x2() && v&apicBaseX2 == 0 && v&apicBaseEnable != 0 {
+	if v&^(known|pageAddress) != 0 || v>>a.cpu.physBits() != 0 || a.base&apicBaseEnable == 0 && v&apicBaseX2 != 0 || v&apicBaseX2 != 0 && v&apicBaseEnable == 0 || a.x2() && v&apicBaseX2 == 0 && v&apicBaseEnable != 0 {
 		return false
 	}
 	a.mu.Lock()

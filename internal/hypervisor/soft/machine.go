@@ -240,29 +240,3 @@ func (d *delivery) Close() error {
 	d.closed, d.open = true, false
 	return d.event.Close()
 }
-
-// features are the leaves of CPUID: x86-64-v2, as one of Intel's.
-func features() []hypervisor.CPUID {
-	const (
-		fpu, pse, tsc, msr, pae, cx8, apicBit, sep, mtrrBit, pge, mca, cmov, pat, clfsh, mmx, fxsr, sse, sse2 = 1 << 0, 1 << 3, 1 << 4, 1 << 5, 1 << 6,
-			1 << 8, 1 << 9, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16, 1 << 19, 1 << 23, 1 << 24, 1 << 25, 1 << 26
-		sse3, ssse3, cx16, sse41, sse42, x2apic, movbeBit, popcntBit, deadline, rdrandBit, hypervisorBit = 1 << 0, 1 << 9, 1 << 13, 1 << 19, 1 << 20, 1 << 21, 1 << 22, 1 << 23, 1 << 24, 1 << 30, 1 << 31
-		erms, smepBit, rdseedBit, fsrm, ibrs, stibp, archCapabilities, ssbd                              = 1 << 9, 1 << 7, 1 << 18, 1 << 4, 1 << 26, 1 << 27, 1 << 29, 1 << 31
-	)
-	return []hypervisor.CPUID{
-		{Leaf: 0, EAX: 0xD, EBX: 0x756E6547, ECX: 0x6C65746E, EDX: 0x49656E69},
-		{Leaf: 1, EAX: 6<<8 | 0xF<<4 | 1<<16, EBX: 8 << 8,
-			ECX: sse3 | ssse3 | cx16 | sse41 | sse42 | x2apic | movbeBit | popcntBit | deadline | rdrandBit | hypervisorBit,
-			EDX: fpu | 1<<2 | pse | tsc | msr | pae | cx8 | apicBit | mtrrBit | pge | cmov | pat | clfsh | mmx | fxsr | sse | sse2},
-		{Leaf: 4, Indexed: true, Index: 0, EAX: 0},
-		{Leaf: 7, Indexed: true, EBX: smepBit | erms | rdseedBit, EDX: fsrm | ibrs | stibp | archCapabilities | ssbd},
-		{Leaf: 0x40000000, EAX: 0x40000001, EBX: 0x4B4D564B, ECX: 0x564B4D56, EDX: 0x4D},
-		{Leaf: 0x40000001, EAX: kvmFeatures},
-		{Leaf: 0x80000000, EAX: 0x80000008},
-		{Leaf: 0x80000001, ECX: 1, EDX: 1<<11 | 1<<20 | 1<<26 | 1<<27 | 1<<29},
-		{Leaf: 0x80000002, EAX: 0x66_79_61_4D, EBX: 0x73_20_79_6C, ECX: 0x77_74_66_6F, EDX: 0x20_65_72_61},
-		{Leaf: 0x80000003, EAX: 0x63_6F_72_70, EBX: 0x6F_73_73_65, ECX: 0x72},
-		{Leaf: 0x80000007, EDX: 1 << 8},
-		{Leaf: 0x80000008, EAX: 48<<8 | 46},
-	}
-}

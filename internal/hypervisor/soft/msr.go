@@ -13,33 +13,32 @@ type msrs struct {
 
 // Numbers of model-specific registers. Source: Intel SDM volume 4.
 const (
-	msrTSC         = 0x10
-	msrAPICBase    = 0x1B
-	msrSpecControl = 0x48
-	msrPredictCmd  = 0x49
-	msrBIOSSign    = 0x8B
-	msrArchCaps    = 0x10A
-	msrMTRRCap     = 0xFE
-	msrSysenterCS  = 0x174
-	msrMiscEnable  = 0x1A0
-	msrMTRRFirst   = 0x200
-	msrMTRRLast    = 0x20F
-	msrMTRRFix     = 0x250
-	msrMTRRFixLast = 0x26F
-	msrPAT         = 0x277
-	msrMTRRDefault = 0x2FF
-	msrTSCDeadline = 0x6E0
-	msrX2APIC      = 0x800
-	msrX2APICLast  = 0x8FF
-	msrEFER        = 0xC000_0080
-	msrSTAR        = 0xC000_0081
-	msrLSTAR       = 0xC000_0082
-	msrCSTAR       = 0xC000_0083
-	msrFMASK       = 0xC000_0084
-	msrFSBase      = 0xC000_0100
-	msrGSBase      = 0xC000_0101
-	msrKernelGS    = 0xC000_0102
-	msrTSCAux      = 0xC000_0103
+	msrTSC          = 0x10
+	msrAPICBase     = 0x1B
+	msrSpecControl  = 0x48
+	msrPredictCmd   = 0x49
+	msrBIOSSign     = 0x8B
+	msrArchCaps     = 0x10A
+	msrMTRRCap      = 0xFE
+	msrSysenterCS   = 0x174
+	msrMiscEnable   = 0x1A0
+	msrDebugControl = 0x1D9
+	msrMTRRFirst    = 0x200
+	msrMTRRLast     = 0x20F
+	msrPAT          = 0x277
+	msrMTRRDefault  = 0x2FF
+	msrTSCDeadline  = 0x6E0
+	msrX2APIC       = 0x800
+	msrX2APICLast   = 0x8FF
+	msrEFER         = 0xC000_0080
+	msrSTAR         = 0xC000_0081
+	msrLSTAR        = 0xC000_0082
+	msrCSTAR        = 0xC000_0083
+	msrFMASK        = 0xC000_0084
+	msrFSBase       = 0xC000_0100
+	msrGSBase       = 0xC000_0101
+	msrKernelGS     = 0xC000_0102
+	msrTSCAux       = 0xC000_0103
 )
 
 // archCapabilities say that what has been found of speculative execution since 2018 does not apply to guest code, of which
@@ -84,10 +83,6 @@ func canonical(index uint32) bool {
 	return false
 }
 
-func mtrr(index uint32) bool {
-	return index >= msrMTRRFirst && index <= msrMTRRLast || index >= msrMTRRFix && index <= msrMTRRFixLast || index == msrMTRRDefault
-}
-
 // readMSR returns a register's value; ok is false where there is none.
 func (c *CPU) readMSR(index uint32) (v uint64, ok bool) {
 	if p := c.kept(index); p != nil {
@@ -102,13 +97,13 @@ func (c *CPU) readMSR(index uint32) (v uint64, ok bool) {
 		return c.segments[decode.GS].base, true
 	case index == msrTSC:
 		return c.tsc(), true
-	case index == msrBIOSSign:
+	case index == msrBIOSSign, index == msrDebugControl:
 		return 0, true
 	case index == msrArchCaps:
 		return archCapabilities, true
 	case index == msrMTRRCap:
 		return 1<<10 | 1<<8 | 8, true
-	case mtrr(index):
+	case isMTRR(index):
 		return c.msr.mtrr[index], true
 	case c.apic == nil:
 		return 0, false
@@ -124,7 +119,8 @@ func (c *CPU) readMSR(index uint32) (v uint64, ok bool) {
 
 // writeMSR sets one; false where there is none, or the value can't be.
 func (c *CPU) writeMSR(index uint32, v uint64) bool {
-	if canonical(index) && !isCanonical(v) {
+	switch {
+	case canonical(index) && !isCanonical(v), index == msrPAT && !validPAT(v), index == msrTSCAux && v>>32 != 0:
 		return false
 	}
 	if p := c.kept(index); p != nil {
@@ -149,7 +145,12 @@ func (c *CPU) writeMSR(index uint32, v uint64) bool {
 	case index == msrKVMSystemTime:
 		return c.setSystemTime(v)
 	case index == msrBIOSSign, index == msrPredictCmd:
-	case mtrr(index):
+	case index == msrDebugControl:
+		return v == 0 // it has no bits
+	case isMTRR(index):
+		if !c.validMTRR(index, v) {
+			return false
+		}
 		if c.msr.mtrr == nil {
 			c.msr.mtrr = map[uint32]uint64{}
 		}
@@ -200,16 +201,5 @@ func rdtsc(c *CPU, _ *uop) status {
 	}
 	v := c.tsc()
 	c.R[rax], c.R[rdx] = v&0xFFFF_FFFF, v>>32
-	return next
-}
-
-// cpuid is CPUID: a leaf that is not there has those of the highest basic one.
-func cpuid(c *CPU, _ *uop) status {
-	leaf, index := uint32(c.R[rax]), uint32(c.R[rcx])
-	e := c.leaf(leaf, index)
-	if leaf == 1 && c.cr4&(1<<18) != 0 {
-		e.ECX |= 1 << 27
-	}
-	c.R[rax], c.R[rbx], c.R[rcx], c.R[rdx] = uint64(e.EAX), uint64(e.EBX), uint64(e.ECX), uint64(e.EDX)
 	return next
 }

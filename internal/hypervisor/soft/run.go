@@ -291,28 +291,6 @@ func taken(s *pvh.Segment) segment {
 	}
 }
 
-// SetCPUID implements hypervisor.Processor.
-func (c *CPU) SetCPUID(list []hypervisor.CPUID) error {
-	c.cpuid = list
-	return nil
-}
-
-// leaf is a leaf as the guest sees it: one beyond the highest has that of the highest basic one.
-func (c *CPU) leaf(leaf, index uint32) (e hypervisor.CPUID) {
-	highest := uint32(0)
-	for i := range c.cpuid {
-		if l := &c.cpuid[i]; l.Leaf == leaf && (!l.Indexed || l.Index == index) {
-			return *l
-		} else if l.Leaf == leaf&0xC000_0000 {
-			highest = l.EAX
-		}
-	}
-	if leaf > highest && leaf < 0x4000_0000 && highest != 0 {
-		return c.leaf(highest, index)
-	}
-	return hypervisor.CPUID{}
-}
-
 // SetMSRs implements hypervisor.Processor.
 func (c *CPU) SetMSRs(list []hypervisor.MSR) error {
 	for _, m := range list {

@@ -1,6 +1,9 @@
 package soft
 
-import "github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
+import (
+	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
+	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/native"
+)
 
 // Which instructions the host's processor executes for the guest. It must be exactly those that are
 // defined and that touch nothing but registers and the operand in Scratch: an undefined one would
@@ -92,6 +95,10 @@ func prefixes38(o uint8) uint8 {
 	switch {
 	case o <= 0x0B, o >= 0x1C && o <= 0x1E:
 		return prefixPacked
+	case o >= 0xDB && o <= 0xDF:
+		if native.HostFeatures().AES {
+			return prefix66
+		}
 	case o == 0x10, o == 0x14, o == 0x15, o == 0x17, o >= 0x20 && o <= 0x25, o >= 0x28 && o <= 0x2B, o >= 0x30 && o <= 0x35, o >= 0x37 && o <= 0x41:
 		return prefix66
 	}
@@ -102,6 +109,8 @@ func prefixes3A(o uint8) uint8 {
 	switch {
 	case o == 0x0F:
 		return prefixPacked
+	case o == 0x44 && native.HostFeatures().PCLMULQDQ, o == 0xDF && native.HostFeatures().AES:
+		return prefix66
 	case o >= 0x08 && o <= 0x0E, o >= 0x14 && o <= 0x17, o >= 0x20 && o <= 0x22, o >= 0x40 && o <= 0x42, o >= 0x60 && o <= 0x63:
 		return prefix66
 	}
