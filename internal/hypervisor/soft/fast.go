@@ -228,20 +228,27 @@ func fastCall(c *CPU, u *uop) status {
 }
 
 func fastRet(c *CPU, _ *uop) status {
-	from := c.R[rsp]
+	from, to := c.R[rsp], uint64(0)
 	if p := c.readable(from, 8); p != nil {
-		c.RIP = *(*uint64)(p)
+		to = *(*uint64)(p)
 	} else if v, ok := c.load(from, 8); ok {
-		c.RIP = v
+		to = v
 	} else {
 		return faulted
 	}
-	c.R[rsp] = from + 8
+	if !isCanonical(to) {
+		return c.raise(vectorGP)
+	}
+	c.R[rsp], c.RIP = from+8, to
 	return jumped
 }
 
 func fastJmp(c *CPU, u *uop) status {
-	c.RIP = *c.register(u.s)
+	to := *c.register(u.s)
+	if !isCanonical(to) {
+		return c.raise(vectorGP)
+	}
+	c.RIP = to
 	return jumped
 }
 

@@ -28,8 +28,11 @@ func (c *CPU) Kick() {
 func (c *CPU) Run(e *hypervisor.Exit) error {
 	c.bus.answered()
 	for {
-		if c.attend.Load() && c.look(e) {
-			return nil
+		if c.attend.Load() {
+			if c.look(e) {
+				return nil
+			}
+			continue
 		}
 		if c.halted || c.waits {
 			c.sleep()
