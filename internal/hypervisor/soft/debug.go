@@ -115,7 +115,9 @@ func (c *CPU) trapAfter(bits uint64) {
 }
 
 // watching tells whether instructions are to be executed one at a time: RF is cleared after one.
-func (c *CPU) watching() bool { return c.flags.other&(flagTF|flagRF) != 0 || c.debug.code || c.bounded() }
+func (c *CPU) watching() bool {
+	return c.flags.other&(flagTF|flagRF) != 0 || c.debug.code || c.bounded()
+}
 
 // observed executes one instruction as breakpoints and RFLAGS.TF want it; true: e has an exit.
 func (c *CPU) observed(e *hypervisor.Exit) bool {

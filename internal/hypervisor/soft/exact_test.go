@@ -80,7 +80,6 @@ var raising = []struct {
 // ist gives a vector the interrupt stack.
 func (g *tiny) ist(vector int) { g.ram[tinyIDT+16*vector+4] = 1 }
 
-
 // alignment has alignment checked once RFLAGS is popped.
 func alignment(g *tiny) {
 	g.cr0 |= cr0AM
