@@ -39,10 +39,7 @@ func (c *CPU) repeated(u *uop, once, until, bulk func() bool) status {
 	}
 	m := mask(u.AddressSize)
 	for c.R[rcx]&m != 0 {
-		if bulk != nil && bulk() {
-			if c.attend.Load() && c.R[rcx] != 0 {
-				return c.jump(c.RIP)
-			}
+		if bulk != nil && !c.attend.Load() && bulk() {
 			continue
 		}
 		if !once() {
