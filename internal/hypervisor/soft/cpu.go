@@ -143,8 +143,10 @@ type uop struct {
 	disp uint64 // of the memory operand: sign-extended, and with Len where it is by RIP
 	to   *uop   // of a branch within its page, where it has been found
 	decode.Inst
-	d, s decode.Reg // for a handler of fast.go: the register that is written, or read
-	_    [6]byte
+	d, s      decode.Reg // for a handler of fast.go: the register that is written, or read
+	form      uint8      // of a CMP or TEST that has a handler of fast.go, and its size; see pair
+	condition uint8      // of the branch behind it, which the handler executes as well
+	thunk     uint32     // for runXMM: where its code is; 0: there is none yet
 }
 
 const uopBytes = unsafe.Sizeof(uop{})

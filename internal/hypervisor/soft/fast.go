@@ -64,6 +64,10 @@ func fast(u *uop) {
 	if u.Mem && u.AddressSize != 8 || u.Lock {
 		return
 	}
+	if u.Map == decode.Two && sse(u.Opcode) || u.Map == decode.Op3A || u.Map == decode.Op38 && u.Opcode < 0xF0 {
+		u.do = fastXMM(&u.Inst)
+		return
+	}
 	size := size4
 	switch u.OperandSize {
 	case 8:
@@ -91,25 +95,54 @@ func hasByteReg(in *decode.Inst) bool {
 
 // operands choose among the handlers of an operation by the form: r/m and reg, or the other way.
 func (u *uop) operands(of *fastForms, size int, toRM bool) {
+	form := formRR
 	switch {
 	case toRM && u.Mem:
-		u.do, u.s = of[size][formMR], u.Reg
+		form, u.s = formMR, u.Reg
 	case toRM:
-		u.do, u.d, u.s = of[size][formRR], u.RM, u.Reg
+		u.d, u.s = u.RM, u.Reg
 	case u.Mem:
-		u.do, u.d = of[size][formRM], u.Reg
+		form, u.d = formRM, u.Reg
 	default:
-		u.do, u.d, u.s = of[size][formRR], u.Reg, u.RM
+		u.d, u.s = u.Reg, u.RM
 	}
+	u.choose(of, size, form)
+}
+
+func (u *uop) choose(of *fastForms, size, form int) {
+	u.do = of[size][form]
+	if of == &fastALU[aluCmp] || of == &fastTest {
+		u.form = uint8(1 + size*forms + form)
+	}
+}
+
+// pair has a CMP or TEST execute the conditional branch behind it as well.
+func (u *uop) pair(behind *uop) {
+	if u.form == 0 || behind.Map == decode.One && behind.Opcode&0xF0 != 0x70 || behind.Map == decode.Two && behind.Opcode&0xF0 != 0x80 || behind.Map > decode.Two {
+		return
+	}
+	of := &fastCmpBranch
+	if u.isTest() {
+		of = &fastTestBranch
+	}
+	u.do = of[(u.form-1)/forms][(u.form-1)%forms]
+	u.condition = behind.Opcode & 15
+}
+
+// isTest tells a TEST from a CMP.
+func (u *uop) isTest() bool {
+	o := u.Opcode
+	return o == 0x84 || o == 0x85 || o == 0xA8 || o == 0xA9 || o == 0xF6 || o == 0xF7
 }
 
 // immediate is operands with r/m and an immediate.
 func (u *uop) immediate(of *fastForms, size int) {
 	if u.Mem {
-		u.do = of[size][formMI]
+		u.choose(of, size, formMI)
 		return
 	}
-	u.do, u.d = of[size][formRI], u.RM
+	u.d = u.RM
+	u.choose(of, size, formRI)
 }
 
 func fastOne(u *uop, size int) {
@@ -118,7 +151,8 @@ func fastOne(u *uop, size int) {
 	case o < 0x40 && o&7 < 4:
 		u.operands(&fastALU[o>>3], size, o&2 == 0)
 	case o < 0x40 && o&7 < 6:
-		u.do, u.d = fastALU[o>>3][size][formRI], rax
+		u.d = rax
+		u.choose(&fastALU[o>>3], size, formRI)
 	case o&0xF8 == 0x50 && size == size8:
 		u.do, u.s = fastPush, u.RM
 	case o&0xF8 == 0x58 && size == size8 && u.RM != rsp:
@@ -140,7 +174,8 @@ func fastOne(u *uop, size int) {
 	case o == 0x84 || o == 0x85:
 		u.operands(&fastTest, size, true)
 	case o == 0xA8 || o == 0xA9:
-		u.do, u.d = fastTest[size][formRI], rax
+		u.d = rax
+		u.choose(&fastTest, size, formRI)
 	case (o == 0xF6 || o == 0xF7) && u.Ext() < 2:
 		u.immediate(&fastTest, size)
 	case o >= 0x88 && o <= 0x8B:

@@ -482,6 +482,68 @@ func fast_test_4_RR(c *CPU, u *uop) status {
 	return next
 }
 
+func fast_test_4_RR_branch(c *CPU, u *uop) status {
+	a, b := uint32(*c.register(u.d)), uint32(*c.register(u.s))
+	res := a & b
+	f := &c.flags
+	f.kind, f.shift, f.res = kindLogic, 32, uint64(res)<<32
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = false
+	case 2:
+		is = res == 0
+	case 3:
+		is = false || res == 0
+	case 4:
+		is = int32(res) < 0
+	case 6:
+		is = int32(res) < 0
+	case 7:
+		is = int32(res) < 0 || res == 0
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
+func fast_cmp_4_RR_branch(c *CPU, u *uop) status {
+	a, b := uint32(*c.register(u.d)), uint32(*c.register(u.s))
+	res := a - b
+	f := &c.flags
+	f.kind, f.shift, f.a, f.b, f.res = kindSub, 32, uint64(a)<<32, uint64(b)<<32, uint64(res)<<32
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = a < b
+	case 2:
+		is = a == b
+	case 3:
+		is = a < b || a == b
+	case 4:
+		is = int32(res) < 0
+	case 6:
+		is = int32(a) < int32(b)
+	case 7:
+		is = int32(a) < int32(b) || a == b
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
 func fast_mov_4_RR(c *CPU, u *uop) status {
 	*c.register(u.d) = uint64(uint32(*c.register(u.s)))
 	return next
@@ -495,9 +557,114 @@ func fast_test_4_RI(c *CPU, u *uop) status {
 	return next
 }
 
+func fast_test_4_RI_branch(c *CPU, u *uop) status {
+	a, b := uint32(*c.register(u.d)), uint32(u.Imm)
+	res := a & b
+	f := &c.flags
+	f.kind, f.shift, f.res = kindLogic, 32, uint64(res)<<32
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = false
+	case 2:
+		is = res == 0
+	case 3:
+		is = false || res == 0
+	case 4:
+		is = int32(res) < 0
+	case 6:
+		is = int32(res) < 0
+	case 7:
+		is = int32(res) < 0 || res == 0
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
+func fast_cmp_4_RI_branch(c *CPU, u *uop) status {
+	a, b := uint32(*c.register(u.d)), uint32(u.Imm)
+	res := a - b
+	f := &c.flags
+	f.kind, f.shift, f.a, f.b, f.res = kindSub, 32, uint64(a)<<32, uint64(b)<<32, uint64(res)<<32
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = a < b
+	case 2:
+		is = a == b
+	case 3:
+		is = a < b || a == b
+	case 4:
+		is = int32(res) < 0
+	case 6:
+		is = int32(a) < int32(b)
+	case 7:
+		is = int32(a) < int32(b) || a == b
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
 func fast_mov_4_RI(c *CPU, u *uop) status {
 	*c.register(u.d) = uint64(uint32(u.Imm))
 	return next
+}
+
+func fast_cmp_4_RM_branch(c *CPU, u *uop) status {
+	at := c.target(u)
+	var b uint32
+	if p := c.readable(at, 4); p != nil {
+		b = *(*uint32)(p)
+	} else if v, ok := c.load(at, 4); ok {
+		b = uint32(v)
+	} else {
+		return faulted
+	}
+	a := uint32(*c.register(u.d))
+	res := a - b
+	f := &c.flags
+	f.kind, f.shift, f.a, f.b, f.res = kindSub, 32, uint64(a)<<32, uint64(b)<<32, uint64(res)<<32
+	if c.code.changed {
+		return next
+	} // a breakpoint follows it
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = a < b
+	case 2:
+		is = a == b
+	case 3:
+		is = a < b || a == b
+	case 4:
+		is = int32(res) < 0
+	case 6:
+		is = int32(a) < int32(b)
+	case 7:
+		is = int32(a) < int32(b) || a == b
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
 }
 
 func fast_mov_4_RM(c *CPU, u *uop) status {
@@ -531,6 +698,92 @@ func fast_test_4_MR(c *CPU, u *uop) status {
 	return next
 }
 
+func fast_test_4_MR_branch(c *CPU, u *uop) status {
+	at := c.target(u)
+	var a uint32
+	if p := c.readable(at, 4); p != nil {
+		a = *(*uint32)(p)
+	} else if v, ok := c.load(at, 4); ok {
+		a = uint32(v)
+	} else {
+		return faulted
+	}
+	b := uint32(*c.register(u.s))
+	res := a & b
+	f := &c.flags
+	f.kind, f.shift, f.res = kindLogic, 32, uint64(res)<<32
+	if c.code.changed {
+		return next
+	} // a breakpoint follows it
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = false
+	case 2:
+		is = res == 0
+	case 3:
+		is = false || res == 0
+	case 4:
+		is = int32(res) < 0
+	case 6:
+		is = int32(res) < 0
+	case 7:
+		is = int32(res) < 0 || res == 0
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
+func fast_cmp_4_MR_branch(c *CPU, u *uop) status {
+	at := c.target(u)
+	var a uint32
+	if p := c.readable(at, 4); p != nil {
+		a = *(*uint32)(p)
+	} else if v, ok := c.load(at, 4); ok {
+		a = uint32(v)
+	} else {
+		return faulted
+	}
+	b := uint32(*c.register(u.s))
+	res := a - b
+	f := &c.flags
+	f.kind, f.shift, f.a, f.b, f.res = kindSub, 32, uint64(a)<<32, uint64(b)<<32, uint64(res)<<32
+	if c.code.changed {
+		return next
+	} // a breakpoint follows it
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = a < b
+	case 2:
+		is = a == b
+	case 3:
+		is = a < b || a == b
+	case 4:
+		is = int32(res) < 0
+	case 6:
+		is = int32(a) < int32(b)
+	case 7:
+		is = int32(a) < int32(b) || a == b
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
 func fast_mov_4_MR(c *CPU, u *uop) status {
 	at := c.target(u)
 	v := uint32(*c.register(u.s))
@@ -557,6 +810,92 @@ func fast_test_4_MI(c *CPU, u *uop) status {
 	f := &c.flags
 	f.kind, f.shift, f.res = kindLogic, 32, uint64(res)<<32
 	return next
+}
+
+func fast_test_4_MI_branch(c *CPU, u *uop) status {
+	at := c.target(u)
+	var a uint32
+	if p := c.readable(at, 4); p != nil {
+		a = *(*uint32)(p)
+	} else if v, ok := c.load(at, 4); ok {
+		a = uint32(v)
+	} else {
+		return faulted
+	}
+	b := uint32(u.Imm)
+	res := a & b
+	f := &c.flags
+	f.kind, f.shift, f.res = kindLogic, 32, uint64(res)<<32
+	if c.code.changed {
+		return next
+	} // a breakpoint follows it
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = false
+	case 2:
+		is = res == 0
+	case 3:
+		is = false || res == 0
+	case 4:
+		is = int32(res) < 0
+	case 6:
+		is = int32(res) < 0
+	case 7:
+		is = int32(res) < 0 || res == 0
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
+func fast_cmp_4_MI_branch(c *CPU, u *uop) status {
+	at := c.target(u)
+	var a uint32
+	if p := c.readable(at, 4); p != nil {
+		a = *(*uint32)(p)
+	} else if v, ok := c.load(at, 4); ok {
+		a = uint32(v)
+	} else {
+		return faulted
+	}
+	b := uint32(u.Imm)
+	res := a - b
+	f := &c.flags
+	f.kind, f.shift, f.a, f.b, f.res = kindSub, 32, uint64(a)<<32, uint64(b)<<32, uint64(res)<<32
+	if c.code.changed {
+		return next
+	} // a breakpoint follows it
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = a < b
+	case 2:
+		is = a == b
+	case 3:
+		is = a < b || a == b
+	case 4:
+		is = int32(res) < 0
+	case 6:
+		is = int32(a) < int32(b)
+	case 7:
+		is = int32(a) < int32(b) || a == b
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
 }
 
 func fast_mov_4_MI(c *CPU, u *uop) status {
@@ -1045,6 +1384,68 @@ func fast_test_8_RR(c *CPU, u *uop) status {
 	return next
 }
 
+func fast_test_8_RR_branch(c *CPU, u *uop) status {
+	a, b := uint64(*c.register(u.d)), uint64(*c.register(u.s))
+	res := a & b
+	f := &c.flags
+	f.kind, f.shift, f.res = kindLogic, 0, res
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = false
+	case 2:
+		is = res == 0
+	case 3:
+		is = false || res == 0
+	case 4:
+		is = int64(res) < 0
+	case 6:
+		is = int64(res) < 0
+	case 7:
+		is = int64(res) < 0 || res == 0
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
+func fast_cmp_8_RR_branch(c *CPU, u *uop) status {
+	a, b := uint64(*c.register(u.d)), uint64(*c.register(u.s))
+	res := a - b
+	f := &c.flags
+	f.kind, f.shift, f.a, f.b, f.res = kindSub, 0, a, b, res
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = a < b
+	case 2:
+		is = a == b
+	case 3:
+		is = a < b || a == b
+	case 4:
+		is = int64(res) < 0
+	case 6:
+		is = int64(a) < int64(b)
+	case 7:
+		is = int64(a) < int64(b) || a == b
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
 func fast_mov_8_RR(c *CPU, u *uop) status {
 	*c.register(u.d) = uint64(uint64(*c.register(u.s)))
 	return next
@@ -1058,9 +1459,114 @@ func fast_test_8_RI(c *CPU, u *uop) status {
 	return next
 }
 
+func fast_test_8_RI_branch(c *CPU, u *uop) status {
+	a, b := uint64(*c.register(u.d)), uint64(u.Imm)
+	res := a & b
+	f := &c.flags
+	f.kind, f.shift, f.res = kindLogic, 0, res
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = false
+	case 2:
+		is = res == 0
+	case 3:
+		is = false || res == 0
+	case 4:
+		is = int64(res) < 0
+	case 6:
+		is = int64(res) < 0
+	case 7:
+		is = int64(res) < 0 || res == 0
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
+func fast_cmp_8_RI_branch(c *CPU, u *uop) status {
+	a, b := uint64(*c.register(u.d)), uint64(u.Imm)
+	res := a - b
+	f := &c.flags
+	f.kind, f.shift, f.a, f.b, f.res = kindSub, 0, a, b, res
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = a < b
+	case 2:
+		is = a == b
+	case 3:
+		is = a < b || a == b
+	case 4:
+		is = int64(res) < 0
+	case 6:
+		is = int64(a) < int64(b)
+	case 7:
+		is = int64(a) < int64(b) || a == b
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
 func fast_mov_8_RI(c *CPU, u *uop) status {
 	*c.register(u.d) = uint64(uint64(u.Imm))
 	return next
+}
+
+func fast_cmp_8_RM_branch(c *CPU, u *uop) status {
+	at := c.target(u)
+	var b uint64
+	if p := c.readable(at, 8); p != nil {
+		b = *(*uint64)(p)
+	} else if v, ok := c.load(at, 8); ok {
+		b = uint64(v)
+	} else {
+		return faulted
+	}
+	a := uint64(*c.register(u.d))
+	res := a - b
+	f := &c.flags
+	f.kind, f.shift, f.a, f.b, f.res = kindSub, 0, a, b, res
+	if c.code.changed {
+		return next
+	} // a breakpoint follows it
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = a < b
+	case 2:
+		is = a == b
+	case 3:
+		is = a < b || a == b
+	case 4:
+		is = int64(res) < 0
+	case 6:
+		is = int64(a) < int64(b)
+	case 7:
+		is = int64(a) < int64(b) || a == b
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
 }
 
 func fast_mov_8_RM(c *CPU, u *uop) status {
@@ -1094,6 +1600,92 @@ func fast_test_8_MR(c *CPU, u *uop) status {
 	return next
 }
 
+func fast_test_8_MR_branch(c *CPU, u *uop) status {
+	at := c.target(u)
+	var a uint64
+	if p := c.readable(at, 8); p != nil {
+		a = *(*uint64)(p)
+	} else if v, ok := c.load(at, 8); ok {
+		a = uint64(v)
+	} else {
+		return faulted
+	}
+	b := uint64(*c.register(u.s))
+	res := a & b
+	f := &c.flags
+	f.kind, f.shift, f.res = kindLogic, 0, res
+	if c.code.changed {
+		return next
+	} // a breakpoint follows it
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = false
+	case 2:
+		is = res == 0
+	case 3:
+		is = false || res == 0
+	case 4:
+		is = int64(res) < 0
+	case 6:
+		is = int64(res) < 0
+	case 7:
+		is = int64(res) < 0 || res == 0
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
+func fast_cmp_8_MR_branch(c *CPU, u *uop) status {
+	at := c.target(u)
+	var a uint64
+	if p := c.readable(at, 8); p != nil {
+		a = *(*uint64)(p)
+	} else if v, ok := c.load(at, 8); ok {
+		a = uint64(v)
+	} else {
+		return faulted
+	}
+	b := uint64(*c.register(u.s))
+	res := a - b
+	f := &c.flags
+	f.kind, f.shift, f.a, f.b, f.res = kindSub, 0, a, b, res
+	if c.code.changed {
+		return next
+	} // a breakpoint follows it
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = a < b
+	case 2:
+		is = a == b
+	case 3:
+		is = a < b || a == b
+	case 4:
+		is = int64(res) < 0
+	case 6:
+		is = int64(a) < int64(b)
+	case 7:
+		is = int64(a) < int64(b) || a == b
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
 func fast_mov_8_MR(c *CPU, u *uop) status {
 	at := c.target(u)
 	v := uint64(*c.register(u.s))
@@ -1120,6 +1712,92 @@ func fast_test_8_MI(c *CPU, u *uop) status {
 	f := &c.flags
 	f.kind, f.shift, f.res = kindLogic, 0, res
 	return next
+}
+
+func fast_test_8_MI_branch(c *CPU, u *uop) status {
+	at := c.target(u)
+	var a uint64
+	if p := c.readable(at, 8); p != nil {
+		a = *(*uint64)(p)
+	} else if v, ok := c.load(at, 8); ok {
+		a = uint64(v)
+	} else {
+		return faulted
+	}
+	b := uint64(u.Imm)
+	res := a & b
+	f := &c.flags
+	f.kind, f.shift, f.res = kindLogic, 0, res
+	if c.code.changed {
+		return next
+	} // a breakpoint follows it
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = false
+	case 2:
+		is = res == 0
+	case 3:
+		is = false || res == 0
+	case 4:
+		is = int64(res) < 0
+	case 6:
+		is = int64(res) < 0
+	case 7:
+		is = int64(res) < 0 || res == 0
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
+func fast_cmp_8_MI_branch(c *CPU, u *uop) status {
+	at := c.target(u)
+	var a uint64
+	if p := c.readable(at, 8); p != nil {
+		a = *(*uint64)(p)
+	} else if v, ok := c.load(at, 8); ok {
+		a = uint64(v)
+	} else {
+		return faulted
+	}
+	b := uint64(u.Imm)
+	res := a - b
+	f := &c.flags
+	f.kind, f.shift, f.a, f.b, f.res = kindSub, 0, a, b, res
+	if c.code.changed {
+		return next
+	} // a breakpoint follows it
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = a < b
+	case 2:
+		is = a == b
+	case 3:
+		is = a < b || a == b
+	case 4:
+		is = int64(res) < 0
+	case 6:
+		is = int64(a) < int64(b)
+	case 7:
+		is = int64(a) < int64(b) || a == b
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
 }
 
 func fast_mov_8_MI(c *CPU, u *uop) status {
@@ -1608,6 +2286,68 @@ func fast_test_1_RR(c *CPU, u *uop) status {
 	return next
 }
 
+func fast_test_1_RR_branch(c *CPU, u *uop) status {
+	a, b := uint8(*c.register(u.d)), uint8(*c.register(u.s))
+	res := a & b
+	f := &c.flags
+	f.kind, f.shift, f.res = kindLogic, 56, uint64(res)<<56
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = false
+	case 2:
+		is = res == 0
+	case 3:
+		is = false || res == 0
+	case 4:
+		is = int8(res) < 0
+	case 6:
+		is = int8(res) < 0
+	case 7:
+		is = int8(res) < 0 || res == 0
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
+func fast_cmp_1_RR_branch(c *CPU, u *uop) status {
+	a, b := uint8(*c.register(u.d)), uint8(*c.register(u.s))
+	res := a - b
+	f := &c.flags
+	f.kind, f.shift, f.a, f.b, f.res = kindSub, 56, uint64(a)<<56, uint64(b)<<56, uint64(res)<<56
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = a < b
+	case 2:
+		is = a == b
+	case 3:
+		is = a < b || a == b
+	case 4:
+		is = int8(res) < 0
+	case 6:
+		is = int8(a) < int8(b)
+	case 7:
+		is = int8(a) < int8(b) || a == b
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
 func fast_mov_1_RR(c *CPU, u *uop) status {
 	*(*uint8)(unsafe.Pointer(c.register(u.d))) = uint8(*c.register(u.s))
 	return next
@@ -1621,9 +2361,114 @@ func fast_test_1_RI(c *CPU, u *uop) status {
 	return next
 }
 
+func fast_test_1_RI_branch(c *CPU, u *uop) status {
+	a, b := uint8(*c.register(u.d)), uint8(u.Imm)
+	res := a & b
+	f := &c.flags
+	f.kind, f.shift, f.res = kindLogic, 56, uint64(res)<<56
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = false
+	case 2:
+		is = res == 0
+	case 3:
+		is = false || res == 0
+	case 4:
+		is = int8(res) < 0
+	case 6:
+		is = int8(res) < 0
+	case 7:
+		is = int8(res) < 0 || res == 0
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
+func fast_cmp_1_RI_branch(c *CPU, u *uop) status {
+	a, b := uint8(*c.register(u.d)), uint8(u.Imm)
+	res := a - b
+	f := &c.flags
+	f.kind, f.shift, f.a, f.b, f.res = kindSub, 56, uint64(a)<<56, uint64(b)<<56, uint64(res)<<56
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = a < b
+	case 2:
+		is = a == b
+	case 3:
+		is = a < b || a == b
+	case 4:
+		is = int8(res) < 0
+	case 6:
+		is = int8(a) < int8(b)
+	case 7:
+		is = int8(a) < int8(b) || a == b
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
 func fast_mov_1_RI(c *CPU, u *uop) status {
 	*(*uint8)(unsafe.Pointer(c.register(u.d))) = uint8(u.Imm)
 	return next
+}
+
+func fast_cmp_1_RM_branch(c *CPU, u *uop) status {
+	at := c.target(u)
+	var b uint8
+	if p := c.readable(at, 1); p != nil {
+		b = *(*uint8)(p)
+	} else if v, ok := c.load(at, 1); ok {
+		b = uint8(v)
+	} else {
+		return faulted
+	}
+	a := uint8(*c.register(u.d))
+	res := a - b
+	f := &c.flags
+	f.kind, f.shift, f.a, f.b, f.res = kindSub, 56, uint64(a)<<56, uint64(b)<<56, uint64(res)<<56
+	if c.code.changed {
+		return next
+	} // a breakpoint follows it
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = a < b
+	case 2:
+		is = a == b
+	case 3:
+		is = a < b || a == b
+	case 4:
+		is = int8(res) < 0
+	case 6:
+		is = int8(a) < int8(b)
+	case 7:
+		is = int8(a) < int8(b) || a == b
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
 }
 
 func fast_mov_1_RM(c *CPU, u *uop) status {
@@ -1657,6 +2502,92 @@ func fast_test_1_MR(c *CPU, u *uop) status {
 	return next
 }
 
+func fast_test_1_MR_branch(c *CPU, u *uop) status {
+	at := c.target(u)
+	var a uint8
+	if p := c.readable(at, 1); p != nil {
+		a = *(*uint8)(p)
+	} else if v, ok := c.load(at, 1); ok {
+		a = uint8(v)
+	} else {
+		return faulted
+	}
+	b := uint8(*c.register(u.s))
+	res := a & b
+	f := &c.flags
+	f.kind, f.shift, f.res = kindLogic, 56, uint64(res)<<56
+	if c.code.changed {
+		return next
+	} // a breakpoint follows it
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = false
+	case 2:
+		is = res == 0
+	case 3:
+		is = false || res == 0
+	case 4:
+		is = int8(res) < 0
+	case 6:
+		is = int8(res) < 0
+	case 7:
+		is = int8(res) < 0 || res == 0
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
+func fast_cmp_1_MR_branch(c *CPU, u *uop) status {
+	at := c.target(u)
+	var a uint8
+	if p := c.readable(at, 1); p != nil {
+		a = *(*uint8)(p)
+	} else if v, ok := c.load(at, 1); ok {
+		a = uint8(v)
+	} else {
+		return faulted
+	}
+	b := uint8(*c.register(u.s))
+	res := a - b
+	f := &c.flags
+	f.kind, f.shift, f.a, f.b, f.res = kindSub, 56, uint64(a)<<56, uint64(b)<<56, uint64(res)<<56
+	if c.code.changed {
+		return next
+	} // a breakpoint follows it
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = a < b
+	case 2:
+		is = a == b
+	case 3:
+		is = a < b || a == b
+	case 4:
+		is = int8(res) < 0
+	case 6:
+		is = int8(a) < int8(b)
+	case 7:
+		is = int8(a) < int8(b) || a == b
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
 func fast_mov_1_MR(c *CPU, u *uop) status {
 	at := c.target(u)
 	v := uint8(*c.register(u.s))
@@ -1683,6 +2614,92 @@ func fast_test_1_MI(c *CPU, u *uop) status {
 	f := &c.flags
 	f.kind, f.shift, f.res = kindLogic, 56, uint64(res)<<56
 	return next
+}
+
+func fast_test_1_MI_branch(c *CPU, u *uop) status {
+	at := c.target(u)
+	var a uint8
+	if p := c.readable(at, 1); p != nil {
+		a = *(*uint8)(p)
+	} else if v, ok := c.load(at, 1); ok {
+		a = uint8(v)
+	} else {
+		return faulted
+	}
+	b := uint8(u.Imm)
+	res := a & b
+	f := &c.flags
+	f.kind, f.shift, f.res = kindLogic, 56, uint64(res)<<56
+	if c.code.changed {
+		return next
+	} // a breakpoint follows it
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = false
+	case 2:
+		is = res == 0
+	case 3:
+		is = false || res == 0
+	case 4:
+		is = int8(res) < 0
+	case 6:
+		is = int8(res) < 0
+	case 7:
+		is = int8(res) < 0 || res == 0
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
+}
+
+func fast_cmp_1_MI_branch(c *CPU, u *uop) status {
+	at := c.target(u)
+	var a uint8
+	if p := c.readable(at, 1); p != nil {
+		a = *(*uint8)(p)
+	} else if v, ok := c.load(at, 1); ok {
+		a = uint8(v)
+	} else {
+		return faulted
+	}
+	b := uint8(u.Imm)
+	res := a - b
+	f := &c.flags
+	f.kind, f.shift, f.a, f.b, f.res = kindSub, 56, uint64(a)<<56, uint64(b)<<56, uint64(res)<<56
+	if c.code.changed {
+		return next
+	} // a breakpoint follows it
+	var is bool
+	switch u.condition >> 1 {
+	case 1:
+		is = a < b
+	case 2:
+		is = a == b
+	case 3:
+		is = a < b || a == b
+	case 4:
+		is = int8(res) < 0
+	case 6:
+		is = int8(a) < int8(b)
+	case 7:
+		is = int8(a) < int8(b) || a == b
+	default:
+		is = c.condition(u.condition &^ 1)
+	}
+	if is == (u.condition&1 != 0) {
+		return skip
+	}
+	c.retired++
+	behind := u.behind(1)
+	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	return branch
 }
 
 func fast_mov_1_MI(c *CPU, u *uop) status {
@@ -1888,6 +2905,49 @@ var fastMov = fastForms{
 		formRM: fast_mov_1_RM,
 		formMR: fast_mov_1_MR,
 		formMI: fast_mov_1_MI,
+	},
+}
+var fastCmpBranch = fastForms{
+	{
+		formRR: fast_cmp_4_RR_branch,
+		formRI: fast_cmp_4_RI_branch,
+		formRM: fast_cmp_4_RM_branch,
+		formMR: fast_cmp_4_MR_branch,
+		formMI: fast_cmp_4_MI_branch,
+	},
+	{
+		formRR: fast_cmp_8_RR_branch,
+		formRI: fast_cmp_8_RI_branch,
+		formRM: fast_cmp_8_RM_branch,
+		formMR: fast_cmp_8_MR_branch,
+		formMI: fast_cmp_8_MI_branch,
+	},
+	{
+		formRR: fast_cmp_1_RR_branch,
+		formRI: fast_cmp_1_RI_branch,
+		formRM: fast_cmp_1_RM_branch,
+		formMR: fast_cmp_1_MR_branch,
+		formMI: fast_cmp_1_MI_branch,
+	},
+}
+var fastTestBranch = fastForms{
+	{
+		formRR: fast_test_4_RR_branch,
+		formRI: fast_test_4_RI_branch,
+		formMR: fast_test_4_MR_branch,
+		formMI: fast_test_4_MI_branch,
+	},
+	{
+		formRR: fast_test_8_RR_branch,
+		formRI: fast_test_8_RI_branch,
+		formMR: fast_test_8_MR_branch,
+		formMI: fast_test_8_MI_branch,
+	},
+	{
+		formRR: fast_test_1_RR_branch,
+		formRI: fast_test_1_RI_branch,
+		formMR: fast_test_1_MR_branch,
+		formMI: fast_test_1_MI_branch,
 	},
 }
 

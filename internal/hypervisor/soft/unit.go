@@ -148,7 +148,7 @@ func generalOperand(in *decode.Inst) (r decode.Reg, write bool) {
 // thunk finds or makes the code of an instruction. reg is the general register that stands for its
 // general operand, where that is the stack's, or where the address would be in the way.
 func (c *CPU) thunk(in *decode.Inst) (t native.Thunk, reg decode.Reg, err error) {
-	e, reg := encode(in)
+	e, reg := encode(in, false)
 	t, ok := c.units.thunks[e]
 	if ok {
 		return t, reg, nil
@@ -156,14 +156,15 @@ func (c *CPU) thunk(in *decode.Inst) (t native.Thunk, reg decode.Reg, err error)
 	if t, err = c.units.code.Add(e.b[:e.n], !in.Mem); err == native.ErrFull {
 		c.units.code.Reset()
 		clear(c.units.thunks)
+		c.code.forget() // as uops have their code there
 		t, err = c.units.code.Add(e.b[:e.n], !in.Mem)
 	}
 	c.units.thunks[e] = t
 	return t, reg, err
 }
 
-// encode makes the instruction again, with a memory operand in the Context's Scratch.
-func encode(in *decode.Inst) (e encoding, reg decode.Reg) {
+// encode makes the instruction again, with a memory operand in the Context's Scratch. stand: RAX stands for its general register.
+func encode(in *decode.Inst, stand bool) (e encoding, reg decode.Reg) {
 	reg = decode.None
 	put := func(b ...byte) { e.n += byte(copy(e.b[e.n:], b)) }
 	if in.Map == decode.One && in.OperandSize == 2 || in.Map != decode.One && in.Size66 { // of x87: FNSAVE and such, by the mode too
@@ -177,7 +178,7 @@ func encode(in *decode.Inst) (e encoding, reg decode.Reg) {
 	if in.Mem {
 		rm = rbx
 	}
-	if general == rsp || general < decode.None && in.Mem {
+	if general == rsp || general < decode.None && (in.Mem || stand) {
 		reg = rax
 		if general == in.Reg && (in.Mem || in.Opcode != 0x7E && in.Opcode != 0x6E && in.Opcode != 0x2A && in.Opcode != 0xC4 && in.Map != decode.Op3A) {
 			r = rax

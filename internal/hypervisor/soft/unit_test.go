@@ -26,26 +26,7 @@ func TestUnitsBearAnything(t *testing.T) {
 	one := reflect.ValueOf(unit).Pointer()
 	executed := map[[3]byte]bool{}
 	for n := 0; n < 300_000; {
-		for i := range b {
-			b[i] = byte(r.Uint32())
-		}
-		i := 0
-		if r.IntN(2) == 0 {
-			b[i] = []byte{0x66, 0xF2, 0xF3}[r.IntN(3)]
-			i++
-		}
-		if r.IntN(4) == 0 {
-			b[i] = 0x40 | b[i]&15
-			i++
-		}
-		switch r.IntN(4) {
-		case 0:
-			b[i] = 0xD8 | b[i]&7
-		case 1, 2:
-			b[i] = 0x0F
-		case 3:
-			b[i], b[i+1] = 0x0F, 0x38|b[i+1]&2
-		}
+		randomUnit(r, b)
 		in, err := decode.Decode(b, decode.Mode64)
 		do := handler(&in)
 		if err != nil || do == nil || reflect.ValueOf(do).Pointer() != one {
@@ -74,5 +55,29 @@ func TestUnitsBearAnything(t *testing.T) {
 	}
 	if len(executed) < 250 {
 		t.Errorf("only %d kinds of instructions were executed", len(executed))
+	}
+}
+
+// randomUnit makes an instruction of x87, MMX or SSE likely.
+func randomUnit(r *rand.Rand, b []byte) {
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	i := 0
+	if r.IntN(2) == 0 {
+		b[i] = []byte{0x66, 0xF2, 0xF3}[r.IntN(3)]
+		i++
+	}
+	if r.IntN(4) == 0 {
+		b[i] = 0x40 | b[i]&15
+		i++
+	}
+	switch r.IntN(4) {
+	case 0:
+		b[i] = 0xD8 | b[i]&7
+	case 1, 2:
+		b[i] = 0x0F
+	case 3:
+		b[i], b[i+1] = 0x0F, 0x38|b[i+1]&2
 	}
 }

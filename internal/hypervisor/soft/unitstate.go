@@ -14,6 +14,7 @@ const (
 	fxFIP      = 8
 	fxFDP      = 16
 	fxMXCSR    = 24
+	fxXMM      = 160
 	fxMask     = 28
 	fxXMM8     = 288
 	fxEnd      = 416

@@ -8,6 +8,7 @@ import (
 	"go/format"
 	"log"
 	"os"
+	"strings"
 )
 
 type writer struct{ bytes.Buffer }
@@ -100,6 +101,35 @@ func (w *writer) alu(op, form string, n int) {
 	}
 	w.flags(op, n)
 	w.line("return next\n}\n")
+}
+
+// pair is CMP or TEST with the conditional branch behind it.
+func (w *writer) pair(op, form string, n int) {
+	signed := fmt.Sprintf("int%d", 8*n)
+	w.line("func fast_%s_%d_%s_branch(c *CPU, u *uop) status {", op, n, form)
+	w.operands(form, n)
+	w.line("res := %s", sign[op])
+	w.flags(op, n)
+	if strings.Contains(form, "M") {
+		w.line("if c.code.changed { return next } // a breakpoint follows it")
+	}
+	w.line("var is bool\nswitch u.condition >> 1 {")
+	less, below, equal := "a < b", signed+"(a) < "+signed+"(b)", "a == b"
+	if op == "test" {
+		less, below, equal = "false", signed+"(res) < 0", "res == 0"
+	}
+	for cc, cond := range []string{"", less, equal, less + " || " + equal, signed + "(res) < 0", "", below, below + " || " + equal} {
+		if cond != "" {
+			w.line("case %d: is = %s", cc, cond)
+		}
+	}
+	w.line("default: is = c.condition(u.condition &^ 1)")
+	w.line("}")
+	w.line("if is == (u.condition&1 != 0) { return skip }")
+	w.line("c.retired++")
+	w.line("behind := u.behind(1)")
+	w.line("c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)")
+	w.line("return branch\n}\n")
 }
 
 func (w *writer) mov(form string, n int) {
@@ -276,7 +306,9 @@ func main() {
 		for _, f := range forms {
 			if f != "RM" {
 				w.alu("test", f, n)
+				w.pair("test", f, n)
 			}
+			w.pair("cmp", f, n)
 			w.mov(f, n)
 		}
 	}
@@ -298,6 +330,13 @@ func main() {
 		return fmt.Sprintf("fast_test_%d_%s", n, f)
 	})
 	w.table("var fastMov = fastForms", func(n int, f string) string { return fmt.Sprintf("fast_mov_%d_%s", n, f) })
+	w.table("var fastCmpBranch = fastForms", func(n int, f string) string { return fmt.Sprintf("fast_cmp_%d_%s_branch", n, f) })
+	w.table("var fastTestBranch = fastForms", func(n int, f string) string {
+		if f == "RM" {
+			return ""
+		}
+		return fmt.Sprintf("fast_test_%d_%s_branch", n, f)
+	})
 	w.shifts()
 	w.incDec()
 	w.imul()

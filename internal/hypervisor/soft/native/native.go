@@ -93,8 +93,8 @@ func NewCode(size int) (*Code, error) {
 // Close gives the memory back. Nothing runs in it.
 func (c *Code) Close() error { return errors.Join(unix.Munmap(c.w), unix.Munmap(c.x)) }
 
-// Reset makes all of the memory free again.
-func (c *Code) Reset() { c.used = 0 }
+// Reset makes all of the memory free again. The first bytes stay unused, so that no instruction is at 0.
+func (c *Code) Reset() { c.used = 16 }
 
 // Part is the ith part of size bytes, for one thread. It is empty, and closed with the whole.
 func (c *Code) Part(i, size int) *Code {
@@ -110,17 +110,28 @@ var ErrFull = errors.New("native: no room for another instruction")
 // Add makes a Thunk of an instruction. RBX is the Context's address where useRBX is false,
 // for a memory operand in Scratch; else it is the Context's RBX like any other register.
 func (c *Code) Add(instruction []byte, useRBX bool) (Thunk, error) {
-	b := thunk(instruction, useRBX)
+	at, err := c.put(thunk(instruction, useRBX))
+	if err != nil {
+		return Thunk{}, err
+	}
+	return c.At(at), nil
+}
+
+// put appends code, and returns where it is.
+func (c *Code) put(b []byte) (at uint32, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.used+len(b) > len(c.w) {
-		return Thunk{}, ErrFull
+		return 0, ErrFull
 	}
-	copy(c.w[c.used:], b)
-	t := Thunk{uintptr(unsafe.Pointer(&c.x[c.used]))}
+	at = uint32(c.used)
+	copy(c.w[at:], b)
 	c.used += (len(b) + 15) &^ 15
-	return t, nil
+	return at, nil
 }
+
+// At is what AddXMM has added.
+func (c *Code) At(at uint32) Thunk { return Thunk{uintptr(unsafe.Pointer(&c.x[at]))} }
 
 // Run runs it on a Context.
 func (t Thunk) Run(c *Context) {
