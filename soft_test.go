@@ -104,3 +104,26 @@ func TestSoftwareProcessorBearsRandomCode(t *testing.T) {
 		runSoftly(t, c, 30*time.Millisecond)
 	}
 }
+
+// What a guest has executed that the software processor has not is named by the statistics.
+func TestSoftwareProcessorNamesWhatItHasNot(t *testing.T) {
+	leavesNothing(t)
+	xgetbv := []byte{0x0F, 0x01, 0xD0} // without an IDT
+	vm, err := mayfly.New(softly(mayfly.Config{Kernel: file(t, "kernel", machinetest.Kernel(xgetbv)), Memory: 20 << 20}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Close()
+	if err := vm.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := vm.Wait(t.Context()); err != nil || o.Reason != mayfly.TripleFault {
+		t.Errorf("%+v, %v", o, err)
+	}
+	for range 2 {
+		if s := vm.Stats(); len(s.Unimplemented) != 1 || s.Unimplemented["0F 01 D0 (XGETBV)"] != 1 {
+			t.Errorf("%v", s.Unimplemented)
+		}
+		_ = vm.Close()
+	}
+}

@@ -97,6 +97,13 @@ type Processor interface {
 	Close() error
 }
 
+// Incomplete is a Processor that does not have all instructions that real processors have.
+type Incomplete interface {
+	// Unimplemented is how often the guest has executed which of them, by encoding and
+	// name: "0F 01 D0 (XGETBV)". Each was an invalid-opcode exception. For any goroutine.
+	Unimplemented() map[string]uint64
+}
+
 // Activity is what a processor does.
 type Activity uint8
 

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"maps"
 	"time"
 
 	"github.com/mayfly-vm/mayfly/internal/hypervisor"
@@ -12,11 +13,14 @@ type Stats struct {
 	Uptime   time.Duration
 	Restarts int
 	Exits    map[string]uint64 // by hypervisor.ExitKind
+	// Unimplemented is the sum of what hypervisor.Incomplete has, of all vCPUs; nil: nothing.
+	Unimplemented map[string]uint64
 }
 
 // counters are those of runs that have ended, and when the machine started and ended.
 type counters struct {
 	exits      [hypervisor.NumExitKinds]uint64
+	missing    map[string]uint64
 	restarts   int
 	begun, end time.Time
 }
@@ -27,7 +31,25 @@ func (c *counters) add(v *vcpus) {
 		for k := range p.exits {
 			c.exits[k] += p.exits[k].Load()
 		}
+		if i, ok := p.proc.(hypervisor.Incomplete); ok {
+			c.addMissing(i.Unimplemented())
+		}
 	}
+}
+
+// addMissing adds to a copy: the map may be that of runs that have ended.
+func (c *counters) addMissing(more map[string]uint64) {
+	if len(more) == 0 {
+		return
+	}
+	sum := maps.Clone(c.missing)
+	if sum == nil {
+		sum = map[string]uint64{}
+	}
+	for name, n := range more {
+		sum[name] += n
+	}
+	c.missing = sum
 }
 
 // Stats counts.
@@ -38,7 +60,7 @@ func (m *Machine) Stats() Stats {
 	if m.hardware != nil {
 		total.add(&m.hardware.vcpus)
 	}
-	s := Stats{State: m.stateLocked(), Restarts: total.restarts, Exits: map[string]uint64{}}
+	s := Stats{State: m.stateLocked(), Restarts: total.restarts, Exits: map[string]uint64{}, Unimplemented: total.missing}
 	for k, n := range total.exits {
 		if n > 0 {
 			s.Exits[hypervisor.ExitKind(k).String()] = n

@@ -66,6 +66,7 @@ type CPU struct {
 	debug       debug
 	ext         uint32 // bit EXT of error codes: the event that is delivered is no INT n
 	delivering  bool   // an interrupt or exception: its frame does not go to devices
+	missing     missing
 	// unsupported names what the guest has done that ends the machine.
 	unsupported string
 	waits       bool          // for INIT and a start-up IPI

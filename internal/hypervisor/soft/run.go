@@ -231,6 +231,9 @@ func (c *CPU) leave(s status, e *hypervisor.Exit) bool {
 		*e = c.bus.exit
 		return true
 	}
+	if c.fault.Vector == vectorUD {
+		c.noteUndefined()
+	}
 	return c.failed(c.fault, e)
 }
 
