@@ -160,7 +160,7 @@ func (c *CPU) fill(addr uint64, a access) *tlbEntry {
 		e = &c.once
 	}
 	at := addr &^ (pageSize - 1)
-	if e.read != at || e.phys() != phys {
+	if guarded || e.read != at || e.phys() != phys {
 		*e = tlbEntry{read: at, write: elsewhere(int(i)), page: page, bits: phys}
 	}
 	if walk.global {
