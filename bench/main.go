@@ -1,6 +1,6 @@
 // Command bench measures Mayfly and its peers and prints tables.
 //
-//	go run ./bench [-runs N] [-only start,rate,scale,density,blk,net,vsock,rng,devstart,confine,nest,nestold,nestdev]
+//	go run ./bench [-runs N] [-only start,rate,scale,density,blk,net,vsock,rng,devstart,confine,soft,softkvm,nest,nestold,nestdev]
 //
 // MAYFLY_BENCH_FIRECRACKER and MAYFLY_BENCH_CLOUD_HYPERVISOR name the peers'
 // programs; a peer without one is left out. QEMU is taken from the PATH.
@@ -29,7 +29,7 @@ type bench struct {
 	khz   uint64 // of the time stamp counter
 }
 
-const tables = "start,rate,scale,density,blk,net,vsock,rng,devstart,confine,nest,nestold,nestdev"
+const tables = "start,rate,scale,density,blk,net,vsock,rng,devstart,confine,soft,softkvm,nest,nestold,nestdev"
 
 func main() {
 	runs := flag.Int("runs", 21, "how often each figure is measured")
@@ -64,7 +64,7 @@ func run(runs int, only []string) error {
 		}
 	}
 	make := map[string]func() error{"start": b.start, "rate": b.rate, "scale": b.scale, "density": b.density, "blk": b.blk, "net": b.net, "vsock": b.vsock,
-		"rng": b.rng, "devstart": b.deviceStart, "confine": b.confine, "nest": b.nest, "nestold": b.nestOld, "nestdev": b.nestDevices}
+		"rng": b.rng, "devstart": b.deviceStart, "confine": b.confine, "soft": b.soft, "softkvm": b.softOnKVM, "nest": b.nest, "nestold": b.nestOld, "nestdev": b.nestDevices}
 	for _, name := range only {
 		t, ok := make[name]
 		if !ok {

@@ -78,7 +78,7 @@ func All(paths map[string]string) (list []Monitor) {
 		{Name: Before, Args: mayfly("")},
 		{Name: "firecracker", Args: firecracker("Sync")},
 		{Name: "cloud-hypervisor", Args: cloudHypervisor},
-		{Name: "qemu", Args: qemu},
+		{Name: "qemu", Args: qemu(qemuKVM)},
 	} {
 		if m.Path = paths[m.Name]; m.Path != "" {
 			list = append(list, m)
@@ -100,7 +100,24 @@ func Ways(paths map[string]string) (list []Monitor) {
 		{"firecracker", Monitor{Name: "firecracker, sync", Args: firecracker("Sync"), Linux: "pci=off", Vsock: true}},
 		{"firecracker", Monitor{Name: "firecracker, async", Args: firecracker("Async"), Linux: "pci=off", Vsock: true}},
 		{"cloud-hypervisor", Monitor{Name: "cloud-hypervisor", Args: cloudHypervisor, Find: "pci", Direct: true, Vsock: true}},
-		{"qemu", Monitor{Name: "qemu", Args: qemu, Find: "mmio=0xfeb00000,512,24", Linux: "pci=off", Direct: true}},
+		{"qemu", Monitor{Name: "qemu", Args: qemu(qemuKVM), Find: "mmio=0xfeb00000,512,24", Linux: "pci=off", Direct: true}},
+	} {
+		if w.Path = paths[w.program]; w.Path != "" {
+			list = append(list, w.Monitor)
+		}
+	}
+	return list
+}
+
+// Software are the monitors that have a processor in software, with it: Mayfly and QEMU. khz is the
+// frequency of the time stamp counter, which TCG passes on and tells no guest.
+func Software(paths map[string]string, khz uint64) (list []Monitor) {
+	for _, w := range []struct {
+		program string
+		Monitor
+	}{
+		{"mayfly", Monitor{Name: "mayfly --cpu=soft", Args: mayfly("", "--cpu=soft")}},
+		{"qemu", Monitor{Name: "qemu, TCG", Args: qemu(qemuTCG), Linux: fmt.Sprintf("tsc_early_khz=%d", khz)}},
 	} {
 		if w.Path = paths[w.program]; w.Path != "" {
 			list = append(list, w.Monitor)
@@ -127,10 +144,11 @@ func onOff(on bool) string {
 	return "off"
 }
 
-func mayfly(bus string) func(Machine, string) ([]string, error) {
+func mayfly(bus string, more ...string) func(Machine, string) ([]string, error) {
 	return func(m Machine, dir string) ([]string, error) {
 		a := []string{"run", m.Kernel, "--quiet", "--on-reboot", "exit", "--cmdline-only", m.Cmdline,
 			"--memory", fmt.Sprintf("%dM", m.MiB), "--cpus", strconv.Itoa(m.CPUs)}
+		a = append(a, more...)
 		if m.Load != "" {
 			a = append(a, "--load", m.Load)
 		}

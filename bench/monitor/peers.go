@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/mayfly-vm/mayfly/bench/tap"
@@ -63,23 +64,34 @@ func cloudHypervisor(m Machine, dir string) ([]string, error) {
 	return a, nil
 }
 
+// Parts of QEMU's command line: on KVM with as few devices as will do, and on its own processor, TCG, which needs the devices that Linux
+// measures its clocks with.
+var (
+	qemuKVM = []string{"-M", "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,isa-serial=on,auto-kernel-cmdline=off", "-accel", "kvm", "-cpu", "qemu64"}
+	qemuTCG = []string{"-M", "microvm,x-option-roms=off,pit=on,pic=on,rtc=on,isa-serial=on,auto-kernel-cmdline=off", "-accel", "tcg", "-cpu", TCGProcessor}
+)
+
+// TCGProcessor is QEMU's -cpu that has what the software processor has: x86-64-v2.
+const TCGProcessor = "Nehalem,-spec-ctrl"
+
 // qemu has no vsock without the host's vhost-vsock: it is left out.
-func qemu(m Machine, _ string) ([]string, error) {
-	a := []string{"-M", "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,isa-serial=on,auto-kernel-cmdline=off", "-accel", "kvm", "-cpu", "qemu64",
-		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
-		"-m", strconv.Itoa(m.MiB), "-smp", strconv.Itoa(m.CPUs), "-kernel", m.Kernel, "-append", m.Cmdline, "-global", "virtio-mmio.force-legacy=false"}
-	if m.Initrd != "" {
-		a = append(a, "-initrd", m.Initrd)
+func qemu(processor []string) func(Machine, string) ([]string, error) {
+	return func(m Machine, _ string) ([]string, error) {
+		a := append(slices.Clone(processor), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
+			"-m", strconv.Itoa(m.MiB), "-smp", strconv.Itoa(m.CPUs), "-kernel", m.Kernel, "-append", m.Cmdline, "-global", "virtio-mmio.force-legacy=false")
+		if m.Initrd != "" {
+			a = append(a, "-initrd", m.Initrd)
+		}
+		if d := m.Disk; d != nil {
+			a = append(a, "-object", "iothread,id=thread", "-device", "virtio-blk-device,drive=disk,iothread=thread",
+				"-drive", fmt.Sprintf("if=none,id=disk,format=raw,file=%s,aio=io_uring,cache.direct=%s,readonly=%s", d.Path, onOff(d.Direct), onOff(d.ReadOnly)))
+		}
+		if m.Tap != "" {
+			a = append(a, "-netdev", fmt.Sprintf("tap,id=net,ifname=%s,script=no,downscript=no,vhost=off", m.Tap), "-device", "virtio-net-device,netdev=net,mac="+tap.GuestMAC)
+		}
+		if m.RNG {
+			a = append(a, "-device", "virtio-rng-device")
+		}
+		return a, nil
 	}
-	if d := m.Disk; d != nil {
-		a = append(a, "-object", "iothread,id=thread", "-device", "virtio-blk-device,drive=disk,iothread=thread",
-			"-drive", fmt.Sprintf("if=none,id=disk,format=raw,file=%s,aio=io_uring,cache.direct=%s,readonly=%s", d.Path, onOff(d.Direct), onOff(d.ReadOnly)))
-	}
-	if m.Tap != "" {
-		a = append(a, "-netdev", fmt.Sprintf("tap,id=net,ifname=%s,script=no,downscript=no,vhost=off", m.Tap), "-device", "virtio-net-device,netdev=net,mac="+tap.GuestMAC)
-	}
-	if m.RNG {
-		a = append(a, "-device", "virtio-rng-device")
-	}
-	return a, nil
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -152,6 +153,11 @@ func (s *Started) PSS() (int64, error) {
 		}
 	}
 	return 0, errors.New("no Pss in smaps_rollup")
+}
+
+// Faults is how many page faults that needed no device the process has had, after Stop.
+func (s *Started) Faults() int64 {
+	return s.cmd.ProcessState.SysUsage().(*syscall.Rusage).Minflt
 }
 
 // Stop kills the monitor and waits until it is gone. A second one does nothing.
