@@ -32,8 +32,9 @@ func wanted() []capability {
 	}
 }
 
-// capabilities asks for each; what is there is summed in one line, what is missing gets its own.
-func capabilities(dev KVM, r *Report) {
+// capabilities asks for each; what is there is summed in one line, what is missing gets its own. The error
+// names one without which no machine runs.
+func capabilities(dev KVM, r *Report) (lacking error) {
 	var have, total int
 	for _, c := range wanted() {
 		total++
@@ -44,6 +45,7 @@ func capabilities(dev KVM, r *Report) {
 		case n > 0:
 			have++
 		case c.lacks == "":
+			lacking = fmt.Errorf("KVM lacks KVM_CAP_%s", c.name)
 			r.add("KVM_CAP_"+c.name, Fail, "missing, and no machine runs without it", "use a host kernel of "+c.since+" or newer")
 		default:
 			r.add("KVM_CAP_"+c.name, Note, "missing: "+c.lacks, "a host kernel of "+c.since+" or newer may have it")
@@ -57,4 +59,5 @@ func capabilities(dev KVM, r *Report) {
 		most = max(recommended, 4) // as the API document says for a missing capability
 	}
 	r.add("vCPUs", OK, fmt.Sprintf("up to %d in one machine, up to %d recommended", most, recommended), "")
+	return lacking
 }

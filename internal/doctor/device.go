@@ -11,13 +11,14 @@ import (
 	"github.com/mayfly-vm/mayfly/kvm"
 )
 
-// device examines the KVM device, and goes on only as far as it answers.
-func (h Host) device(r *Report) {
+// device examines the KVM device, and goes on only as far as it answers. It returns why KVM cannot be used, as
+// --cpu=auto finds it out; nil: it can.
+func (h Host) device(r *Report) error {
 	dev, err := h.Open(h.Device)
 	if err != nil {
 		r.add("device", Fail, err.Error(), h.openAdvice(err))
 		h.kind(r)
-		return
+		return err
 	}
 	defer dev.Close()
 	r.add("device", OK, h.Device+" opens for reading and writing", "")
@@ -27,22 +28,23 @@ func (h Host) device(r *Report) {
 	switch {
 	case err != nil:
 		r.add("API version", Fail, err.Error(), h.Device+" is no KVM device: name the right one with --kvm")
-		return
+		return err
 	case v != kvm.APIVersion:
 		r.add("API version", Fail, fmt.Sprintf("%d, not %d", v, kvm.APIVersion), "use a host kernel of 2.6.22 or newer")
-		return
+		return fmt.Errorf("its API has version %d", v)
 	}
 	r.add("API version", OK, fmt.Sprint(v), "")
-	capabilities(dev, r)
+	lacking := capabilities(dev, r)
 	if err := dev.CreateVM(); err != nil {
 		do := "read the kernel's log: sudo dmesg | grep -i kvm"
 		if errors.Is(err, syscall.EBUSY) {
 			do = "stop the other hypervisor that holds the processor's virtualisation (VirtualBox, VMware …)"
 		}
 		r.add("a machine", Fail, err.Error(), do)
-		return
+		return lacking
 	}
 	r.add("a machine", OK, "can be made", "")
+	return lacking
 }
 
 // openAdvice says what to do when the device can't be opened.

@@ -10,7 +10,7 @@ import (
 // Status is the verdict of one line.
 type Status string
 
-// The verdicts. Only Fail keeps machines from running.
+// The verdicts. Only Fail keeps machines from running, on KVM or at all.
 const (
 	OK   Status = "ok"
 	Note Status = "note" // works, but something is slower or missing
@@ -28,6 +28,7 @@ type Line struct {
 // Report is the whole of an examination.
 type Report struct {
 	Ready bool   `json:"ready"` // no line failed
+	Auto  Auto   `json:"auto"`
 	Lines []Line `json:"lines"`
 }
 
@@ -45,6 +46,7 @@ type Host struct {
 	Device string                         // path of the KVM device
 	Open   func(path string) (KVM, error) // opens it
 	Owner  func(path string) (gid int)    // the group that owns a file; negative: unknown
+	Soft   func() error                   // may the software processor be used?
 	Limit  func(resource int) (soft, hard uint64, err error)
 
 	Access     func(path string) error  // may it be opened for reading and writing?
@@ -58,7 +60,7 @@ type Host struct {
 // Examine makes all checks. It changes nothing on the host.
 func Examine(h Host) Report {
 	r := &Report{}
-	h.device(r)
+	h.auto(r, h.device(r))
 	h.memory(r)
 	h.limits(r)
 	h.virtio(r)

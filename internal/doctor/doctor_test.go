@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,6 +56,7 @@ func sound() (Host, fstest.MapFS, *fakeKVM) {
 	return Host{
 		Root: root, Device: "/dev/kvm",
 		Open:  func(string) (KVM, error) { return *dev, nil },
+		Soft:  func() error { return nil },
 		Owner: func(string) int { return 104 },
 		Limit: func(int) (uint64, uint64, error) { return math.MaxUint64, math.MaxUint64, nil },
 
@@ -207,6 +209,76 @@ func TestEachTroubleIsNamedWithAWayOut(t *testing.T) {
 				return
 			}
 			t.Errorf("no line %q in %+v", c.line, r)
+		})
+	}
+}
+
+// What auto takes, and why, for each kind of trouble with KVM or the software processor.
+func TestAuto(t *testing.T) {
+	const linux, small = "--cpu=auto, Linux", "--cpu=auto, small guests"
+	forbidden := &fs.PathError{Op: "open", Path: "/dev/kvm", Err: syscall.EACCES}
+	noMemory := errors.New("no executable memory")
+	for _, c := range []struct {
+		name       string
+		spoil      func(*Host, fstest.MapFS, *fakeKVM)
+		auto       Auto
+		ready      bool
+		line       string
+		status     Status
+		found, do  string
+		afterwords string
+	}{
+		{"sound", func(*Host, fstest.MapFS, *fakeKVM) {}, Auto{"kvm", "kvm"}, true, linux, OK, "KVM", "", "Machines can run here."},
+		{"sound, no executable memory", func(h *Host, _ fstest.MapFS, _ *fakeKVM) { h.Soft = func() error { return noMemory } },
+			Auto{"kvm", "kvm"}, true, linux, OK, "KVM", "", "Machines can run here."},
+		{"forbidden", func(h *Host, _ fstest.MapFS, _ *fakeKVM) {
+			h.Open = func(string) (KVM, error) { return nil, forbidden }
+		},
+			Auto{"soft", "soft"}, false, linux, Note, "the software processor, which is slower: open /dev/kvm: permission denied; the group kvm may", "usermod -aG kvm $USER", "takes the software processor"},
+		{"forbidden, root's own", func(h *Host, _ fstest.MapFS, _ *fakeKVM) {
+			h.Open, h.Owner = func(string) (KVM, error) { return nil, forbidden }, func(string) int { return 0 }
+		}, Auto{"soft", "soft"}, false, small, Note, "only root may", "chgrp kvm", "takes the software processor"},
+		{"none", func(h *Host, _ fstest.MapFS, _ *fakeKVM) {
+			h.Open = func(string) (KVM, error) { return nil, syscall.ENOENT }
+		},
+			Auto{"soft", "soft"}, false, small, Note, "no such file", "lines above", "takes the software processor"},
+		{"none, no executable memory", func(h *Host, _ fstest.MapFS, _ *fakeKVM) {
+			h.Open, h.Soft = func(string) (KVM, error) { return nil, syscall.ENOENT }, func() error { return noMemory }
+		}, Auto{}, false, linux, Fail, "nothing: no such file or directory; the software processor: no executable memory", "execmem", "No machine can run here"},
+		{"pvm", func(_ *Host, root fstest.MapFS, _ *fakeKVM) {
+			delete(root, "sys/module/kvm_intel/parameters/ept")
+			root["sys/module/kvm_pvm/refcnt"] = file("1")
+		}, Auto{"soft", "kvm"}, true, linux, Note, "kvm_pvm cannot run Linux", "lines above", "Machines can run here."},
+		{"pvm, no executable memory", func(h *Host, root fstest.MapFS, _ *fakeKVM) {
+			delete(root, "sys/module/kvm_intel/parameters/ept")
+			root["sys/module/kvm_pvm/refcnt"] = file("1")
+			h.Soft = func() error { return noMemory }
+		}, Auto{"", "kvm"}, true, linux, Note, "nothing: kvm_pvm cannot run Linux; the software processor: no executable memory", "execmem", "Machines can run here."},
+		{"old API", func(_ *Host, _ fstest.MapFS, d *fakeKVM) { d.version = 11 }, Auto{"soft", "soft"}, false, linux, Note, "version 11", "lines above", "takes the software processor"},
+		{"a capability", func(_ *Host, _ fstest.MapFS, d *fakeKVM) { d.missing = map[kvm.Cap]bool{kvm.CapSplitIRQChip: true} },
+			Auto{"soft", "soft"}, false, small, Note, "KVM_CAP_SPLIT_IRQCHIP", "lines above", "takes the software processor"},
+		{"a device that is named", func(h *Host, _ fstest.MapFS, _ *fakeKVM) {
+			h.Device, h.Open = "/dev/other", func(string) (KVM, error) { return nil, syscall.ENOENT }
+		}, Auto{}, false, linux, Fail, "the device that --kvm names", "leave --kvm out", "No machine can run here"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h, root, dev := sound()
+			c.spoil(&h, root, dev)
+			r := Examine(h)
+			if r.Auto != c.auto || r.Ready != c.ready {
+				t.Errorf("auto takes %+v, ready %v", r.Auto, r.Ready)
+			}
+			i := slices.IndexFunc(r.Lines, func(l Line) bool { return l.Name == c.line })
+			if i < 0 {
+				t.Fatalf("no line %q in %+v", c.line, r)
+			}
+			if l := r.Lines[i]; l.Status != c.status || !strings.Contains(l.Found, c.found) || !strings.Contains(l.Do, c.do) {
+				t.Errorf("got %+v", l)
+			}
+			var text strings.Builder
+			if err := r.Write(&text); err != nil || !strings.Contains(text.String(), c.afterwords) {
+				t.Errorf("%v: no %q in\n%s", err, c.afterwords, &text)
+			}
 		})
 	}
 }

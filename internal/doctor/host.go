@@ -17,7 +17,7 @@ func This(device string) Host {
 	if device == "" {
 		device = kvm.DefaultPath
 	}
-	return Host{Root: os.DirFS("/"), Device: device, Open: open, Owner: owner, Limit: limit, Access: access, IOUring: ioUring,
+	return Host{Root: os.DirFS("/"), Device: device, Open: open, Soft: openSoft, Owner: owner, Limit: limit, Access: access, IOUring: ioUring,
 		Seccomp: seccomp.Available, Landlock: landlock.Version, Namespaces: namespaces, Program: companion.Find}
 }
 

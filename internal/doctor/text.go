@@ -19,10 +19,13 @@ func (r Report) Write(w io.Writer) error {
 			fmt.Fprintf(&b, "%-4s  %-*s  do: %s\n", "", width, "", l.Do)
 		}
 	}
-	if r.Ready {
+	switch {
+	case r.Ready:
 		b.WriteString("\nMachines can run here.\n")
-	} else {
+	case r.Auto.Linux == bySoft:
 		b.WriteString("\nNo machine can run on KVM here: see the lines marked FAIL. “mayfly run” takes the software processor, which is slower (--cpu).\n")
+	default:
+		b.WriteString("\nNo machine can run here: see the lines marked FAIL.\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

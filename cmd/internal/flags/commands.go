@@ -105,7 +105,7 @@ type Doctor struct {
 func (o *Doctor) Command() *option.Command {
 	return &option.Command{
 		Name: "doctor", Brief: "report whether this host can run machines, and what to do where it can't",
-		Long: []string{"Examines the KVM device and its capabilities, huge pages, limits, what disks, networks and sockets can use, and the programs that are installed with this one. It changes nothing. Lines marked FAIL keep machines from running, and make the exit code 1; lines marked note cost speed or a feature."},
+		Long: []string{"Examines the KVM device and its capabilities, which processor --cpu=auto takes and why, huge pages, limits, what disks, networks and sockets can use, and the programs that are installed with this one. It changes nothing. Lines marked FAIL keep machines from running, on KVM or at all, and make the exit code 1; lines marked note cost speed or a feature."},
 		Flags: []option.Flag{
 			kvmFlag(&o.KVM),
 			{Name: "json", Help: "as JSON", Value: option.Bool(&o.JSON)},
