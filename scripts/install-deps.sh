@@ -3,10 +3,11 @@
 # Works as root, or through sudo.
 set -eu
 
-# The nest is QEMU; the rest builds guests and kernels, and packs and reads what tests compare with.
-demo=(ca-certificates make gcc libc6-dev qemu-system-x86 xz-utils zstd)
+# The demo builds the programs and an init, and unpacks Debian's kernel. The nest is QEMU; the rest builds guests and kernels, and packs and
+# reads what tests compare with.
+demo=(ca-certificates make gcc libc6-dev xz-utils)
 kernel=(build-essential flex bison libelf-dev libssl-dev bc cpio kmod linux-libc-dev)
-tests=(acpica-tools bash-completion bzip2 e2fsck-static e2fsprogs dmidecode fish groff lz4 lzop man-db mmdebstrap passt zsh)
+tests=(qemu-system-x86 zstd acpica-tools bash-completion bzip2 e2fsck-static e2fsprogs dmidecode fish groff lz4 lzop man-db mmdebstrap passt zsh)
 
 wanted=("${demo[@]}")
 [ "${1:-}" = demo ] || wanted+=("${kernel[@]}" "${tests[@]}")

@@ -1,8 +1,7 @@
-// Command demo shows in a minute or two what Mayfly does: it examines this host
-// (mayfly doctor), runs the check guest (mayfly check), and boots Debian's own
-// kernel to user space, on this machine's KVM if that can run Linux, else in
-// the nest. The picture of where the time went is left in the current
-// directory.
+// Command demo shows in seconds what Mayfly does: it examines this host (mayfly
+// doctor), runs the check guest (mayfly check), and boots Debian's own kernel to
+// user space, on this machine's KVM if that can run Linux, else on the software
+// processor. The picture of where the time went is left in the current directory.
 //
 //	go run ./lab/cmd/demo        (or: make demo, which installs what is missing)
 package main
@@ -10,12 +9,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,8 +25,14 @@ import (
 	"github.com/mayfly-vm/mayfly/lab/kernels"
 )
 
-// picture is the file that stays.
-const picture = "demo-timeline.svg"
+// picture is the file that stays, firstLines how many lines of the kernel are shown.
+const (
+	picture    = "demo-timeline.svg"
+	firstLines = 8
+)
+
+// initLine is what the guest's init writes.
+var initLine = []byte("init")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -41,38 +49,43 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	where, err := lab.Where()
+	path, err := companions(ctx)
 	if err != nil {
 		return err
 	}
-	programs, err := companions(ctx)
-	if err != nil {
-		return err
-	}
+	d := demo{mayfly: mayfly, path: path}
 	heading("mayfly doctor: this host")
-	if err := here(ctx, programs, mayfly, "doctor"); err != nil {
-		fmt.Println("(the nest does for this demo what this host can't)")
+	if err := d.run(ctx, os.Stdout, "doctor"); err != nil {
+		fmt.Println("(Mayfly does without what is marked FAIL, by the software processor)")
 	}
-	heading("mayfly check: is the guest handed over as the PVH ABI says?")
-	if err := check(ctx, programs, mayfly); err != nil {
+	auto, err := d.auto(ctx)
+	if err != nil {
 		return err
 	}
-	heading("mayfly run: Debian's kernel to user space, %v", where)
-	took, err := boot(ctx, programs, mayfly)
+	heading("mayfly check: is the guest handed over as the PVH ABI says? (%s)", names[auto.Small])
+	check := []string{"check", "--cpu", "auto"}
+	if auto.Small != "kvm" {
+		check = append(check, "--cpus", "1") // of which the software processor has one
+	}
+	if err := d.run(ctx, os.Stdout, check...); err != nil {
+		return err
+	}
+	heading("mayfly run: Debian's kernel to user space (%s)", names[auto.Linux])
+	took, err := d.boot(ctx)
 	if err != nil {
 		return err
 	}
 	heading("done")
-	fmt.Printf("Debian's kernel reached user space and powered off: %v from exec to the end, %v.\n", took.Round(10*time.Millisecond), where)
-	if !where.Native {
-		fmt.Println("The nest is emulated: its times compare with one another only, not with those of a machine.")
-	}
+	fmt.Printf("Debian's kernel reached user space and powered off: %v from exec to the end, by %s.\n", took.Round(10*time.Millisecond), names[auto.Linux])
 	wd, err := os.Getwd()
 	fmt.Printf("Where the time went is drawn in %s\n", filepath.Join(wd, picture))
 	return err
 }
 
 func heading(format string, args ...any) { fmt.Printf("\n== "+format+"\n\n", args...) }
+
+// demo is the program that is shown, and the PATH on which it finds its companions.
+type demo struct{ mayfly, path string }
 
 // companions builds the programs that mayfly runs, and returns a PATH on which it
 // finds them first.
@@ -88,88 +101,62 @@ func companions(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-func here(ctx context.Context, path, mayfly string, args ...string) error {
-	c := exec.CommandContext(ctx, mayfly, args...)
-	c.Env = append(os.Environ(), "PATH="+path)
-	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+// run runs mayfly.
+func (d demo) run(ctx context.Context, out io.Writer, args ...string) error {
+	c := exec.CommandContext(ctx, d.mayfly, args...)
+	c.Env = append(os.Environ(), "PATH="+d.path)
+	c.Stdout, c.Stderr = out, os.Stderr
 	return c.Run()
 }
 
-// check runs natively wherever there is a KVM, since its guest needs so little,
-// else in the nest.
-func check(ctx context.Context, path, mayfly string) error {
-	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err == nil {
-		f.Close()
-		return here(ctx, path, mayfly, "check")
-	} else {
-		fmt.Printf("in the nest, since %v\n", err)
+// auto is what the report of mayfly doctor has of --cpu=auto.
+type auto struct{ Linux, Small string }
+
+// names are those of processors, for people.
+var names = map[string]string{"kvm": "KVM", "soft": "the software processor", "": "no processor"}
+
+func (d demo) auto(ctx context.Context) (auto, error) {
+	var text bytes.Buffer
+	_ = d.run(ctx, &text, "doctor", "--json") // an exit code of 1 says that something isn't as it could be
+	var report struct{ Auto auto }
+	if err := json.Unmarshal(text.Bytes(), &report); err != nil {
+		return auto{}, fmt.Errorf("the report of mayfly doctor: %w", err)
 	}
-	r, err := lab.Run(ctx, lab.Job{Program: mayfly, Args: []string{"check"}, Stdout: os.Stdout, Stderr: os.Stderr})
-	if err == nil && r.ExitCode != 0 {
-		err = fmt.Errorf("mayfly check ended with code %d", r.ExitCode)
-	}
-	return err
+	return report.Auto, nil
 }
 
 // boot runs the kernel and returns how long that took.
-func boot(ctx context.Context, programs, mayfly string) (time.Duration, error) {
+func (d demo) boot(ctx context.Context) (time.Duration, error) {
 	k, err := kernels.Get(ctx, kernels.Debian612Cloud, os.Stderr)
 	if err != nil {
 		return 0, err
 	}
-	initrd, err := initramfs(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer os.Remove(initrd)
-	unpack, err := lab.Build(ctx, "./cmd/mayfly-unpack")
-	if err != nil {
-		return 0, err
-	}
-	r, err := lab.Run(ctx, lab.Job{
-		Program: mayfly,
-		Args:    []string{"run", "vmlinuz", "--initrd", "initrd", "--cpus", "2", "--cmdline", "-- mark", "--timeline", picture},
-		Files:   map[string]string{"vmlinuz": k.Vmlinuz(), "initrd": initrd, "mayfly-unpack": unpack},
-		Env:     environment(programs),
-		Collect: []string{picture},
-		Stdout:  os.Stdout,
-		Stderr:  os.Stderr,
-		Timeout: 3 * time.Minute,
-	})
-	if err != nil {
-		return 0, err
-	}
-	switch svg := r.Files[picture]; {
-	case r.ExitCode != 0:
-		return 0, fmt.Errorf("mayfly run ended with code %d; docs/cli.md has what it means", r.ExitCode)
-	case !bytes.Contains(r.Output, []byte("\ninit\r\n")) && !bytes.Contains(r.Output, []byte("\ninit\n")):
-		return 0, errors.New("the kernel ended before its init wrote a line")
-	case len(svg) == 0:
-		return 0, errors.New("mayfly run left no picture")
-	default:
-		return r.Elapsed, os.WriteFile(picture, svg, 0o644)
-	}
-}
-
-// environment lets mayfly find its companions: in the nest the job's own folder is
-// on the PATH, here that of companions.
-func environment(programs string) []string {
-	if w, err := lab.Where(); err != nil || !w.Native {
-		return nil
-	}
-	return []string{"PATH=" + programs}
-}
-
-// initramfs writes one that holds the smallest init, which says "init" and
-// powers off.
-func initramfs(ctx context.Context) (string, error) {
 	init, err := lab.BuildInit(ctx)
 	if err != nil {
-		return "", err
+		return 0, err
 	}
-	f, err := os.CreateTemp("", "mayfly-demo-*.cpio")
+	dir, err := os.MkdirTemp("", "mayfly-demo-")
 	if err != nil {
-		return "", err
+		return 0, err
 	}
-	return f.Name(), errors.Join(lab.WriteInitramfs(f, []lab.Entry{{Name: "init", Host: init}}), f.Close())
+	defer os.RemoveAll(dir)
+	initrd := filepath.Join(dir, "initrd")
+	if err := lab.WriteInitramfsFile(initrd, []lab.Entry{{Name: "init", Host: init}}); err != nil {
+		return 0, err
+	}
+	args := []string{"run", k.Vmlinuz(), "--initrd", initrd, "--cmdline", "-- mark", "--timeline", picture}
+	fmt.Printf("mayfly %s\n\n", strings.Join(args, " "))
+	console := excerpt{to: os.Stdout}
+	begin := time.Now()
+	err = d.run(ctx, &console, args...)
+	took := time.Since(begin)
+	switch fi, serr := os.Stat(picture); {
+	case err != nil:
+		return 0, fmt.Errorf("mayfly run: %w; docs/cli.md has what its exit codes mean", err)
+	case !console.init:
+		return 0, errors.New("the kernel ended before its init wrote a line")
+	case serr != nil || fi.Size() == 0:
+		return 0, errors.New("mayfly run left no picture")
+	}
+	return took, nil
 }
