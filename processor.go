@@ -18,7 +18,7 @@ type Processor string
 // Processors.
 const (
 	ProcessorKVM Processor = "kvm" // the host's, by its KVM
-	// ProcessorSoft is a processor in software, which needs no KVM. It has one vCPU, and is
+	// ProcessorSoft is a processor in software, which needs no KVM. It has up to 16 vCPUs, and is
 	// some fifty times as slow.
 	ProcessorSoft Processor = "soft"
 	// ProcessorAuto is KVM where it can run this kernel, else the software processor; the

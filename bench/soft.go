@@ -71,7 +71,7 @@ func (b *bench) softBoots() error {
 			took[key], beyond[key] = append(took[key], s.Took), append(beyond[key], more)
 		}
 	}
-	t := &table{title: fmt.Sprintf("Linux on a processor in software: exec to the first line of init (%d MiB, 1 CPU, x86-64-v2; QEMU's -M microvm, -cpu %s), and memory beyond the guest's (PSS)",
+	t := &table{title: fmt.Sprintf("Linux on a processor in software: exec to the first line of init (%d MiB, 1 CPU; QEMU's -M microvm -cpu %s, which has the software processor's features), and memory beyond the guest's (PSS)",
 		softRAM, monitor.TCGProcessor)}
 	head := []string{""}
 	for _, m := range ways {

@@ -71,8 +71,8 @@ var (
 	qemuTCG = []string{"-M", "microvm,x-option-roms=off,pit=on,pic=on,rtc=on,isa-serial=on,auto-kernel-cmdline=off", "-accel", "tcg", "-cpu", TCGProcessor}
 )
 
-// TCGProcessor is QEMU's -cpu that has what the software processor has: x86-64-v2.
-const TCGProcessor = "Nehalem,-spec-ctrl"
+// TCGProcessor is QEMU's -cpu that has what the software processor has, as far as TCG can: x86-64-v2, AES, PCLMULQDQ, MOVBE, RDRAND and SMEP.
+const TCGProcessor = "Westmere,-spec-ctrl,+movbe,+rdrand,+smep,+erms"
 
 // qemu has no vsock without the host's vhost-vsock: it is left out.
 func qemu(processor []string) func(Machine, string) ([]string, error) {

@@ -79,7 +79,7 @@ func (o *Check) Command() *option.Command {
 		},
 		Flags: []option.Flag{
 			{Name: "cpus", Arg: "N", Default: "2", Help: "virtual CPUs, 1 to 255", Value: option.Number(&c.CPUs, 1, mayfly.MaxCPUs)},
-			{Name: "cpu", Arg: "HOW", Default: "kvm", Help: "what runs the guest: kvm, soft (a processor in software, with one vCPU), or auto: KVM where there is one, else soft",
+			{Name: "cpu", Arg: "HOW", Default: "kvm", Help: "what runs the guest: kvm, soft (a processor in software, of up to 16 vCPUs), or auto: KVM where there is one, else soft",
 				Value: option.Choice(&c.Processor, mayfly.ProcessorKVM, mayfly.ProcessorSoft, mayfly.ProcessorAuto)},
 			{Name: "memory", Arg: "SIZE", Default: option.SizeText(mayfly.DefaultMemory), Help: "guest memory", Value: option.Bytes(&c.Memory, mayfly.MinMemory, mayfly.MaxMemory)},
 			{Name: "facts", Help: "show also what the guest saw and does not judge", Value: option.Bool(&o.Facts)},
