@@ -273,7 +273,7 @@ type walked struct {
 // walk returns the page, or the bits of the error code that tell why not.
 func (c *CPU) walk(addr uint64, a access) (walked, uint32) {
 	table := c.cr3 & pageAddress
-	rights, entries := uint64(pageWrite|pageUser), [4]*uint64{}
+	rights := uint64(pageWrite | pageUser)
 	nx := false
 	for level := 3; ; level-- {
 		e := c.entry(table + addr>>(12+9*level)&511*8)
@@ -281,7 +281,6 @@ func (c *CPU) walk(addr uint64, a access) (walked, uint32) {
 			return walked{}, 0
 		}
 		v := atomic.LoadUint64(e)
-		entries[level] = e
 		rights &= v
 		nx = nx || v&pageNX != 0
 		leaf := level == 0 || v&pageLarge != 0 && level < 3
@@ -291,13 +290,18 @@ func (c *CPU) walk(addr uint64, a access) (walked, uint32) {
 			return walked{}, faultPresent | faultBits
 		}
 		if !leaf {
+			mark(e, pageAccessed) // whatever comes of the entries below
 			table = v & pageAddress
 			continue
 		}
 		if !c.permitted(rights, nx, a) {
 			return walked{}, faultPresent
 		}
-		mark(entries[:], a == accessWrite, level)
+		if a == accessWrite {
+			mark(e, pageAccessed|pageDirty)
+		} else {
+			mark(e, pageAccessed)
+		}
 		return walked{v & pageAddress &^ (size - 1), size, v&pageGlobal != 0 && c.cr4&cr4PGE != 0}, 0
 	}
 }
@@ -319,16 +323,10 @@ func (c *CPU) permitted(rights uint64, nx bool, a access) bool {
 	return true
 }
 
-// mark sets the accessed bits of the entries from a leaf's level on, and the leaf's dirty bit.
-func mark(entries []*uint64, dirty bool, leaf int) {
-	for level := leaf; level < len(entries); level++ {
-		bits := uint64(pageAccessed)
-		if dirty && level == leaf {
-			bits |= pageDirty
-		}
-		if e := entries[level]; atomic.LoadUint64(e)&bits != bits {
-			atomic.OrUint64(e, bits)
-		}
+// mark sets bits of an entry.
+func mark(e *uint64, bits uint64) {
+	if atomic.LoadUint64(e)&bits != bits {
+		atomic.OrUint64(e, bits)
 	}
 }
 
