@@ -145,7 +145,7 @@ func (c *CPU) acrossSlow(addr uint64, b []byte, write bool) bool {
 	if !ok {
 		return false
 	}
-	for _, at := range []uint64{addr, c.wrap(addr + uint64(len(b)) - 1)} {
+	for _, at := range []uint64{addr, c.wrap((addr + uint64(len(b)) - 1) &^ (pageSize - 1))} {
 		if _, ok := c.translate(at, kind); !ok {
 			return false
 		}
