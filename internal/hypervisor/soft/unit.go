@@ -257,8 +257,8 @@ func (c *CPU) writable(addr uint64, n int) bool {
 	if ok {
 		_, ok = c.translate(addr, accessWrite)
 	}
-	if ok && (addr+uint64(n)-1)/pageSize != addr/pageSize {
-		_, ok = c.translate(c.wrap(addr+uint64(n)-1), accessWrite)
+	if last := addr + uint64(n) - 1; ok && last/pageSize != addr/pageSize {
+		_, ok = c.translate(c.wrap(last&^(pageSize-1)), accessWrite)
 	}
 	return ok
 }
