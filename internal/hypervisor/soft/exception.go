@@ -33,6 +33,9 @@ func (c *CPU) except(f Fault) bool {
 			return true
 		}
 		second := c.fault
+		if second.Vector == vectorPF {
+			c.cr2 = second.Addr // also where a double fault comes of it
+		}
 		switch {
 		case f.Vector == vectorDF || c.unsupported != "":
 			return false
