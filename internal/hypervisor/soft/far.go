@@ -318,7 +318,7 @@ func (c *CPU) returnStack(selector uint16, cpl uint8, long bool) (segment, statu
 func (c *CPU) dropSegments() {
 	for _, to := range []decode.Seg{decode.ES, decode.DS, decode.FS, decode.GS} {
 		s := &c.segments[to]
-		if s.is(segmentPresent) && s.dpl() < c.cpl && !s.is(segmentCode|segmentConforming) {
+		if s.selector&^3 == 0 || s.is(segmentPresent) && s.dpl() < c.cpl && !s.is(segmentCode|segmentConforming) {
 			base := s.base
 			*s = segment{}
 			if to >= decode.FS {
