@@ -2,16 +2,15 @@ package devices
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/guest/devinit/ask"
+	"github.com/mayfly-vm/mayfly/internal/machinetest"
 	"github.com/mayfly-vm/mayfly/internal/usernet"
 	"github.com/mayfly-vm/mayfly/smbios"
 	"github.com/mayfly-vm/mayfly/virtio/blk"
@@ -26,7 +25,7 @@ const startup = 4 * time.Minute
 // shell is root's shell on a guest's console.
 type shell struct {
 	*guest
-	count int
+	shell machinetest.Shell
 }
 
 // login waits for the prompt and logs in.
@@ -34,42 +33,30 @@ func login(g *guest) *shell {
 	g.t.Helper()
 	ctx, cancel := context.WithTimeout(g.t.Context(), startup)
 	defer cancel()
-	if err := g.out.Wait(ctx, "mayfly login: "); err != nil {
-		g.t.Fatalf("no login prompt: %v\n%s\n%s", err, g.out.Tail(), g.reported)
+	s := &shell{guest: g, shell: machinetest.Shell{Out: g.out, Keys: g.keys}}
+	if err := s.shell.Login(ctx); err != nil {
+		g.t.Fatalf("%v\n%s\n%s", err, g.out.Tail(), g.reported)
 	}
-	s := &shell{guest: g}
-	s.types("root\n")
-	s.says("root@mayfly:~# ")
-	s.run("stty -echo; bind 'set enable-bracketed-paste off' 2>/dev/null; export PAGER=cat; true")
 	return s
 }
 
 func (s *shell) types(text string) {
 	s.t.Helper()
-	if _, err := s.keys.WriteString(text); err != nil {
+	if err := s.shell.Type(text); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-var endOfCommand = regexp.MustCompile(`(?s)begin-(\d+)\n(.*?)end-(\d+)-(\d+)\n`)
-
 // run runs a command and returns what it printed; it must succeed.
 func (s *shell) run(command string) string {
 	s.t.Helper()
-	s.count++
-	s.out.Forget()
-	// Quotes keep what is typed, and comes back, from what is printed.
-	s.types(fmt.Sprintf("echo beg''in-%d; %s\necho e''nd-%d-$?\n", s.count, command, s.count))
 	ctx, cancel := context.WithTimeout(s.t.Context(), startup)
 	defer cancel()
-	m, err := s.out.Match(ctx, endOfCommand)
+	out, err := s.shell.Run(ctx, command)
 	if err != nil {
-		s.t.Fatalf("%s: %v\n%s\n%s", command, err, s.out.Tail(), s.reported)
+		s.t.Fatalf("%v\n%s\n%s", err, s.out.Tail(), s.reported)
 	}
-	if m[4] != "0" {
-		s.t.Fatalf("%s: exit code %s\n%s", command, m[4], m[2])
-	}
-	return strings.ReplaceAll(m[2], "root@mayfly:~# ", "")
+	return out
 }
 
 // TestDebian boots a Debian from its own disk, with its own kernel and initramfs,
