@@ -12,14 +12,30 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/mayfly-vm/mayfly/lab/internal/cache"
 	"github.com/mayfly-vm/mayfly/lab/internal/debian"
 )
 
-// Debian is the name of the only distribution there is so far.
-const Debian = "debian"
+// The names of the images.
+const (
+	// Debian is the release of this machine's, small.
+	Debian = "debian"
+	// These have compilers, interpreters and, below /opt/suites, suites of tests: see suites.sh.
+	Debian12Suites = "debian-12-suites"
+	Debian13Suites = "debian-13-suites"
+)
+
+// All lists the names of all images.
+func All() []string {
+	var names []string
+	for _, r := range recipes {
+		names = append(names, r.name)
+	}
+	return names
+}
 
 // An Image is a directory of the cache with these files:
 //
@@ -43,24 +59,32 @@ func (i Image) Kernel() string { return filepath.Join(i.Dir, "vmlinuz") }
 // Initrd is the path of the image's own initramfs.
 func (i Image) Initrd() string { return filepath.Join(i.Dir, "initrd") }
 
-// Get returns Debian's image from the cache and makes it when it isn't there, in
-// about a minute. Progress gets a line for each step that takes time; it may be
-// nil.
-func Get(ctx context.Context, progress io.Writer) (Image, error) { return get(ctx, progress, false) }
+// Get returns the image from the cache and makes it when it isn't there. Progress gets a line for each
+// step that takes time; it may be nil.
+func Get(ctx context.Context, name string, progress io.Writer) (Image, error) {
+	return get(ctx, name, progress, false)
+}
 
 // Update is like [Get] but makes the image anew, of the packages of today.
-func Update(ctx context.Context, progress io.Writer) (Image, error) { return get(ctx, progress, true) }
+func Update(ctx context.Context, name string, progress io.Writer) (Image, error) {
+	return get(ctx, name, progress, true)
+}
 
-func get(ctx context.Context, progress io.Writer, update bool) (Image, error) {
+func get(ctx context.Context, name string, progress io.Writer, update bool) (Image, error) {
 	if progress == nil {
 		progress = io.Discard
 	}
+	n := slices.IndexFunc(recipes, func(r recipe) bool { return r.name == name })
+	if n < 0 {
+		return Image{}, fmt.Errorf("lab: no image is called %q; there are %s", name, strings.Join(All(), ", "))
+	}
+	r := recipes[n]
 	dir, err := cache.Dir()
 	if err != nil {
 		return Image{}, err
 	}
-	i := Image{Name: Debian, Dir: filepath.Join(dir, "images", Debian)}
-	key := recipeKey()
+	i := Image{Name: name, Dir: filepath.Join(dir, "images", name)}
+	key := r.key()
 	valid := func() bool {
 		have, err := os.ReadFile(filepath.Join(i.Dir, "key"))
 		return err == nil && string(have) == key
@@ -76,20 +100,22 @@ func get(ctx context.Context, progress io.Writer, update bool) (Image, error) {
 	if !update && valid() { // made by another process while this one waited
 		return i, nil
 	}
-	m := maker{debian.Client{Context: ctx, Cache: dir, Progress: progress}}
+	m := maker{debian.Client{Context: ctx, Cache: dir, Progress: progress}, r}
 	if err := m.make(i, key); err != nil {
-		return Image{}, fmt.Errorf("lab: image %s: %w", Debian, err)
+		return Image{}, fmt.Errorf("lab: image %s: %w", name, err)
 	}
 	return i, nil
 }
 
-// recipeKey depends on all that decides how the image is made, but for the
-// packages' versions.
-func recipeKey() string {
-	return fmt.Sprintf("recipe %x", sha256.Sum256(fmt.Append(nil, packages, leftOut, files, script, diskSize)))
+// key depends on all that decides how the image is made, but for the packages' versions.
+func (r *recipe) key() string {
+	return fmt.Sprintf("recipe %x", sha256.Sum256(fmt.Append(nil, basic, r.packages, leftOut, files, r.files, r.script, r.suite, r.diskSize)))
 }
 
-type maker struct{ debian.Client }
+type maker struct {
+	debian.Client
+	recipe recipe
+}
 
 // make makes the image under a temporary name and renames it when it is whole.
 func (m *maker) make(i Image, key string) (err error) {
@@ -113,7 +139,7 @@ func (m *maker) make(i Image, key string) (err error) {
 	if err := m.bootstrap(tmp, root); err != nil {
 		return err
 	}
-	m.Logf("writing the disk image of %d MiB", diskSize>>20)
+	m.Logf("writing the disk image of %d MiB", m.recipe.diskSize>>20)
 	if err := m.pack(tmp, root); err != nil {
 		return err
 	}
@@ -129,7 +155,7 @@ func (m *maker) make(i Image, key string) (err error) {
 // pack writes the tree as an ext4 file system and copies the kernel out of it.
 func (m *maker) pack(tmp, root string) error {
 	i := Image{Dir: tmp}
-	if err := sparse(i.Disk(), diskSize); err != nil {
+	if err := sparse(i.Disk(), m.recipe.diskSize); err != nil {
 		return err
 	}
 	argv := mkfs()

@@ -33,7 +33,7 @@ func TestDebianIsWhole(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs the lab's cache")
 	}
-	i, err := images.Get(t.Context(), os.Stderr)
+	i, err := images.Get(t.Context(), images.Debian, os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestDebianIsWhole(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", file, len(b), err)
 		}
 	}
-	again, err := images.Get(t.Context(), os.Stderr)
+	again, err := images.Get(t.Context(), images.Debian, os.Stderr)
 	if err != nil || again != i {
 		t.Errorf("a second Get: %+v, %v", again, err)
 	}

@@ -6,12 +6,30 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// packages are those in addition to Debian's essential ones. The kernel is the one that
-// the distribution gives its cloud machines.
-var packages = []string{
+// recipe is how an image is made.
+type recipe struct {
+	name     string
+	suite    string   // of Debian; "": that of this machine's Debian
+	packages []string // in addition to Debian's essential ones and to basic
+	files    map[string]string
+	script   string // runs in the new root
+	diskSize int64  // bytes
+	duration string // for people
+}
+
+// recipes are those of all images.
+var recipes = []recipe{
+	{name: Debian, script: settle + clean, diskSize: 1 << 30, duration: "a minute"}, // about 400 MB of it are used
+	withSuites(Debian12Suites, "bookworm", "libpython3.11-testsuite", "linux-source-6.1"),
+	withSuites(Debian13Suites, "trixie", "libpython3.13-testsuite", "linux-source-6.12"),
+}
+
+// basic are packages of every image. The kernel is the one that the distribution gives its cloud machines.
+var basic = []string{
 	"systemd-sysv", "udev", "dbus", "kmod",
 	"linux-image-cloud-amd64", "initramfs-tools", "zstd",
 	"iproute2", "iputils-ping", "netbase", "systemd-resolved",
@@ -21,10 +39,7 @@ var packages = []string{
 // leftOut are files of packages that no machine here reads.
 var leftOut = []string{"/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*", "/usr/share/info/*"}
 
-// diskSize is the size of the disk, in bytes; about 400 MB of it are used.
-const diskSize = 1 << 30
-
-// files are written over those of the packages.
+// files are written over those of the packages, in every image.
 var files = map[string]string{
 	"etc/hostname": "mayfly\n",
 	"etc/hosts":    "127.0.0.1 localhost\n127.0.1.1 mayfly\n",
@@ -37,47 +52,63 @@ var files = map[string]string{
 	"etc/systemd/system/systemd-networkd-wait-online.service.d/wait.conf": "[Service]\nExecStart=\nExecStart=/lib/systemd/systemd-networkd-wait-online --any --timeout=30\n",
 }
 
-// script runs in the new root. Root logs in without a password; what would only
-// run now and then on a machine that stays is off.
-const script = `set -e
+// settle has root log in without a password, and switches off what would only run now and then on a machine
+// that stays.
+const settle = `set -e
 passwd -d root
 : >/etc/machine-id
 systemctl enable systemd-networkd systemd-resolved
 systemctl disable systemd-networkd-wait-online systemd-pstore e2scrub_reap
 systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer
 rm -f /initrd.img.old /vmlinuz.old
-rm -rf /var/cache/apt/* /var/lib/apt/lists/* /var/log/*.log /var/log/apt /usr/share/doc
+`
+
+// clean removes what only the making needed.
+const clean = `rm -rf /var/cache/apt/* /var/lib/apt/lists/* /var/log/*.log /var/log/apt /usr/share/doc
 `
 
 // bootstrap makes the root file system in the directory root. What it needs on
 // the way lies in tmp.
 func (m *maker) bootstrap(tmp, root string) error {
-	suite, err := codename()
-	if err != nil {
-		return err
+	suite := m.recipe.suite
+	if suite == "" {
+		var err error
+		if suite, err = codename(); err != nil {
+			return err
+		}
 	}
 	overlay := filepath.Join(tmp, "overlay")
-	for name, content := range files {
-		to := filepath.Join(overlay, name)
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(to, []byte(content), 0o644); err != nil {
-			return err
+	defer os.RemoveAll(overlay)
+	for _, set := range []map[string]string{files, m.recipe.files} {
+		for name, content := range set {
+			to := filepath.Join(overlay, name)
+			if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+				return err
+			}
+			if err := os.WriteFile(to, []byte(content), 0o644); err != nil {
+				return err
+			}
 		}
 	}
-	defer os.RemoveAll(overlay)
+	run := filepath.Join(tmp, "script")
+	if err := os.WriteFile(run, []byte(m.recipe.script), 0o644); err != nil {
+		return err
+	}
+	defer os.Remove(run)
 	argv := []string{
 		"mmdebstrap", "--quiet", "--mode=root", "--format=directory", "--variant=minbase",
-		"--include=" + strings.Join(packages, ","),
+		"--include=" + strings.Join(slices.Concat(basic, m.recipe.packages), ","),
 		`--aptopt=Apt::Install-Recommends "false"`,
 		"--customize-hook=copy-in " + overlay + "/etc /",
-		"--customize-hook=chroot \"$1\" sh -c '" + script + "'",
+		// Where the link /etc/resolv.conf leads that a package of systemd's makes.
+		`--customize-hook=mkdir -p "$1"/run/systemd/resolve && cp /etc/resolv.conf "$1"/run/systemd/resolve/stub-resolv.conf`,
+		`--customize-hook=chroot "$1" sh -c "$(cat ` + run + `)"`,
+		`--customize-hook=rm -r "$1"/run/systemd`,
 	}
 	for _, p := range leftOut {
 		argv = append(argv, "--dpkgopt=path-exclude="+p)
 	}
-	m.Logf("making a Debian (%s) of its packages, which takes about a minute", suite)
+	m.Logf("making %s (%s) of Debian's packages, which takes about %s", m.recipe.name, suite, m.recipe.duration)
 	return m.AsRoot(append(argv, suite, root)...)
 }
 

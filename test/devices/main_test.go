@@ -78,7 +78,7 @@ func prepare(ctx context.Context) (lab.Job, error) {
 	if err != nil {
 		return j, err
 	}
-	image, err := images.Get(ctx, os.Stderr)
+	image, err := images.Get(ctx, images.Debian, os.Stderr)
 	if err != nil {
 		return j, err
 	}

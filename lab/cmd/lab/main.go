@@ -157,7 +157,7 @@ func (o *options) addFiles(ctx context.Context) (remove func(), err error) {
 		j.Files[name+"/vmlinuz"], j.Files[name+"/vmlinux"] = k.Vmlinuz(), k.Vmlinux()
 	}
 	if o.debian {
-		i, err := images.Get(ctx, os.Stderr)
+		i, err := images.Get(ctx, images.Debian, os.Stderr)
 		if err != nil {
 			return remove, err
 		}
