@@ -60,7 +60,9 @@ func start(t testing.TB, c mayfly.Config) *running {
 // startIn is start with a context for the machine's life.
 func startIn(t testing.TB, ctx context.Context, c mayfly.Config) *running {
 	t.Helper()
-	machinetest.NeedKVM(t)
+	if c.Processor != mayfly.ProcessorSoft {
+		machinetest.NeedKVM(t)
+	}
 	r := &running{t: t, output: new(machinetest.Output)}
 	var in *io.PipeReader
 	in, r.keys = io.Pipe()

@@ -53,12 +53,13 @@ func (c *Config) openHost(s *machine.Spec) (hypervisor.Host, error) {
 }
 
 // openSoft opens the software processor, under which nothing of the memory may be replaced while the
-// guest runs: what auto would map and copy later is copied at once.
+// guest runs: what auto would map read-only and copy later is copied at once.
 func (c *Config) openSoft(s *machine.Spec) (hypervisor.Host, error) {
 	if c.Load == LoadAuto {
-		c.Load = LoadCopy
+		r := c.request()
+		r.Early = true
 		var err error
-		if s.Plan, err = layout.New(c.request(), s.Image, s.Initrds); err != nil {
+		if s.Plan, err = layout.New(r, s.Image, s.Initrds); err != nil {
 			return nil, err
 		}
 	}

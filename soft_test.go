@@ -2,7 +2,9 @@ package mayfly_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -125,5 +127,35 @@ func TestSoftwareProcessorNamesWhatItHasNot(t *testing.T) {
 			t.Errorf("%v", s.Unimplemented)
 		}
 		_ = vm.Close()
+	}
+}
+
+// Files arrive whole on the software processor, too, and one that is cut short under a running machine
+// ends that machine with a message where it is mapped, as an initrd is.
+func TestSoftwareProcessorReadsFiles(t *testing.T) {
+	for _, load := range loads {
+		for _, parts := range []int{0, 1} {
+			for _, truncate := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%v, %d initrds, truncated %v", load, parts, truncate), func(t *testing.T) {
+					leavesNothing(t)
+					c, path, want := reading(t, load, parts)
+					vm := start(t, softly(c))
+					vm.await(".", 1)
+					if truncate {
+						if err := os.Truncate(path, 3<<20); err != nil {
+							t.Fatal(err)
+						}
+					}
+					vm.press(" ")
+					if truncate && (load == mayfly.LoadMap || load == mayfly.LoadAuto && parts > 0) {
+						vm.want(mayfly.ImageChanged)
+						return
+					}
+					if vm.want(mayfly.PowerOff); vm.output.String() != string(want) {
+						t.Errorf("the guest read the sum %q, want %q", vm.output.String(), want)
+					}
+				})
+			}
+		}
 	}
 }

@@ -40,6 +40,7 @@ type Request struct {
 	Memory    uint64 // bytes
 	HugePages bool   // RAM comes from the host's pool of huge pages
 	Prealloc  bool   // all RAM is present before the start
+	Early     bool   // no part of a file is copied when the guest runs already
 	Devices   []Device
 	HVCs      int // consoles hvc0 … that a Linux finds
 }
@@ -128,7 +129,7 @@ func New(r *Request, im *kernel.Image, initrds []loader.File) (*Plan, error) {
 	if r.HugePages {
 		mode = loader.Copy // nothing can be mapped over pages of the pool
 	}
-	p.Files.Late = !r.Prealloc // which has promised that all memory is there at the start
+	p.Files.Late = !r.Prealloc && !r.Early // the first has promised that all memory is there at the start
 	p.Files.Kernel(im, p.Delta, mode)
 	p.Files.Initrd(initrds, p.Initrd.Addr, mode)
 	p.ToCopy = p.Files.ToCopy()
