@@ -96,6 +96,8 @@ func (c *CPU) runUnit(u *uop) status {
 	case !u.Mem:
 		c.R = x.GPR
 		c.R[rsp] = sp
+	case u.Map == decode.Op3A && (u.Opcode == 0x61 || u.Opcode == 0x63): // PCMPESTRI, PCMPISTRI
+		c.R[rcx] = x.GPR[rcx]
 	}
 	c.flags.setBits(flagsStatus, x.Flags)
 	return next

@@ -23,13 +23,10 @@ func TestUnitsBearAnything(t *testing.T) {
 	c.units = units{Context: native.NewContext(), code: code, thunks: map[encoding]native.Thunk{}}
 	r := rand.New(rand.NewPCG(*seed, 1))
 	b := make([]byte, decode.MaxLength)
-	one := reflect.ValueOf(unit).Pointer()
 	executed := map[[3]byte]bool{}
 	for n := 0; n < 300_000; {
-		randomUnit(r, b)
-		in, err := decode.Decode(b, decode.Mode64)
-		do := handler(&in)
-		if err != nil || do == nil || reflect.ValueOf(do).Pointer() != one {
+		in, ok := randomUnit(r, b)
+		if !ok {
 			continue
 		}
 		n++
@@ -58,8 +55,8 @@ func TestUnitsBearAnything(t *testing.T) {
 	}
 }
 
-// randomUnit makes an instruction of x87, MMX or SSE likely.
-func randomUnit(r *rand.Rand, b []byte) {
+// randomUnit writes a random instruction of x87, MMX or SSE to b; false: it is none.
+func randomUnit(r *rand.Rand, b []byte) (in decode.Inst, ok bool) {
 	for i := range b {
 		b[i] = byte(r.Uint32())
 	}
@@ -80,4 +77,10 @@ func randomUnit(r *rand.Rand, b []byte) {
 	case 3:
 		b[i], b[i+1] = 0x0F, 0x38|b[i+1]&2
 	}
+	in, err := decode.Decode(b, decode.Mode64)
+	if err != nil {
+		return in, false
+	}
+	do := handler(&in)
+	return in, do != nil && reflect.ValueOf(do).Pointer() == reflect.ValueOf(unit).Pointer()
 }

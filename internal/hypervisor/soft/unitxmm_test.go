@@ -42,9 +42,8 @@ func TestXMMRegistersAlone(t *testing.T) {
 	seen := map[[3]byte]bool{}
 	b := make([]byte, decode.MaxLength)
 	for n := 0; n < 100_000; {
-		randomUnit(r, b)
-		in, err := decode.Decode(b, decode.Mode64)
-		if err != nil || in.Mem && (in.Base >= decode.None || in.Index < decode.None || in.Seg >= decode.FS || in.AddressSize != 8) {
+		in, ok := randomUnit(r, b)
+		if !ok || in.Mem && (in.Base >= decode.None || in.Index < decode.None || in.Seg >= decode.FS || in.AddressSize != 8) {
 			continue
 		}
 		u := newUop(in, decode.Mode64)
