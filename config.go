@@ -74,8 +74,13 @@ type Config struct {
 	Nested, PMU bool
 
 	Processor Processor // "": ProcessorKVM
-	Platform  Platform
-	Bus       Bus
+	// CountInstructions has time be that of the instructions that the one vCPU executes, on the software processor, which
+	// it asks for: the clock, its timers and what devices answer come at the same instruction in each run, random numbers
+	// are the same, and waiting takes no time. What comes from outside, such as input of a console, comes when it comes.
+	// Only devices whose answers depend on nothing else can be there: disks, rng and consoles, with split virtqueues.
+	CountInstructions bool
+	Platform          Platform
+	Bus               Bus
 	// Devices are the machine's virtio devices, in the order in which the guest finds
 	// them. New takes over what they hold open, also when it fails.
 	Devices  []DeviceConfig
@@ -127,6 +132,9 @@ func (c Config) withDefaults() Config {
 	if c.Memory == 0 {
 		c.Memory = DefaultMemory
 	}
+	if c.CountInstructions && c.Processor != ProcessorKVM {
+		c.Processor = ProcessorSoft
+	}
 	c.Processor = cmp.Or(c.Processor, ProcessorKVM)
 	c.Boot, c.Load = cmp.Or(c.Boot, BootAuto), cmp.Or(c.Load, LoadAuto)
 	c.Platform, c.Bus = cmp.Or(c.Platform, PlatformAuto), cmp.Or(c.Bus, BusAuto)
@@ -140,6 +148,7 @@ func (c *Config) spec() machine.Spec {
 	s := machine.Spec{
 		CPUs: c.CPUs, Memory: c.Memory, HugePages: c.HugePages, Prealloc: c.Prealloc,
 		Features:     hypervisor.Features{Nested: c.Nested, PMU: c.PMU},
+		Counted:      c.CountInstructions,
 		SMBIOS:       c.SMBIOS,
 		Watchdog:     watchdogs[c.Watchdog],
 		ExitOnReboot: c.OnReboot == RebootExit,
@@ -191,6 +200,9 @@ func (c *Config) check() error {
 	}
 	if err := virtio.CheckConfigs(c.Devices); err != nil {
 		return &ConfigError{Field: "Devices", Msg: err.Error(), Err: err}
+	}
+	if wrong := c.notCounted(); wrong != "" {
+		return &ConfigError{Field: "CountInstructions", Msg: wrong}
 	}
 	return nil
 }

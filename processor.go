@@ -10,6 +10,7 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft"
 	"github.com/mayfly-vm/mayfly/internal/layout"
 	"github.com/mayfly-vm/mayfly/internal/machine"
+	"github.com/mayfly-vm/mayfly/virtio"
 )
 
 // Processor is what runs the guest's instructions.
@@ -64,4 +65,40 @@ func (c *Config) openSoft(s *machine.Spec) (hypervisor.Host, error) {
 		}
 	}
 	return soft.Open()
+}
+
+// notCounted is what CountInstructions does not go with; "": all is well.
+func (c *Config) notCounted() string {
+	switch {
+	case !c.CountInstructions:
+		return ""
+	case c.Processor == ProcessorKVM:
+		return "KVM does not count instructions: choose the software processor"
+	case c.CPUs != 1:
+		return fmt.Sprintf("%d vCPUs execute instructions in no order that could be repeated: one can", c.CPUs)
+	case c.Watchdog != NoWatchdog:
+		return "a watchdog goes by the host's time: leave it out"
+	}
+	for _, d := range c.Devices {
+		_, packed := virtio.As[virtio.Packed](d)
+		switch t := d.DeviceType(); {
+		case t != virtio.TypeBlock && t != virtio.TypeEntropy && t != virtio.TypeConsole:
+			return fmt.Sprintf("what the device %s receives comes at no fixed instruction: leave it out", d.DeviceName())
+		case packed:
+			return fmt.Sprintf("the device %s has packed virtqueues: let it have split ones", d.DeviceName())
+		}
+	}
+	return ""
+}
+
+// repeatable are the devices, with random numbers that are the same in each run.
+func repeatable(devices []DeviceConfig) []DeviceConfig {
+	same := make([]DeviceConfig, len(devices))
+	for i, d := range devices {
+		if s, ok := d.(virtio.Seeder); ok {
+			d = s.Seeded([32]byte{})
+		}
+		same[i] = d
+	}
+	return same
 }

@@ -15,6 +15,8 @@ type Stats struct {
 	Restarts int           `json:"restarts"`
 	// Exits is how often vCPUs left the guest, by the kind of exit: "mmio write", "halt" …
 	Exits map[string]uint64 `json:"exits"`
+	// Instructions is how many the software processor has executed, on all vCPUs; 0 on KVM.
+	Instructions uint64 `json:"instructions,omitempty"`
 	// Unimplemented is how often the guest has executed instructions that real processors have and the software
 	// processor has not, by encoding and name: "0F 01 D0 (XGETBV)". Each was an invalid-opcode exception.
 	Unimplemented map[string]uint64 `json:"unimplemented,omitempty"`
@@ -36,7 +38,7 @@ type DeviceStats struct {
 // Stats counts. After Close it is that of the end, without devices.
 func (vm *VM) Stats() Stats {
 	m := vm.machine.Stats()
-	s := Stats{State: State(m.State), Uptime: m.Uptime, Restarts: m.Restarts, Exits: m.Exits, Unimplemented: m.Unimplemented, Devices: []DeviceStats{}, Confinement: vm.confined()}
+	s := Stats{State: State(m.State), Uptime: m.Uptime, Restarts: m.Restarts, Exits: m.Exits, Instructions: m.Instructions, Unimplemented: m.Unimplemented, Devices: []DeviceStats{}, Confinement: vm.confined()}
 	for i := range vm.plan.Devices {
 		err := vm.machine.Device(i, func(d machine.Device) error {
 			count := DeviceStats{Name: d.Name, Type: d.Device.Type().String()}

@@ -29,6 +29,10 @@ type Queue struct {
 	asleep    bool // the driver was asked to ring
 	reader    chainReader
 
+	pushed   uint64        // chains
+	answered atomic.Uint64 // chains of which the driver has been told by the last Flush
+	rests    atomic.Bool   // nothing is done before the driver's next ring
+
 	stats QueueStats
 }
 
@@ -119,6 +123,7 @@ func (q *Queue) Unpop(c *Chain) {
 func (q *Queue) Push(c *Chain, written int) {
 	if !q.broken {
 		q.ring.push(c, uint32(written))
+		q.pushed++
 	}
 }
 
@@ -127,6 +132,7 @@ func (q *Queue) Push(c *Chain, written int) {
 func (q *Queue) PushAll(c []*Chain, written []int) {
 	if !q.broken && len(c) > 0 && len(c) == len(written) {
 		q.ring.pushAll(c, written)
+		q.pushed += uint64(len(c))
 	}
 }
 
@@ -137,6 +143,7 @@ func (q *Queue) Flush() {
 		q.stats.Interrupts.Add(1)
 		q.interrupt.Signal()
 	}
+	q.answered.Store(q.pushed)
 }
 
 // Available tells whether Pop would find a chain.
@@ -150,13 +157,16 @@ func (q *Queue) EnableNotify() bool {
 	}
 	q.asleep = true
 	q.ring.notify(true)
-	return q.ring.available()
+	more := q.ring.available()
+	q.rests.Store(!more)
+	return more
 }
 
 // DisableNotify tells the driver that there is no need to ring.
 func (q *Queue) DisableNotify() {
 	if q.asleep && !q.broken {
 		q.asleep = false
+		q.rests.Store(false)
 		q.ring.notify(false)
 	}
 }

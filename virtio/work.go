@@ -34,3 +34,41 @@ func (in *Instance) Work() uint64 {
 	}
 	return n
 }
+
+// Counted is a Device of which runs can be repeated: it does nothing but answer its driver.
+type Counted interface {
+	// Answers tells whether the chains of a queue are answered without anything that comes from outside, but for an error.
+	Answers(queue int) bool
+}
+
+// Settled tells whether the device has answered all that its driver has given it on queues of which Counted.Answers
+// is true, and told it so: what the driver finds then does not depend on the device's speed. Of packed rings it tells nothing.
+func (in *Instance) Settled() bool {
+	select {
+	case in.transition <- struct{}{}:
+	default:
+		return false
+	}
+	defer in.unlock()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	counted, ok := in.dev.(Counted)
+	s := in.session
+	if !ok || s == nil || in.halted.Load() || in.accepted.Has(FeatureRingPacked) {
+		return true
+	}
+	for i, q := range s.Queues {
+		if q == nil || !counted.Answers(i) {
+			continue
+		}
+		b, err := in.opts.Memory.Slice(q.setup.Driver, 4)
+		if err != nil {
+			continue
+		}
+		taken := q.stats.Chains.Load()
+		if !q.rests.Load() || q.answered.Load() != taken || load16(unsafe.Pointer(&b[2])) != uint16(taken)+q.setup.Avail {
+			return false
+		}
+	}
+	return true
+}

@@ -37,6 +37,8 @@ type Options struct {
 	IOAPICPins int
 	// PMU has the processors count events; else they have no counters, where the host can take them away.
 	PMU bool
+	// Counted has time be that of the instructions that the one processor has executed. Only the software processor can.
+	Counted bool
 }
 
 // Machine is a set of processors that share RAM and an interrupt fabric.
@@ -97,8 +99,10 @@ type Processor interface {
 	Close() error
 }
 
-// Incomplete is a Processor that does not have all instructions that real processors have.
-type Incomplete interface {
+// Software is a Processor that executes each instruction by itself, and has not all that real processors have.
+type Software interface {
+	// Instructions is how many were completed. For any goroutine, which is told a little late.
+	Instructions() uint64
 	// Unimplemented is how often the guest has executed which of them, by encoding and
 	// name: "0F 01 D0 (XGETBV)". Each was an invalid-opcode exception. For any goroutine.
 	Unimplemented() map[string]uint64

@@ -120,7 +120,7 @@ func (h *hardware) load() (err error) {
 
 func (h *hardware) build(port *serialPort, expired bool) (err error) {
 	s := h.spec
-	h.machine, err = s.Host.NewMachine(h.mem, hypervisor.Options{Processors: s.CPUs, Eager: s.Plan.Eager, IOAPICPins: s.Plan.Pins(), PMU: s.Features.PMU})
+	h.machine, err = s.Host.NewMachine(h.mem, hypervisor.Options{Processors: s.CPUs, Eager: s.Plan.Eager, IOAPICPins: s.Plan.Pins(), PMU: s.Features.PMU, Counted: s.Counted})
 	if err != nil {
 		return err
 	}
@@ -145,6 +145,9 @@ func (h *hardware) startFirst() {
 		h.vcpus.list = append(h.vcpus.list, &vcpu{
 			id: id, spec: h.spec, mem: h.mem, ports: &h.ports, mmio: &h.mmio, late: &h.late, gate: h.gate, signs: &h.signs, stop: &h.stop,
 		})
+		if h.spec.Counted {
+			h.vcpus.list[id].settled = h.settled
+		}
 	}
 	h.running.Add(1)
 	go h.runVCPU(h.vcpus.list[0])

@@ -107,3 +107,13 @@ func (h *hardware) closeSlots() {
 	}
 
 }
+
+// settled tells whether all devices have answered what their drivers have asked for.
+func (h *hardware) settled() bool {
+	for _, s := range h.slots {
+		if !s.instance.Settled() {
+			return false
+		}
+	}
+	return true
+}

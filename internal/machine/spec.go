@@ -33,8 +33,10 @@ type Spec struct {
 	HugePages bool   // from the host's pool
 	Prealloc  bool
 	Features  hypervisor.Features
-	SMBIOS    *smbios.Config // nil: no tables
-	Watchdog  Watchdog
+	// Counted has time be that of instructions, and devices come to their end before the next one. See hypervisor.Options.
+	Counted  bool
+	SMBIOS   *smbios.Config // nil: no tables
+	Watchdog Watchdog
 	// ExitOnReboot ends the machine where the guest reboots; else it starts again in place.
 	ExitOnReboot bool
 

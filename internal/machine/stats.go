@@ -13,7 +13,8 @@ type Stats struct {
 	Uptime   time.Duration
 	Restarts int
 	Exits    map[string]uint64 // by hypervisor.ExitKind
-	// Unimplemented is the sum of what hypervisor.Incomplete has, of all vCPUs; nil: nothing.
+	// Instructions and Unimplemented are the sums of what hypervisor.Software has, of all vCPUs; nil: nothing.
+	Instructions  uint64
 	Unimplemented map[string]uint64
 }
 
@@ -21,6 +22,7 @@ type Stats struct {
 type counters struct {
 	exits      [hypervisor.NumExitKinds]uint64
 	missing    map[string]uint64
+	executed   uint64
 	restarts   int
 	begun, end time.Time
 }
@@ -31,7 +33,8 @@ func (c *counters) add(v *vcpus) {
 		for k := range p.exits {
 			c.exits[k] += p.exits[k].Load()
 		}
-		if i, ok := p.proc.(hypervisor.Incomplete); ok {
+		if i, ok := p.proc.(hypervisor.Software); ok {
+			c.executed += i.Instructions()
 			c.addMissing(i.Unimplemented())
 		}
 	}
@@ -60,7 +63,7 @@ func (m *Machine) Stats() Stats {
 	if m.hardware != nil {
 		total.add(&m.hardware.vcpus)
 	}
-	s := Stats{State: m.stateLocked(), Restarts: total.restarts, Exits: map[string]uint64{}, Unimplemented: total.missing}
+	s := Stats{State: m.stateLocked(), Restarts: total.restarts, Exits: map[string]uint64{}, Instructions: total.executed, Unimplemented: total.missing}
 	for k, n := range total.exits {
 		if n > 0 {
 			s.Exits[hypervisor.ExitKind(k).String()] = n

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -29,7 +30,9 @@ type vcpu struct {
 	late   *lateMemory
 	gate   *gate
 	signs  *signs
-	stop   *atomic.Bool // set when the machine has ended
+	// settled, where time is that of instructions, tells whether the devices have done what the last write has asked for.
+	settled func() bool
+	stop    *atomic.Bool // set when the machine has ended
 
 	partial bool // the guest's memory was not complete when it was entered last
 
@@ -94,12 +97,22 @@ func (c *vcpu) loop() *ending {
 		n := c.total.Load() + 1
 		c.total.Store(n)
 		end := c.handle(&e)
+		if c.settled != nil && (e.Kind == hypervisor.ExitMMIOWrite || e.Kind == hypervisor.ExitPortOut) {
+			c.settle()
+		}
 		c.answered.Store(n)
 		if end != nil {
 			return end
 		}
 	}
 	return nil
+}
+
+// settle waits for the devices, while no time passes for the guest.
+func (c *vcpu) settle() {
+	for wait := time.Microsecond; !c.settled() && !c.stop.Load(); wait = min(2*wait, 50*time.Microsecond) {
+		time.Sleep(wait)
+	}
 }
 
 // handle answers an exit; not nil: the machine ends by it.

@@ -359,3 +359,6 @@ func (d *Device) PTY(port int) string {
 	}
 	return d.ports[port].ptyName
 }
+
+// Answers implements virtio.Counted: what the driver writes is taken; what is typed comes when it comes.
+func (d *Device) Answers(queue int) bool { return queue%2 == 1 }

@@ -38,10 +38,14 @@ func (d *Device) work(q *virtio.Queue) bool {
 	return did
 }
 
-// fill has the kernel write the first n bytes of the chain's buffers.
+// fill has the kernel write the first n bytes of the chain's buffers, or writes those of the seed.
 func (d *Device) fill(n int) error {
 	d.held = d.chain.In.Cut(d.held[:0], 0, n)
 	for p := range d.held.Bytes {
+		if d.same != nil {
+			_, _ = d.same.Read(p) // does not fail
+			continue
+		}
 		for len(p) > 0 {
 			// Beyond 256 bytes a signal may cut it short, as the Go runtime's do.
 			got, err := unix.Getrandom(p, 0)

@@ -10,24 +10,25 @@ import (
 
 // fields has, for each field of a mayfly.Config that errors name, the flag, flags or operand that set it.
 var fields = map[string]string{
-	"Kernel":      "KERNEL",
-	"Cmdline":     "--cmdline",
-	"CPUs":        "--cpus",
-	"Processor":   "--cpu",
-	"Memory":      "--memory",
-	"Boot":        "--boot",
-	"Platform":    "--platform",
-	"Load":        "--load",
-	"HugePages":   "--hugepages",
-	"Prealloc":    "--prealloc",
-	"HostReserve": "--host-reserve",
-	"Nested":      "--nested",
-	"PMU":         "--pmu",
-	"OnReboot":    "--on-reboot",
-	"Bus":         "--bus",
-	"Devices":     "--disk, --net, --vsock, --console, --rng", // one without a device: see Named
-	"Watchdog":    "--watchdog",
-	"SMBIOS":      "--smbios",
+	"Kernel":            "KERNEL",
+	"Cmdline":           "--cmdline",
+	"CPUs":              "--cpus",
+	"Processor":         "--cpu",
+	"CountInstructions": "--icount",
+	"Memory":            "--memory",
+	"Boot":              "--boot",
+	"Platform":          "--platform",
+	"Load":              "--load",
+	"HugePages":         "--hugepages",
+	"Prealloc":          "--prealloc",
+	"HostReserve":       "--host-reserve",
+	"Nested":            "--nested",
+	"PMU":               "--pmu",
+	"OnReboot":          "--on-reboot",
+	"Bus":               "--bus",
+	"Devices":           "--disk, --net, --vsock, --console, --rng", // one without a device: see Named
+	"Watchdog":          "--watchdog",
+	"SMBIOS":            "--smbios",
 }
 
 // Named is an error of a mayfly.Config that names the flag in place of the field: of a device, its own flag.

@@ -53,11 +53,11 @@ type apic struct {
 	reg  [apicRegisters]uint32
 	// eoi has the vectors whose end the machine wants to know, and ended those that have.
 	eoi   func(vector uint8) bool
-	timer *time.Timer
+	timer timer
 	// outgoing are messages that are to be sent.
 	outgoing []message
-	begun    time.Time // of the timer's count
-	at       uint64    // TSC-deadline; 0: none
+	begun    uint64 // the tick at which the timer's count began
+	at       uint64 // TSC-deadline; 0: none
 }
 
 // message is an interrupt on its way to local APICs.
@@ -414,9 +414,10 @@ func (a *apic) divider() uint64 {
 	return 1 << ((n + 1) & 7)
 }
 
-// period is how long the initial count takes.
-func (a *apic) period() time.Duration {
-	return time.Duration(uint64(a.reg[apicInitial]) * a.divider() * uint64(time.Second/apicTimerHz))
+// period is how many ticks the initial count takes.
+func (a *apic) period() uint64 {
+	const ticks = tscKHz * 1000 / apicTimerHz
+	return uint64(a.reg[apicInitial]) * a.divider() * ticks
 }
 
 // arm starts the timer anew, or stops it.
@@ -426,35 +427,66 @@ func (a *apic) arm() {
 	if mode == timerDeadline || a.reg[apicInitial] == 0 {
 		return
 	}
-	a.begun = time.Now()
-	a.timer = time.AfterFunc(a.period(), a.expired)
+	a.begun = a.cpu.ticks()
+	a.expireIn(a.period())
+}
+
+// expireIn has the timer expire after some ticks.
+func (a *apic) expireIn(ticks uint64) {
+	a.timer.runs = true
+	if k := &a.cpu.clock; k.counted {
+		k.expireAt(max(a.cpu.ticks()+ticks, 1))
+		return
+	}
+	left := time.Duration(min(ticks, 1<<62)) * 1_000_000 / tscKHz
+	if a.timer.host == nil {
+		a.timer.host = time.AfterFunc(left, a.expired)
+	} else {
+		a.timer.host.Reset(left)
+	}
+}
+
+// timer is that of a local APIC. host is the host's, where instructions are not counted.
+type timer struct {
+	runs bool
+	host *time.Timer
 }
 
 // expired is called when the time has come.
 func (a *apic) expired() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.timer == nil {
+	if !a.timer.runs || !a.cpu.clock.counted && a.early() {
 		return
 	}
 	if a.timerMode() == timerPeriodic {
-		a.begun = a.begun.Add(a.period())
-		a.timer.Reset(max(time.Until(a.begun.Add(a.period())), 50*time.Microsecond))
+		a.begun += a.period()
+		const shortest = 50_000 // ticks: a guest can't keep the host busy
+		a.expireIn(max(a.begun+a.period(), a.cpu.ticks()+shortest) - a.cpu.ticks())
 	} else {
-		a.timer, a.at = nil, 0
+		a.timer.runs, a.at = false, 0
 	}
 	if a.reg[apicLVTTimer]&lvtMasked == 0 {
 		a.accept(uint8(a.reg[apicLVTTimer]), false)
 	}
 }
 
+// early tells whether an expiry is that of a time before the timer was armed anew.
+func (a *apic) early() bool {
+	now := a.cpu.ticks()
+	if a.timerMode() == timerDeadline {
+		return a.at-a.cpu.clock.offset > now
+	}
+	return a.begun+a.period() > now
+}
+
 // current is the timer's count.
 func (a *apic) current() uint32 {
-	if a.timer == nil || a.timerMode() == timerDeadline {
+	if !a.timer.runs || a.timerMode() == timerDeadline {
 		return 0
 	}
-	left := a.period() - time.Since(a.begun)
-	return uint32(uint64(max(left, 0)) / (a.divider() * uint64(time.Second/apicTimerHz)))
+	passed := a.cpu.ticks() - a.begun
+	return uint32((a.period() - min(passed, a.period())) / (a.divider() * (tscKHz * 1000 / apicTimerHz)))
 }
 
 func (a *apic) deadline() uint64 { return a.at }
@@ -470,8 +502,7 @@ func (a *apic) setDeadline(tsc uint64) {
 	if a.at = tsc; tsc == 0 {
 		return
 	}
-	left := int64(tsc - a.cpu.tsc())
-	a.timer = time.AfterFunc(time.Duration(max(left, 0))*1_000_000/tscKHz, a.expired)
+	a.expireIn(uint64(max(int64(tsc-a.cpu.tsc()), 0)))
 }
 
 // stop ends the timer for good.
@@ -483,8 +514,9 @@ func (a *apic) stop() {
 
 // disarm stops the timer, if it runs.
 func (a *apic) disarm() {
-	if a.timer != nil {
-		a.timer.Stop()
-		a.timer = nil
+	a.timer.runs = false
+	a.cpu.clock.expireAt(0)
+	if a.timer.host != nil {
+		a.timer.host.Stop()
 	}
 }

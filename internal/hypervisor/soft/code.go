@@ -246,7 +246,7 @@ func (c *CPU) decodeRun(addr uint64, page uint16, bytes *[pageSize]byte) *uop {
 		run = append(run, newUop(in, c.mode))
 		off += uint64(in.Len)
 		if always(&in) {
-			return k.keep(page, first, paired(run))
+			return k.keep(page, first, c.paired(run))
 		}
 		if serialises(&in) {
 			end.do = anew
@@ -260,12 +260,12 @@ func (c *CPU) decodeRun(addr uint64, page uint16, bytes *[pageSize]byte) *uop {
 			break
 		}
 	}
-	return k.keep(page, first, append(paired(run), end))
+	return k.keep(page, first, append(c.paired(run), end))
 }
 
-// paired has each comparison execute the branch behind it as well.
-func paired(run []uop) []uop {
-	for i := 1; i < len(run); i++ {
+// paired has each comparison execute the branch behind it as well, but where instructions are counted.
+func (c *CPU) paired(run []uop) []uop {
+	for i := 1; i < len(run) && !c.clock.counted; i++ {
 		run[i-1].pair(&run[i])
 	}
 	return run

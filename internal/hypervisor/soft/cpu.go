@@ -47,8 +47,9 @@ type CPU struct {
 	entropy *rand.ChaCha8
 
 	fault   Fault
-	refused bool   // the last fill met a fault
-	retired uint64 // instructions that were completed
+	refused bool          // the last fill met a fault
+	retired uint64        // instructions that were completed
+	told    atomic.Uint64 // retired, as other threads may read it
 	claims  claims
 	world   *world // the machine's processors; nil: there is no machine
 	// executes is held while instructions are executed. alone tells that no other processor executes any, wantsAlone that
@@ -81,7 +82,7 @@ type CPU struct {
 
 // newCPU makes a processor over RAM. It is the store's owner.
 func newCPU(ram RAM, shared *codeMap, store *codeStore) *CPU {
-	c := &CPU{woken: make(chan struct{}, 1), entropy: newEntropy()}
+	c := &CPU{woken: make(chan struct{}, 1), entropy: newEntropy(false)}
 	c.mmu.ram = ram
 	c.code.shared, c.code.codeStore = shared, store
 	c.code.forget()

@@ -81,6 +81,7 @@ func (c *CPU) writePhysical(phys uint64, n uint8, v uint64) bool {
 	}
 	if c.apic != nil && c.apic.mapped(phys) {
 		c.apic.write(uint32(phys&0xFF0)>>4, uint32(v))
+		c.code.changed = true // an interrupt may come behind this instruction
 		return true
 	}
 	_, ok := c.bus.ask(hypervisor.ExitMMIOWrite, phys, n, v)

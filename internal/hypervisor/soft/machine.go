@@ -36,7 +36,7 @@ func (*host) Describe() string                   { return "the software processo
 func (h *host) Close() error                     { return h.code.Close() }
 
 func (h *host) NewMachine(m *memory.Map, o hypervisor.Options) (hypervisor.Machine, error) {
-	mc := &machine{code: h.code, ram: ram{regions: m.Regions(), eager: ^uint64(0)}, start: time.Now(), processors: max(o.Processors, 1)}
+	mc := &machine{code: h.code, ram: ram{regions: m.Regions(), eager: ^uint64(0)}, start: time.Now(), processors: max(o.Processors, 1), counted: o.Counted}
 	mc.shared = newCodeMap(mc.ram.end())
 	if o.Eager != 0 {
 		mc.ram.eager = o.Eager
@@ -49,6 +49,7 @@ type machine struct {
 	code       *native.Code
 	ram        ram
 	processors int       // that there will be
+	counted    bool      // time is that of instructions
 	start      time.Time // of all their clocks
 	shared     *codeMap
 	world      world
@@ -97,7 +98,10 @@ func (m *machine) NewProcessor(id int) (hypervisor.Processor, error) {
 	c := newCPU(&m.ram, m.shared, store)
 	c.units = units{Context: native.NewContext(), code: m.code.Part(id, codeBytes), thunks: map[encoding]native.Thunk{}}
 	c.waits = true
-	c.clock.start = m.start
+	c.clock.start, c.clock.counted, c.clock.limit = m.start, m.counted, never
+	if m.counted {
+		c.clock.start, c.entropy = countedStart, newEntropy(true)
+	}
 	c.msr.pat = 0x0007_0406_0007_0406
 	c.apic = newAPIC(c, uint32(id))
 	c.apic.eoi = m.reported

@@ -30,7 +30,7 @@ func (m *missing) add(name string) {
 	m.count[name]++
 }
 
-// Unimplemented implements hypervisor.Incomplete.
+// Unimplemented implements hypervisor.Software.
 func (c *CPU) Unimplemented() map[string]uint64 {
 	c.missing.mu.Lock()
 	defer c.missing.mu.Unlock()

@@ -12,9 +12,11 @@ func (c *CPU) random(u *uop) status {
 	return next
 }
 
-// newEntropy makes the source of RDRAND and RDSEED: ChaCha8 with a seed of the host's.
-func newEntropy() *rand.ChaCha8 {
+// newEntropy makes the source of RDRAND and RDSEED: ChaCha8 with a seed of the host's, or with the same in each run.
+func newEntropy(same bool) *rand.ChaCha8 {
 	var seed [32]byte
-	_, _ = crypto.Read(seed[:]) // does not fail
+	if !same {
+		_, _ = crypto.Read(seed[:]) // does not fail
+	}
 	return rand.NewChaCha8(seed)
 }

@@ -24,8 +24,12 @@ func (c *CPU) Kick() {
 	c.wake()
 }
 
+// Instructions implements hypervisor.Software.
+func (c *CPU) Instructions() uint64 { return c.told.Load() }
+
 // Run implements hypervisor.Processor.
 func (c *CPU) Run(e *hypervisor.Exit) error {
+	defer func() { c.told.Store(c.retired) }()
 	c.bus.answered()
 	for {
 		if c.attend.Load() {
@@ -35,7 +39,9 @@ func (c *CPU) Run(e *hypervisor.Exit) error {
 			continue
 		}
 		if c.halted || c.waits {
-			c.sleep()
+			if !c.warp() {
+				c.sleep()
+			}
 			continue
 		}
 		if c.executing(e, len(c.bus.done) != 0) {
@@ -51,13 +57,18 @@ func (c *CPU) executing(e *hypervisor.Exit, one bool) bool {
 	if one {
 		return c.single(e)
 	}
+	if c.clock.counted {
+		return c.counting(e)
+	}
 	return c.stepping(e)
 }
 
 // look looks at what has come between two instructions; true: e has an exit.
 func (c *CPU) look(e *hypervisor.Exit) bool {
 	c.attend.Store(false)
+	c.told.Store(c.retired)
 	c.heed()
+	c.expireCounted()
 	if c.kicked.Swap(false) {
 		c.attend.Store(true)
 		*e = hypervisor.Exit{Kind: hypervisor.ExitKicked}
@@ -184,6 +195,40 @@ func (c *CPU) stepping(e *hypervisor.Exit) bool {
 				from.to = u
 			}
 		}
+	}
+	return c.leave(faulted, e)
+}
+
+// counting is stepping where instructions are counted, one by one: it ends at the timer's as well.
+func (c *CPU) counting(e *hypervisor.Exit) bool {
+	k := &c.code
+	k.changed = false
+	u := c.find()
+	for u != nil {
+		at := c.RIP
+		s := u.do(c, u)
+		for s == next {
+			c.retired++
+			at += uint64(u.Len)
+			c.RIP = at
+			if k.changed || c.retired >= c.clock.limit {
+				c.attend.Store(true)
+				return false
+			}
+			u = u.behind(1)
+			s = u.do(c, u)
+		}
+		if s > jumped {
+			c.bus.again()
+			c.stackFault(u)
+			return c.leave(s, e)
+		}
+		c.retired++
+		if k.changed || c.retired >= c.clock.limit || c.attend.Load() {
+			c.attend.Store(true)
+			return false
+		}
+		u = c.find()
 	}
 	return c.leave(faulted, e)
 }

@@ -49,6 +49,7 @@ func (c *CPU) repeated(u *uop, once, until, bulk func() bool) status {
 		c.advance(u, rcx, ^uint64(0))
 		if c.attend.Load() && c.R[rcx]&m != 0 && (until == nil || !until()) {
 			c.debug.partial = true
+			c.retired--   // it counts when it is completed
 			return jumped // interrupts come in between
 		}
 		if until != nil && until() {
