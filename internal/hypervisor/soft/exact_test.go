@@ -126,3 +126,27 @@ func TestUnsupportedEndsTheMachine(t *testing.T) {
 		}
 	}
 }
+
+// IA32_APIC_BASE: what modes follow each other, and reserved bits.
+func TestAPICBase(t *testing.T) {
+	const base, on, x2 = apicDefaultBase, apicBaseEnable, apicBaseX2
+	for _, c := range []struct {
+		from []uint64
+		to   uint64
+		want bool
+	}{
+		{nil, base | on | x2, true}, {nil, base, true}, {nil, base | x2, false}, {[]uint64{base}, base | on | x2, false}, {[]uint64{base}, base | on, true},
+		{[]uint64{base | on | x2}, base | on, false}, {[]uint64{base | on | x2}, base, true}, {nil, base | on | 1<<9, false}, {nil, 1<<50 | on, false}, {nil, 0x1_0000_0000 | on, true},
+	} {
+		g := newTiny(t, long0, "f4")
+		g.apic = newAPIC(g.CPU, 0)
+		for _, v := range c.from {
+			if !g.writeMSR(msrAPICBase, v) {
+				t.Errorf("%#x", v)
+			}
+		}
+		if got := g.writeMSR(msrAPICBase, c.to); got != c.want {
+			t.Errorf("%#x after %#x: %v", c.to, c.from, got)
+		}
+	}
+}

@@ -94,8 +94,8 @@ func (c *CPU) portAllowed(port uint64, n uint8) bool {
 	if c.cpl <= c.iopl() {
 		return true
 	}
-	const mapBase = 0x66 // where the TSS says where the map begins
-	if uint64(c.tr.limit) >= mapBase+1 {
+	const mapBase = 0x66                                               // where the TSS says where the map begins
+	if uint64(c.tr.limit) >= mapBase+1 && c.tr.attr&15&^2 == typeTSS { // one of 16 bits has none
 		c.implicit = true
 		defer func() { c.implicit = false }()
 		base, ok := c.load(c.tr.base+mapBase, 2)

@@ -19,6 +19,7 @@ func (c *CPU) initialise() {
 	c.ldt = segment{attr: segmentPresent | typeLDT, limit: 0xFFFF}
 	c.gdt.Base, c.gdt.Limit, c.idt.Base, c.idt.Limit = 0, 0xFFFF, 0, 0xFFFF
 	c.halted, c.shadow, c.waits = false, false, true
+	c.bus.finished()
 	c.debug, c.shadowStack, c.nmiBlocked = debug{}, false, false
 	c.cpl = 0
 	c.apic.initialised()
