@@ -82,3 +82,39 @@ func TestLinux(t *testing.T) {
 		})
 	}
 }
+
+// A debugger in the guest steps through a program, and has breakpoints in debug registers.
+func TestDebugger(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: starts a machine")
+	}
+	init, err := lab.Build(t.Context(), "github.com/mayfly-vm/mayfly/guest/traceinit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	initrd := filepath.Join(t.TempDir(), "initrd")
+	if err := lab.WriteInitramfsFile(initrd, []lab.Entry{{Name: "init", Host: init}}); err != nil {
+		t.Fatal(err)
+	}
+	k, err := kernels.Get(t.Context(), kernels.Debian61Cloud, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := new(machinetest.Output)
+	vm, err := mayfly.New(mayfly.Config{Kernel: k.Vmlinux(), Initrd: []string{initrd}, Cmdline: mayfly.DefaultCmdline(mayfly.BusMMIO) + " quiet", Processor: mayfly.ProcessorSoft, Console: mayfly.Console{Out: out}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	if err := vm.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := vm.Wait(context.Background()); err != nil || o.Reason != mayfly.PowerOff {
+		t.Fatalf("%+v, %v\n%s", o, err, out.Tail())
+	}
+	if s := out.String(); strings.Count(s, "trace: ok") != 3 || strings.Contains(s, "not ok") {
+		t.Errorf("%s", out.Tail())
+	}
+}
