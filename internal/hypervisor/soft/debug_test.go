@@ -51,6 +51,7 @@ func TestDebugExceptions(t *testing.T) {
 		{"code after MOV SS", "8c d0 8e d0 90 90 cc", long0, watch(1|1<<2, tinyCode+4, tinyCode+5), []stop{{5, 2}}},
 		{"a write", "89 03 8b 03 89 43 04 88 43 01 cc", long0, watch(1|breakWrite<<16|1<<18, tinyData), []stop{{2, 1}, {10, 1}}},
 		{"an access", "89 03 8b 03 89 43 04 88 43 03 cc", long0, watch(2<<2|breakAccess<<20|3<<22, 0, tinyData), []stop{{2, 2}, {4, 2}, {10, 2}}},
+		{"a comparison before its branch", "39 03 75 00 3b 03 74 00 cc", long0, watch(1|breakAccess<<16, tinyData), []stop{{2, 1}, {6, 1}}},
 		{"a string's write", "b9 04 00 00 00 89 df f3 aa cc", long0, watch(1|breakWrite<<16, tinyData+1), []stop{{7, 1}}},
 		{"an access across pages", "48 89 83 fc ff ff ff cc", long0, watch(1|breakWrite<<16, tinyData), []stop{{7, 1}}},
 		{"of less privilege", "89 03 cc", long3, watch(1|breakWrite<<16|3<<18, tinyData), []stop{{2, 1}}},
