@@ -203,9 +203,35 @@ func TestAES(t *testing.T) {
 	}
 }
 
-// What is offered by CPUID is there.
+// What CPUID offers is there: an instruction of each feature is executed, and none that is not offered.
 func TestOffered(t *testing.T) {
-	if e := features()[1]; e.EDX&(1<<11|1<<23|1<<8) != 1<<11|1<<23|1<<8 || e.ECX>>25&1 != 0 != native.HostFeatures().AES {
-		t.Errorf("%+v", e)
+	leaf := map[uint32]hypervisor.CPUID{}
+	for _, e := range features() {
+		leaf[e.Leaf] = e
+	}
+	one, seven, extended := leaf[1], leaf[7], leaf[0x8000_0001]
+	for _, c := range []struct {
+		name, code string
+		register   uint32
+		bit        int
+	}{
+		{"x87", "d9 e8", one.EDX, 0}, {"TSC", "0f 31", one.EDX, 4}, {"MSR", "b9 77 02 00 00 0f 32", one.EDX, 5}, {"CMPXCHG8B", "0f c7 0b", one.EDX, 8}, {"SYSENTER", "b9 74 01 00 00 0f 32", one.EDX, 11},
+		{"MTRR", "b9 fe 00 00 00 0f 32", one.EDX, 12}, {"CMOV", "0f 44 c1", one.EDX, 15}, {"PAT", "b9 77 02 00 00 0f 32", one.EDX, 16}, {"CLFLUSH", "0f ae 3b", one.EDX, 19},
+		{"MMX", "0f fc c1", one.EDX, 23}, {"FXSAVE", "0f ae 03", one.EDX, 24}, {"SSE", "0f 58 c1", one.EDX, 25}, {"SSE2", "66 0f 58 c1", one.EDX, 26},
+		{"SSE3", "f2 0f 7c c1", one.ECX, 0}, {"PCLMULQDQ", "66 0f 3a 44 c1 00", one.ECX, 1}, {"MONITOR", "0f 01 c8", one.ECX, 3}, {"SSSE3", "66 0f 38 00 c1", one.ECX, 9}, {"FMA", "c4 e2 71 98 c2", one.ECX, 12},
+		{"CMPXCHG16B", "48 0f c7 0b", one.ECX, 13}, {"SSE4.1", "66 0f 38 40 c1", one.ECX, 19}, {"SSE4.2", "f2 0f 38 f1 c1", one.ECX, 20}, {"MOVBE", "0f 38 f0 03", one.ECX, 22}, {"POPCNT", "f3 0f b8 c1", one.ECX, 23},
+		{"AES", "66 0f 38 dc c1", one.ECX, 25}, {"XSAVE", "0f 01 d0", one.ECX, 26}, {"AVX", "c5 f8 58 c1", one.ECX, 28}, {"RDRAND", "0f c7 f0", one.ECX, 30},
+		{"FSGSBASE", "f3 0f ae c0", seven.EBX, 0}, {"BMI1", "c4 e2 70 f2 c2", seven.EBX, 3}, {"ERMS", "f3 a4", seven.EBX, 9}, {"INVPCID", "66 0f 38 82 03", seven.EBX, 10}, {"RTM", "c7 f8 00 00 00 00", seven.EBX, 11}, {"RDSEED", "0f c7 f8", seven.EBX, 18},
+		{"ADX", "66 0f 38 f6 c1", seven.EBX, 19}, {"SMAP", "0f 01 ca", seven.EBX, 20}, {"CLFLUSHOPT", "66 0f ae 3b", seven.EBX, 23}, {"CLWB", "66 0f ae 33", seven.EBX, 24}, {"SHA", "0f 38 c8 c1", seven.EBX, 29},
+		{"SYSCALL", "b9 81 00 00 c0 0f 32", extended.EDX, 11}, {"RDTSCP", "0f 01 f9", extended.EDX, 27}, {"LAHF", "9f", extended.ECX, 0},
+	} {
+		g := newTiny(t, long0, c.code+" f4")
+		g.units()
+		g.R[rcx] = 0
+		g.run()
+		offered := c.register>>c.bit&1 != 0
+		if executed := g.vector() < 0; executed != offered || !executed && g.vector() != vectorUD {
+			t.Errorf("%s: offered %v, executed %v, vector %d", c.name, offered, executed, g.vector())
+		}
 	}
 }
