@@ -11,7 +11,7 @@ import (
 // Decoded instructions lie in memory of fixed size outside of Go's heap. When it is full all are forgotten, and
 // decoded anew as they are executed.
 const (
-	maxUops   = 1 << 18
+	maxUops   = 5 << 15
 	maxPages  = 1 << 11
 	startsLog = 17
 	maxStarts = 1 << startsLog * 3 / 4
