@@ -54,15 +54,13 @@ func (c *Config) openHost(s *machine.Spec) (hypervisor.Host, error) {
 }
 
 // openSoft opens the software processor, under which nothing of the memory may be replaced while the
-// guest runs: what auto would map read-only and copy later is copied at once.
+// guest runs: what would be loaded later is loaded at once.
 func (c *Config) openSoft(s *machine.Spec) (hypervisor.Host, error) {
-	if c.Load == LoadAuto {
-		r := c.request()
-		r.Early = true
-		var err error
-		if s.Plan, err = layout.New(r, s.Image, s.Initrds); err != nil {
-			return nil, err
-		}
+	r := c.request()
+	r.Early = true
+	var err error
+	if s.Plan, err = layout.New(r, s.Image, s.Initrds); err != nil {
+		return nil, err
 	}
 	return soft.Open()
 }

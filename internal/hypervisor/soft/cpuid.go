@@ -9,8 +9,8 @@ import (
 // PCLMULQDQ where the host has them.
 func features() []hypervisor.CPUID {
 	const (
-		fpu, pse, tsc, msr, pae, cx8, apicBit, sep, mtrrBit, pge, mca, cmov, pat, clfsh, mmx, fxsr, sse, sse2 = 1 << 0, 1 << 3, 1 << 4, 1 << 5, 1 << 6,
-			1 << 8, 1 << 9, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16, 1 << 19, 1 << 23, 1 << 24, 1 << 25, 1 << 26
+		fpu, pse, tsc, msr, pae, mce, cx8, apicBit, sep, mtrrBit, pge, mca, cmov, pat, clfsh, mmx, fxsr, sse, sse2 = 1 << 0, 1 << 3, 1 << 4, 1 << 5, 1 << 6,
+			1 << 7, 1 << 8, 1 << 9, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16, 1 << 19, 1 << 23, 1 << 24, 1 << 25, 1 << 26
 		sse3, ssse3, cx16, sse41, sse42, x2apic, movbeBit, popcntBit, deadline, rdrandBit, hypervisorBit = 1 << 0, 1 << 9, 1 << 13, 1 << 19, 1 << 20, 1 << 21, 1 << 22, 1 << 23, 1 << 24, 1 << 30, 1 << 31
 		smepBit, erms, noSelectors, rdseedBit, fsrm, ibrs, stibp, archCapabilities, ssbd                 = 1 << 7, 1 << 9, 1 << 13, 1 << 18, 1 << 4, 1 << 26, 1 << 27, 1 << 29, 1 << 31
 	)
@@ -25,10 +25,15 @@ func features() []hypervisor.CPUID {
 		{Leaf: 0, EAX: 0xD, EBX: 0x756E6547, ECX: 0x6C65746E, EDX: 0x49656E69},
 		{Leaf: 1, EAX: 6<<8 | 0xF<<4 | 1<<16, EBX: 8 << 8,
 			ECX: sse3 | ssse3 | cx16 | sse41 | sse42 | x2apic | movbeBit | popcntBit | deadline | rdrandBit | hypervisorBit | ofHost,
-			EDX: fpu | 1<<2 | pse | tsc | msr | pae | cx8 | apicBit | sep | mtrrBit | pge | cmov | pat | clfsh | mmx | fxsr | sse | sse2},
+			EDX: fpu | 1<<2 | pse | tsc | msr | pae | mce | cx8 | apicBit | sep | mtrrBit | pge | mca | cmov | pat | clfsh | mmx | fxsr | sse | sse2},
 		{Leaf: 4, Indexed: true, Index: 0, EAX: 0},
+		// The local APIC's timer always runs: without that Linux would have neither timers of high resolution nor an idle
+		// processor without ticks.
+		{Leaf: 6, EAX: 1 << 2},
 		// noSelectors: x87's pointers have no FCS and FDS.
-		{Leaf: 7, Indexed: true, EBX: smepBit | erms | noSelectors | rdseedBit, EDX: fsrm | ibrs | stibp | archCapabilities | ssbd},
+		{Leaf: 7, Indexed: true, EAX: 2, EBX: smepBit | erms | noSelectors | rdseedBit, EDX: fsrm | ibrs | stibp | archCapabilities | ssbd},
+		// IA32_SPEC_CTRL.BHI_DIS_S, without which Linux clears a branch history at each system call.
+		{Leaf: 7, Indexed: true, Index: 2, EDX: 1 << 4},
 		{Leaf: 0x40000000, EAX: 0x40000001, EBX: 0x4B4D564B, ECX: 0x564B4D56, EDX: 0x4D},
 		{Leaf: 0x40000001, EAX: kvmFeatures},
 		{Leaf: 0x80000000, EAX: 0x80000008},

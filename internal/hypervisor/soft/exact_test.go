@@ -40,7 +40,7 @@ var raising = []struct {
 	// Control and model-specific registers.
 	{"CR0: PG without PE", long0, "b8 00 00 00 80 0f 22 c0", vectorGP, 0, 5, nil}, {"CR0: PG off in 64-bit mode", long0, "b8 21 00 00 00 0f 22 c0", vectorGP, 0, 5, nil},
 	{"CR0: NW without CD", long0, "b8 21 00 00 a0 0f 22 c0", vectorGP, 0, 5, nil}, {"CR0: upper half", long0, "48 b8 21 00 00 80 01 00 00 00 0f 22 c0", vectorGP, 0, 10, nil},
-	{"CR4: PCIDE", long0, "b8 20 00 02 00 0f 22 e0", vectorGP, 0, 5, nil}, {"CR4: PAE off", long0, "31 c0 0f 22 e0", vectorGP, 0, 2, nil}, {"CR4: MCE", long0, "b8 60 00 00 00 0f 22 e0", vectorGP, 0, 5, nil},
+	{"CR4: PCIDE", long0, "b8 20 00 02 00 0f 22 e0", vectorGP, 0, 5, nil}, {"CR4: PAE off", long0, "31 c0 0f 22 e0", vectorGP, 0, 2, nil},
 	{"CR3: bit 63", long0, "48 b8 00 10 00 00 00 00 00 80 0f 22 d8", vectorGP, 0, 10, nil}, {"CR8", long0, "b8 10 00 00 00 44 0f 22 c0", vectorGP, 0, 5, nil},
 	{"EFER: a reserved bit", long0, "b9 80 00 00 c0 b8 02 05 00 00 31 d2 0f 30", vectorGP, 0, 12, nil}, {"EFER: LME off", long0, "b9 80 00 00 c0 31 c0 31 d2 0f 30", vectorGP, 0, 9, nil},
 	{"PAT: a reserved type", long0, "b9 77 02 00 00 b8 02 00 00 00 31 d2 0f 30", vectorGP, 0, 12, nil}, {"LSTAR", long0, "b9 82 00 00 c0 31 c0 ba 00 00 00 80 0f 30", vectorGP, 0, 12, nil},

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mayfly-vm/mayfly/internal/bus"
@@ -36,11 +35,8 @@ func (*host) Describe() string                   { return "the software processo
 func (h *host) Close() error                     { return h.code.Close() }
 
 func (h *host) NewMachine(m *memory.Map, o hypervisor.Options) (hypervisor.Machine, error) {
-	mc := &machine{code: h.code, ram: ram{regions: m.Regions(), eager: ^uint64(0)}, start: time.Now(), processors: max(o.Processors, 1), counted: o.Counted}
+	mc := &machine{code: h.code, ram: ram{regions: m.Regions()}, start: time.Now(), processors: max(o.Processors, 1), counted: o.Counted}
 	mc.shared = newCodeMap(mc.ram.end())
-	if o.Eager != 0 {
-		mc.ram.eager = o.Eager
-	}
 	return mc, nil
 }
 
@@ -62,14 +58,9 @@ type machine struct {
 type ram struct {
 	regions []memory.Region
 	shown   map[uint64]*[pageSize]byte
-	eager   uint64 // what lies behind is not there before AttachRest
-	rest    atomic.Bool
 }
 
 func (r *ram) Page(addr uint64) (*[pageSize]byte, bool) {
-	if addr >= r.eager && !r.rest.Load() {
-		return nil, false
-	}
 	for i := range r.regions {
 		g := &r.regions[i]
 		if off := addr - uint64(g.Addr); addr >= uint64(g.Addr) && off < g.Size {
@@ -140,12 +131,9 @@ func (m *machine) Show(addr uint64, page []byte) bool {
 	return true
 }
 
-func (m *machine) Partial() bool { return m.ram.eager != ^uint64(0) }
-
-func (m *machine) AttachRest() error {
-	m.ram.rest.Store(true)
-	return nil
-}
+// Partial and AttachRest implement hypervisor.Machine: all is reachable from the start.
+func (m *machine) Partial() bool     { return false }
+func (m *machine) AttachRest() error { return nil }
 
 func (m *machine) Close() error { return nil }
 

@@ -20,6 +20,8 @@ const (
 	msrBIOSSign     = 0x8B
 	msrArchCaps     = 0x10A
 	msrMTRRCap      = 0xFE
+	msrMCGCap       = 0x179
+	msrMCGStatus    = 0x17A
 	msrSysenterCS   = 0x174
 	msrMiscEnable   = 0x1A0
 	msrDebugControl = 0x1D9
@@ -101,6 +103,8 @@ func (c *CPU) readMSR(index uint32) (v uint64, ok bool) {
 		return 0, true
 	case index == msrArchCaps:
 		return archCapabilities, true
+	case index == msrMCGCap, index == msrMCGStatus: // no banks of errors
+		return 0, true
 	case index == msrMTRRCap:
 		return 1<<10 | 1<<8 | 8, true
 	case isMTRR(index):
@@ -145,8 +149,8 @@ func (c *CPU) writeMSR(index uint32, v uint64) bool {
 	case index == msrKVMSystemTime:
 		return c.setSystemTime(v)
 	case index == msrBIOSSign, index == msrPredictCmd:
-	case index == msrDebugControl:
-		return v == 0 // it has no bits
+	case index == msrDebugControl, index == msrMCGStatus:
+		return v == 0 // they have no bits
 	case isMTRR(index):
 		if !c.validMTRR(index, v) {
 			return false

@@ -24,13 +24,14 @@ const (
 	cr4DE         = 1 << 3
 	cr4PSE        = 1 << 4
 	cr4PAE        = 1 << 5
+	cr4MCE        = 1 << 6
 	cr4PGE        = 1 << 7
 	cr4PCE        = 1 << 8
 	cr4OSFXSR     = 1 << 9
 	cr4OSXMMEXCPT = 1 << 10
 	cr4SMEP       = 1 << 20
 
-	cr4Known = 1<<2 | cr4DE | cr4PSE | cr4PAE | cr4PGE | cr4PCE | cr4OSFXSR | cr4OSXMMEXCPT | cr4SMEP
+	cr4Known = 1<<2 | cr4DE | cr4PSE | cr4PAE | cr4MCE | cr4PGE | cr4PCE | cr4OSFXSR | cr4OSXMMEXCPT | cr4SMEP
 
 	eferSCE = 1 << 0
 	eferLME = 1 << 8
