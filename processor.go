@@ -20,7 +20,8 @@ type Processor string
 const (
 	ProcessorKVM Processor = "kvm" // the host's, by its KVM
 	// ProcessorSoft is a processor in software, which needs no KVM. It has up to 16 vCPUs, and is
-	// some fifty times as slow.
+	// ten to fifty times as slow. Each vCPU is a goroutine that computes: where there are several, New raises GOMAXPROCS
+	// to one more than there are.
 	ProcessorSoft Processor = "soft"
 	// ProcessorAuto is KVM where it can run this kernel, else the software processor; the
 	// Logger is told so.

@@ -3,6 +3,7 @@ package soft
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -37,6 +38,11 @@ func (h *host) Close() error                     { return h.code.Close() }
 func (h *host) NewMachine(m *memory.Map, o hypervisor.Options) (hypervisor.Machine, error) {
 	mc := &machine{code: h.code, ram: ram{regions: m.Regions()}, start: time.Now(), processors: max(o.Processors, 1), counted: o.Counted}
 	mc.shared = newCodeMap(mc.ram.end())
+	// Each vCPU is a goroutine that computes: with fewer processors of Go's than vCPUs one that waits for another, as guests do in
+	// loops, would keep that from running for the 10 ms of Go's time slice. One more is for the devices.
+	if mc.processors > 1 {
+		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), mc.processors+1))
+	}
 	return mc, nil
 }
 
