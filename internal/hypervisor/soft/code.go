@@ -253,6 +253,7 @@ func (c *CPU) decodeRun(addr uint64, page uint16, bytes *[pageSize]byte) *uop {
 			break
 		}
 		if off == pageSize {
+			end.do = anew // the next page may be another one each time
 			break
 		}
 		if u := k.startAt(page, off); u != nil && !u.crosses(off) {

@@ -70,3 +70,30 @@ func TestCodeIsBounded(t *testing.T) {
 		t.Errorf("%d instructions are kept", c.code.uops)
 	}
 }
+
+// Code that goes on in the next page finds which page that is now: others may have written there, or a process that shares
+// the first page may have another one behind it.
+func TestCodeGoesOnInTheNextPage(t *testing.T) {
+	const last, second, other = tinyCode + pageSize - 1, tinyCode + pageSize, 0x40000
+	g := newTiny(t, long0, "")
+	g.ram[last] = 0x90
+	copy(g.ram[second:], g.bytes("B8 01000000 F4")) // mov eax, 1; hlt
+	copy(g.ram[other:], g.bytes("B8 02000000 F4"))
+	from := func() uint64 {
+		g.RIP, g.halted = last, false
+		g.halts()
+		return g.R[rax]
+	}
+	if v := from(); v != 1 {
+		t.Fatalf("eax %d", v)
+	}
+	g.put64(tinyPT+8*(second/pageSize), other|7)
+	g.flushPage(second)
+	if v := from(); v != 2 {
+		t.Errorf("with another second page: eax %d", v)
+	}
+	g.store(second+1, 1, 3)
+	if v := from(); v != 3 {
+		t.Errorf("when the second page was written: eax %d", v)
+	}
+}
