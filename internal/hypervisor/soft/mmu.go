@@ -27,8 +27,16 @@ type mmu struct {
 	tlb  [2][tlbSize]tlbEntry // supervisor's, user's
 	view *[tlbSize]tlbEntry   // that of the privilege
 	once tlbEntry             // the translation of a page of which each access is checked, for a fetch
-	code codeCache
+	// large and giant tell which pages of 2 MiB and of 1 GiB may have translations kept, by largeSlot.
+	large, giant [largeSlots]bool
+	code         codeCache
 }
+
+// largeSlots are as many as 8 GiB have pages of 2 MiB, so that INVLPG seldom looks for parts of pages that are not kept.
+const largeSlots = 4096
+
+// largeSlot is where large or giant has a page of a size.
+func largeSlot(addr, size uint64) uint64 { return (addr/size ^ addr>>47) % largeSlots }
 
 const (
 	tlbLog  = 10
@@ -46,6 +54,13 @@ type tlbEntry struct {
 const (
 	tlbGlobal = 1 << 0
 	tlbFetch  = 1 << 1 // instructions may be fetched from it
+	tlbLarge  = 1 << 2 // it is a part of a page of 2 MiB
+	tlbGiant  = 1 << 3 // or of 1 GiB
+)
+
+const (
+	largeBytes = 512 * pageSize
+	giantBytes = 512 * largeBytes
 )
 
 func (e *tlbEntry) phys() uint64 { return e.bits &^ (pageSize - 1) }
@@ -65,11 +80,20 @@ func (c *CPU) flushTLB(global bool) {
 			}
 		}
 	}
+	if global {
+		c.large, c.giant = [largeSlots]bool{}, [largeSlots]bool{}
+	}
 	c.flushed()
 }
 
-// flushPage forgets that of one page.
+// flushPage forgets that of one page: of a large one all parts. Source: Intel SDM volume 3, chapter 4.10.4.1.
 func (c *CPU) flushPage(addr uint64) {
+	if slot := largeSlot(addr, largeBytes); c.large[slot] {
+		c.flushParts(addr, largeBytes, tlbLarge)
+	}
+	if slot := largeSlot(addr, giantBytes); c.giant[slot] {
+		c.flushParts(addr, giantBytes, tlbGiant)
+	}
 	i := slotOf(addr)
 	for t := range c.tlb {
 		if e := &c.tlb[t][i]; e.read^addr < pageSize {
@@ -77,6 +101,18 @@ func (c *CPU) flushPage(addr uint64) {
 		}
 	}
 	c.flushed()
+}
+
+// flushParts forgets the parts of the page of a size that an address lies in.
+func (c *CPU) flushParts(addr, size, bit uint64) {
+	first := slotOf(addr &^ (size - 1))
+	for t := range c.tlb {
+		for i := first; i < first+min(size/pageSize, tlbSize); i++ {
+			if e := &c.tlb[t][i]; e.bits&bit != 0 && e.read^addr < size {
+				e.read, e.write = elsewhere(int(i)), elsewhere(int(i))
+			}
+		}
+	}
 }
 
 func (c *CPU) flushed() {
@@ -165,6 +201,14 @@ func (c *CPU) fill(addr uint64, a access) *tlbEntry {
 	}
 	if walk.global {
 		e.bits |= tlbGlobal
+	}
+	switch walk.size {
+	case largeBytes:
+		e.bits |= tlbLarge
+		c.large[largeSlot(addr, largeBytes)] = true
+	case giantBytes:
+		e.bits |= tlbGiant
+		c.giant[largeSlot(addr, giantBytes)] = true
 	}
 	switch a {
 	case accessWrite:
