@@ -10,10 +10,10 @@ import (
 // storeSlow and acrossSlow check each one, and no other access pays for it.
 //
 // Outside of 64-bit mode the base of a segment that is to be checked has a mark: the segment's number
-// and 1, from bit 40 on. Linear addresses have 32 bits there, so that the mark stays in an address
-// until the access, and finds no kept translation.
+// and 1, from bit 60 on. Linear addresses have 32 bits there, so that the mark stays in an address
+// until the access, and finds no kept translation: none is canonical that has a mark, also of 64-bit mode's.
 const (
-	markShift = 40
+	markShift = 60
 	markMask  = 7 << markShift
 )
 
