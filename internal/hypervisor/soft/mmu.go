@@ -374,10 +374,10 @@ func mark(e *uint64, bits uint64) {
 	}
 }
 
-// entry is a page table's at a physical address; nil: there is no memory.
+// entry is a page table's at a physical address; nil: there is no memory, or a device's, in which no bits can be set.
 func (c *CPU) entry(phys uint64) *uint64 {
-	page, _ := c.ram.Page(phys &^ (pageSize - 1))
-	if page == nil {
+	page, write := c.ram.Page(phys &^ (pageSize - 1))
+	if page == nil || !write {
 		return nil
 	}
 	return (*uint64)(unsafe.Pointer(&page[phys&(pageSize-1)&^7]))
