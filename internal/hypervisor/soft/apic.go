@@ -433,12 +433,13 @@ func (a *apic) arm() {
 
 // expireIn has the timer expire after some ticks.
 func (a *apic) expireIn(ticks uint64) {
+	ticks = min(ticks, 1<<62)
 	a.timer.runs = true
 	if k := &a.cpu.clock; k.counted {
 		k.expireAt(max(a.cpu.ticks()+ticks, 1))
 		return
 	}
-	left := time.Duration(min(ticks, 1<<62)) * 1_000_000 / tscKHz
+	left := time.Duration(ticks * nanosecondsOfTick)
 	if a.timer.host == nil {
 		a.timer.host = time.AfterFunc(left, a.expired)
 	} else {
@@ -456,13 +457,17 @@ type timer struct {
 func (a *apic) expired() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.timer.runs || !a.cpu.clock.counted && a.early() {
+	if !a.timer.runs {
+		return
+	}
+	if left := a.left(); left > 0 { // it is the expiry of a time before the timer was armed anew, or the guest has set its clock back
+		a.expireIn(left)
 		return
 	}
 	if a.timerMode() == timerPeriodic {
 		a.begun += a.period()
 		const shortest = 50_000 // ticks: a guest can't keep the host busy
-		a.expireIn(max(a.begun+a.period(), a.cpu.ticks()+shortest) - a.cpu.ticks())
+		a.expireIn(max(a.left(), shortest))
 	} else {
 		a.timer.runs, a.at = false, 0
 	}
@@ -471,13 +476,13 @@ func (a *apic) expired() {
 	}
 }
 
-// early tells whether an expiry is that of a time before the timer was armed anew.
-func (a *apic) early() bool {
-	now := a.cpu.ticks()
+// left is how many ticks there are to the timer's expiry; 0: its time has come.
+func (a *apic) left() uint64 {
+	now, at := a.cpu.ticks(), a.begun+a.period()
 	if a.timerMode() == timerDeadline {
-		return a.at-a.cpu.clock.offset > now
+		now, at = a.cpu.tsc(), a.at
 	}
-	return a.begun+a.period() > now
+	return max(at, now) - now
 }
 
 // current is the timer's count.
@@ -502,7 +507,7 @@ func (a *apic) setDeadline(tsc uint64) {
 	if a.at = tsc; tsc == 0 {
 		return
 	}
-	a.expireIn(uint64(max(int64(tsc-a.cpu.tsc()), 0)))
+	a.expireIn(a.left())
 }
 
 // stop ends the timer for good.

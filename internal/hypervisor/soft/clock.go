@@ -4,7 +4,10 @@ import "time"
 
 // tscKHz is the frequency of the guest's time stamp counter: any, as long as it is told. So
 // high that no two reads are alike.
-const tscKHz = 1_000_000
+const (
+	tscKHz            = 1_000_000
+	nanosecondsOfTick = 1_000_000 / tscKHz
+)
 
 // clock is the time that the guest sees, in ticks of the time stamp counter, of which each is a nanosecond.
 type clock struct {
@@ -31,7 +34,7 @@ func (c *CPU) ticks() uint64 {
 	if c.clock.counted {
 		return c.retired*ticksOfInstruction + c.clock.warped
 	}
-	return uint64(time.Since(c.clock.start)) * tscKHz / 1_000_000
+	return uint64(time.Since(c.clock.start)) / nanosecondsOfTick
 }
 
 // tsc is the time stamp counter.
