@@ -2,6 +2,7 @@ package soft
 
 import (
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -12,8 +13,17 @@ import (
 // world lets one processor execute an instruction while no other executes any: one that locks memory across cache
 // lines, which the host's processor does badly or not at all.
 type world struct {
-	mu   sync.Mutex // of the one that wants to be alone
-	cpus []*CPU
+	mu     sync.Mutex   // of the one that wants to be alone
+	wanted atomic.Int32 // how many hold it, or wait for it
+	cpus   []*CPU
+}
+
+// giveWay lets those go first that want to be alone: c has not locked executes, and would have it again before who waits for it.
+func (w *world) giveWay() {
+	if w.wanted.Load() != 0 {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+	}
 }
 
 // cacheLine is what a locked instruction of the host's must not reach across.
@@ -110,6 +120,7 @@ func pause(c *CPU, _ *uop) status {
 func (c *CPU) exclusively(f func() bool) bool {
 	w := c.world
 	c.executes.Unlock()
+	w.wanted.Add(1)
 	w.mu.Lock()
 	for _, other := range w.cpus {
 		if other != c {
@@ -125,6 +136,7 @@ func (c *CPU) exclusively(f func() bool) bool {
 				other.executes.Unlock()
 			}
 		}
+		w.wanted.Add(-1)
 		w.mu.Unlock()
 	}()
 	return f()

@@ -61,3 +61,36 @@ func TestLockedInstructions(t *testing.T) {
 		})
 	}
 }
+
+// A processor that only waits for another one, and that no interrupt ends, lets it execute an instruction alone.
+func TestAloneBesideAProcessorThatSpins(t *testing.T) {
+	s := newSandbox(t)
+	// first: lock inc qword [rbx]; dec ecx; jnz first; inc dword [rdx]; hlt. second: cmp dword [rdx], 0; jz second; hlt
+	copy(s.own[pageSize+1024:], []byte{0xF0, 0x48, 0xFF, 0x03, 0xFF, 0xC9, 0x75, 0xF8, 0xFF, 0x02, 0xF4})
+	copy(s.own[pageSize+2048:], []byte{0x83, 0x3A, 0, 0x74, 0xFB, 0xF4})
+	w, shared := new(world), newCodeMap(1<<32)
+	for i := range uint64(2) {
+		p := newCPU64(t, s)
+		p.code.shared, p.world = shared, w
+		shared.cpus, w.cpus = append(shared.cpus, p), append(w.cpus, p)
+		p.R[rbx], p.R[rcx], p.R[rdx], p.RIP = s.addr+61, 100, s.addr+256, s.addr+pageSize+1024*(i+1)
+	}
+	var all sync.WaitGroup
+	for _, p := range w.cpus {
+		all.Go(func() {
+			var e hypervisor.Exit
+			for !p.halted {
+				p.attend.Store(false)
+				p.heed()
+				if p.executing(&e, false) {
+					t.Errorf("%+v", e)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := binary.LittleEndian.Uint64(s.own[61:]); n != 100 {
+		t.Errorf("%d", n)
+	}
+}

@@ -52,6 +52,9 @@ func (c *CPU) Run(e *hypervisor.Exit) error {
 
 // executing executes instructions, or one; true: e has an exit.
 func (c *CPU) executing(e *hypervisor.Exit, one bool) bool {
+	if c.world != nil {
+		c.world.giveWay()
+	}
 	c.executes.Lock()
 	defer c.executes.Unlock()
 	if one {
