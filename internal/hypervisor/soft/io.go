@@ -52,6 +52,7 @@ func (b *io) ask(kind hypervisor.ExitKind, addr uint64, n uint8, v uint64) (uint
 			b.at++
 			return a.data & mask(n), true
 		}
+		b.done = b.done[:b.at] // memory has changed since: what follows has not been asked for
 	}
 	binary.LittleEndian.PutUint64(b.data[:], v&mask(n))
 	b.exit = hypervisor.Exit{Kind: kind, Addr: addr, Size: int(n), Data: b.data[:n]}
