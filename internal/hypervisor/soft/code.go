@@ -231,7 +231,9 @@ func (c *CPU) decodeRun(addr uint64, page uint16, bytes *[pageSize]byte) *uop {
 	first := addr & (pageSize - 1)
 	end := uop{do: onward}
 	for off := first; len(run) < maxRun; {
-		in, err := decode.Decode(bytes[off:], c.mode)
+		var was [decode.MaxLength]byte
+		n := copy(was[:], bytes[off:])
+		in, err := decode.Decode(was[:n], c.mode)
 		if err != nil && len(run) > 0 {
 			break
 		}
@@ -243,6 +245,9 @@ func (c *CPU) decodeRun(addr uint64, page uint16, bytes *[pageSize]byte) *uop {
 			return nil
 		}
 		k.page[page].shared.mark(off, uint64(in.Len))
+		if string(was[:in.Len]) != string(bytes[off:off+uint64(in.Len)]) {
+			continue // written before it was marked
+		}
 		run = append(run, newUop(in, c.mode))
 		off += uint64(in.Len)
 		if always(&in) {
@@ -339,8 +344,13 @@ func (c *CPU) decodeAcross(addr uint64, page uint16, first *[pageSize]byte) *uop
 		c.fault = faultOf(err)
 		return nil
 	}
-	k.page[page].shared.mark(off, uint64(n))
-	k.page[second].shared.mark(0, uint64(in.Len)-uint64(n))
+	low := min(n, int(in.Len)) // all of it, where it has been written since it was found to cross
+	high := int(in.Len) - low
+	k.page[page].shared.mark(off, uint64(low))
+	k.page[second].shared.mark(0, uint64(high))
+	if string(both[:low]) != string(first[off:off+uint64(low)]) || string(both[n:n+high]) != string(rest[:high]) {
+		return c.decodeAcross(addr, page, first)
+	}
 	key := startKey(page, off)
 	run := []uop{newUop(in, c.mode), {do: anew}}
 	k.crossing[key] = second

@@ -97,3 +97,16 @@ func TestCodeGoesOnInTheNextPage(t *testing.T) {
 		t.Errorf("when the second page was written: eax %d", v)
 	}
 }
+
+// An instruction that another processor makes shorter while it is decoded, so that it no longer lies in two pages, is one like others.
+func TestCodeThatNoLongerCrosses(t *testing.T) {
+	const at = tinyCode + pageSize - 3
+	g := newTiny(t, long0, "")
+	copy(g.ram[at:], g.bytes("90 90 F4"))
+	page, bytes := g.codePageAt(at)
+	if u := g.decodeAcross(at, page, bytes); u == nil || u.Len != 1 {
+		t.Fatalf("%+v", u)
+	}
+	g.RIP = at
+	g.halts()
+}

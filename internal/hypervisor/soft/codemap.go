@@ -96,6 +96,7 @@ func (m *codeMap) claim(c *CPU, phys uint64) (p *sharedPage, state uint32) {
 // written is a store of at most 8 bytes within a page. It tells whether it has met an instruction: then
 // nothing that was decoded from the page holds any more.
 func (m *codeMap) written(c *CPU, phys uint64) bool {
+	c.claims.barrier.Add(1) // before it asks, so that who marks bytes and then reads them has seen it, or is seen
 	p := m.at(phys)
 	if p == nil || p.state.Load()&1 == 0 {
 		return false
@@ -137,6 +138,7 @@ func (p *sharedPage) mark(off, n uint64) {
 type claims struct {
 	changed atomic.Bool // instructions were written
 	some    atomic.Bool // pages has some
+	barrier atomic.Uint32
 	mu      sync.Mutex
 	pages   []uint64
 }
