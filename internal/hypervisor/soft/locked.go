@@ -29,30 +29,31 @@ func (w *world) giveWay() {
 // cacheLine is what a locked instruction of the host's must not reach across.
 const cacheLine = 64
 
-// host is where n bytes of RAM lie that an instruction locks; nil: they lie across cache lines, or are no RAM.
-func (c *CPU) host(addr uint64, n uint8) (p unsafe.Pointer, code bool) {
+// host is where n bytes of RAM lie that an instruction locks; nil: they lie across cache lines, or are no RAM. code: they may be
+// code, at the address phys.
+func (c *CPU) host(addr uint64, n uint8) (p unsafe.Pointer, phys uint64, code bool) {
 	if c.refused = false; addr%cacheLine+uint64(n) > cacheLine {
-		return nil, false
+		return nil, 0, false
 	}
 	if b := c.bytes(addr, int(n), accessWrite); b != nil {
-		return unsafe.Pointer(&b[0]), false
+		return unsafe.Pointer(&b[0]), 0, false
 	}
 	if c.refused || c.guarded(addr) {
-		return nil, false
+		return nil, 0, false
 	}
 	phys, ok := c.translate(addr, accessWrite)
 	if !ok {
-		return nil, false
+		return nil, 0, false
 	}
 	if page, write := c.ram.Page(phys &^ (pageSize - 1)); page != nil && write {
-		return unsafe.Pointer(&page[phys&(pageSize-1)]), true
+		return unsafe.Pointer(&page[phys&(pageSize-1)]), phys, true
 	}
-	return nil, false
+	return nil, 0, false
 }
 
 // exchange is modifyAt by an instruction with LOCK.
 func (c *CPU) exchange(addr uint64, n uint8, f func(uint64) uint64) status {
-	p, code := c.host(addr, n)
+	p, phys, code := c.host(addr, n)
 	if p == nil {
 		if c.refused {
 			return faulted
@@ -68,7 +69,7 @@ func (c *CPU) exchange(addr uint64, n uint8, f func(uint64) uint64) status {
 		c.flags = before
 	}
 	if code {
-		c.wrote(addr)
+		c.wrote(phys)
 	}
 	return next
 }
@@ -88,8 +89,8 @@ func (c *CPU) mustBeAlone(addr uint64, n uint8) bool {
 }
 
 // wrote is what follows a write to a page that has instructions.
-func (c *CPU) wrote(addr uint64) {
-	if phys, ok := c.translate(addr, accessWrite); ok && c.code.shared.written(c, phys) {
+func (c *CPU) wrote(phys uint64) {
+	if c.code.shared.written(c, phys) {
 		c.code.forgetJumps()
 	}
 }

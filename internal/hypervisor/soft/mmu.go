@@ -237,9 +237,7 @@ func (c *CPU) storeSlow(addr uint64, n uint8, v uint64) bool {
 	c.noteAccess(addr, int(n), accessWrite)
 	if page, write := c.ram.Page(phys &^ (pageSize - 1)); page != nil && write {
 		put(page[phys&(pageSize-1):], n, v)
-		if c.code.shared.written(c, phys) {
-			c.code.forgetJumps()
-		}
+		c.wrote(phys)
 		return true
 	}
 	return c.writePhysical(phys, n, v)

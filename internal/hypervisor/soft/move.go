@@ -226,12 +226,12 @@ func cmpxchgPair(c *CPU, u *uop) status {
 			return s
 		}
 	} else {
-		p, code := c.host(addr, 16)
+		p, phys, code := c.host(addr, 16)
 		switch {
 		case p != nil:
 			if low, high, equal = native.CompareAndSwap16(p, wantLow, wantHigh, toLow, toHigh); code {
-				c.wrote(addr)
-				c.wrote(addr + 8)
+				c.wrote(phys)
+				c.wrote(phys + 8)
 			}
 		case c.refused || c.mustBeAlone(addr, 16):
 			return faulted
