@@ -31,7 +31,8 @@ type Queue struct {
 
 	pushed   uint64        // chains
 	answered atomic.Uint64 // chains of which the driver has been told by the last Flush
-	rests    atomic.Bool   // nothing is done before the driver's next ring
+	rings    atomic.Uint64 // of the driver, that Instance.Notify has brought
+	rests    atomic.Uint64 // where nothing is done before the driver's next ring: 1 more than the rings that came before; else 0
 
 	stats QueueStats
 }
@@ -156,17 +157,21 @@ func (q *Queue) EnableNotify() bool {
 		return false
 	}
 	q.asleep = true
+	rings := q.rings.Load()
 	q.ring.notify(true)
-	more := q.ring.available()
-	q.rests.Store(!more)
-	return more
+	if q.ring.available() {
+		q.rests.Store(0)
+		return true
+	}
+	q.rests.Store(rings + 1)
+	return false
 }
 
 // DisableNotify tells the driver that there is no need to ring.
 func (q *Queue) DisableNotify() {
 	if q.asleep && !q.broken {
 		q.asleep = false
-		q.rests.Store(false)
+		q.rests.Store(0)
 		q.ring.notify(false)
 	}
 }

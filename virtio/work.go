@@ -41,8 +41,9 @@ type Counted interface {
 	Answers(queue int) bool
 }
 
-// Settled tells whether the device has answered all that its driver has given it on queues of which Counted.Answers
-// is true, and told it so: what the driver finds then does not depend on the device's speed. Of packed rings it tells nothing.
+// Settled tells whether the device has answered all that its driver has rung for on queues of which Counted.Answers
+// is true, and told it so: what the driver finds then does not depend on the device's speed. Of packed rings it tells nothing,
+// nor of a device that needs a reset.
 func (in *Instance) Settled() bool {
 	select {
 	case in.transition <- struct{}{}:
@@ -54,19 +55,14 @@ func (in *Instance) Settled() bool {
 	defer in.mu.Unlock()
 	counted, ok := in.dev.(Counted)
 	s := in.session
-	if !ok || s == nil || in.halted.Load() || in.accepted.Has(FeatureRingPacked) {
+	if !ok || s == nil || in.halted.Load() || in.Status()&StatusNeedsReset != 0 || in.accepted.Has(FeatureRingPacked) {
 		return true
 	}
 	for i, q := range s.Queues {
 		if q == nil || !counted.Answers(i) {
 			continue
 		}
-		b, err := in.opts.Memory.Slice(q.setup.Driver, 4)
-		if err != nil {
-			continue
-		}
-		taken := q.stats.Chains.Load()
-		if !q.rests.Load() || q.answered.Load() != taken || load16(unsafe.Pointer(&b[2])) != uint16(taken)+q.setup.Avail {
+		if q.rests.Load() != q.rings.Load()+1 || q.answered.Load() != q.stats.Chains.Load() {
 			return false
 		}
 	}
