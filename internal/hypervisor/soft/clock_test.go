@@ -50,3 +50,15 @@ func TestTimersFollowTheClock(t *testing.T) {
 		t.Error("it has expired, or never will")
 	}
 }
+
+// Where instructions are counted the timer expires before the next one, also behind an instruction that is executed alone: else it
+// would depend on whether the host looks at the processor just then.
+func TestTheTimerFollowsASingleInstruction(t *testing.T) {
+	g := newTiny(t, long0, "90 90 F4")
+	g.clock.counted = true
+	g.clock.expireAt(ticksOfInstruction)
+	g.attend.Store(false)
+	if g.executing(&g.exit, true) || g.retired != 1 || !g.attend.Load() {
+		t.Errorf("%d instructions, %+v", g.retired, g.exit)
+	}
+}

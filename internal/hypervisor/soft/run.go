@@ -58,7 +58,11 @@ func (c *CPU) executing(e *hypervisor.Exit, one bool) bool {
 	c.executes.Lock()
 	defer c.executes.Unlock()
 	if one {
-		return c.single(e)
+		left := c.single(e)
+		if c.clock.counted && c.retired >= c.clock.limit {
+			c.attend.Store(true)
+		}
+		return left
 	}
 	if c.clock.counted {
 		return c.counting(e)
