@@ -110,3 +110,26 @@ func TestCodeThatNoLongerCrosses(t *testing.T) {
 	g.RIP = at
 	g.halts()
 }
+
+// A page to which a processor could write when another one began to decode from it is decoded anew, however many pages that were.
+func TestClaims(t *testing.T) {
+	for _, more := range []int{0, maxClaims} {
+		a, b := newTiny(t, long0, "F4"), newTiny(t, long0, "F4")
+		shared := a.code.shared
+		b.code.shared, b.mmu.ram = shared, a.mmu.ram
+		shared.cpus = append(shared.cpus, b.CPU)
+		if !b.store(tinyCode+1, 1, 1) {
+			t.Fatal(b.fault)
+		}
+		a.halts()
+		for range more {
+			b.claims.add(tinyData)
+		}
+		if !shared.has(tinyCode) {
+			t.Fatal("it has no instructions")
+		}
+		if b.heed(); shared.has(tinyCode) || b.protect(tinyCode) {
+			t.Errorf("with %d more, the page is as it was", more)
+		}
+	}
+}

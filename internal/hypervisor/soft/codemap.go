@@ -143,7 +143,7 @@ type claims struct {
 	pages   []uint64
 }
 
-// maxClaims bounds the list. A processor to which so many have come has not executed anything for long.
+// maxClaims bounds the list. To a processor to which more have come each page that it can write to is one.
 const maxClaims = 4096
 
 func (l *claims) add(phys uint64) {
@@ -170,8 +170,7 @@ func (c *CPU) heed() {
 	l.some.Store(false)
 	l.mu.Unlock()
 	if len(pages) > maxClaims {
-		c.flushWrites()
-		return
+		pages = c.writablePages()
 	}
 	for _, phys := range pages {
 		if !c.protect(phys) {

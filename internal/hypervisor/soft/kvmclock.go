@@ -56,5 +56,8 @@ func (c *CPU) writeRAM(addr uint64, b []byte) bool {
 		return false
 	}
 	copy(page[off:], b)
+	for i := 0; i < len(b); i += 8 {
+		c.wrote(addr + uint64(i))
+	}
 	return true
 }

@@ -120,13 +120,16 @@ func (c *CPU) flushed() {
 	c.code.forgetJumps()
 }
 
-// flushWrites takes write access from all translations.
-func (c *CPU) flushWrites() {
+// writablePages are the physical pages of translations that have write access.
+func (c *CPU) writablePages() (pages []uint64) {
 	for t := range c.tlb {
 		for i := range c.tlb[t] {
-			c.tlb[t][i].write = elsewhere(i)
+			if e := &c.tlb[t][i]; e.write != elsewhere(i) {
+				pages = append(pages, e.phys())
+			}
 		}
 	}
+	return pages
 }
 
 // protect takes write access from a page's translations. It tells whether one had it.
