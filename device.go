@@ -55,6 +55,9 @@ func openDevices(s *machine.Spec, list []DeviceConfig) error {
 			virtio.Discard(list[i+1:])
 			return virtio.Named(d.DeviceName(), err)
 		}
+		if counted, ok := opened.(virtio.Counted); ok && s.Counted {
+			counted.InOrder()
+		}
 		s.Devices = append(s.Devices, machine.Device{Name: d.DeviceName(), Device: opened, Packed: packed})
 	}
 	return nil

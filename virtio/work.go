@@ -39,6 +39,8 @@ func (in *Instance) Work() uint64 {
 type Counted interface {
 	// Answers tells whether the chains of a queue are answered without anything that comes from outside, but for an error.
 	Answers(queue int) bool
+	// InOrder has chains be answered one after the other, in the order in which the driver gave them. It comes before the first Start.
+	InOrder()
 }
 
 // Settled tells whether the device has answered all that its driver has rung for on queues of which Counted.Answers

@@ -26,6 +26,7 @@ import (
 
 // Device is a disk. It implements virtio.Device.
 type Device struct {
+	inOrder bool // see InOrder
 	sizes   []uint16
 	blocks  disk.Blocks // the first image's: a driver keeps to what it has read
 	limiter *ratelimit.Limiter
@@ -199,6 +200,9 @@ func (d *Device) Close() error {
 	d.image, d.rings = nil, nil
 	return err
 }
+
+// InOrder implements virtio.Counted: the host has one request at a time.
+func (d *Device) InOrder() { d.inOrder = true }
 
 // Answers implements virtio.Counted: what the driver asks of the disk is answered.
 func (d *Device) Answers(int) bool { return true }

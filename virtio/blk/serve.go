@@ -25,10 +25,12 @@ func (w *worker) begin(r *request) bool {
 	switch r.kind {
 	case typeIn, typeOut:
 		bytes = r.left
-		held = bytes > long && w.flight > 0
+		held = (bytes > long || w.d.inOrder) && w.flight > 0
+	case typeFlush:
+		held = w.d.inOrder && w.flight > 0
 	case typeDiscard, typeWriteZeroes:
 		// One after the other, so that what a stop waits for is bounded.
-		if held = w.clearing; !held {
+		if held = w.clearing || w.d.inOrder && w.flight > 0; !held {
 			r.ruling = w.rule(r, size)
 			bytes = r.zeroBytes()
 		}

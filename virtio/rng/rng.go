@@ -136,5 +136,8 @@ func (d *Device) SetLimits(c ratelimit.Config) error {
 	return nil
 }
 
+// InOrder implements virtio.Counted: it always is so.
+func (d *Device) InOrder() {}
+
 // Answers implements virtio.Counted: each request is answered.
 func (d *Device) Answers(int) bool { return true }

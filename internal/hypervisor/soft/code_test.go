@@ -133,3 +133,22 @@ func TestClaims(t *testing.T) {
 		}
 	}
 }
+
+// What the machine's processors share about pages is bounded, where a guest has instructions in every page.
+func TestCodeMapIsBounded(t *testing.T) {
+	m := newCodeMap(1 << 32)
+	c := newCPU64(t, newSandbox(t))
+	c.code.shared = m
+	first, state := m.claim(c, 0)
+	for i := range uint64(3 * maxClaimed) {
+		if p, state := m.claim(c, i*pageSize); p.state.Load() != state || !m.has(i*pageSize) {
+			t.Fatalf("page %d is not claimed", i)
+		}
+	}
+	if m.claimed > maxClaimed {
+		t.Errorf("%d pages", m.claimed)
+	}
+	if first.state.Load() == state {
+		t.Error("what was decoded from the first page still holds")
+	}
+}

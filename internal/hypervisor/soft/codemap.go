@@ -15,6 +15,7 @@ import (
 type codeMap struct {
 	mu      sync.Mutex
 	cpus    []*CPU
+	claimed int                          // pages that regions have
 	regions []atomic.Pointer[codeRegion] // by physical address / regionBytes
 }
 
@@ -73,6 +74,12 @@ func (m *codeMap) claim(c *CPU, phys uint64) (p *sharedPage, state uint32) {
 	}
 	slot := &m.regions[phys/regionBytes].Load()[phys/pageSize%regionPages]
 	if p = slot.Load(); p == nil {
+		if m.claimed++; m.claimed > maxClaimed {
+			m.forget(c)
+			m.claimed = 1
+			m.regions[phys/regionBytes].Store(new(codeRegion))
+			slot = &m.regions[phys/regionBytes].Load()[phys/pageSize%regionPages]
+		}
 		p = new(sharedPage)
 		slot.Store(p)
 	}
@@ -91,6 +98,36 @@ func (m *codeMap) claim(c *CPU, phys uint64) (p *sharedPage, state uint32) {
 		}
 	}
 	return p, state
+}
+
+// maxClaimed bounds the pages of the map, which take some 600 bytes each: a guest may have instructions in every page.
+const maxClaimed = 8192
+
+// forget takes all pages out of the map: what was decoded from them is decoded anew.
+func (m *codeMap) forget(c *CPU) {
+	for i := range m.regions {
+		r := m.regions[i].Swap(nil)
+		if r == nil {
+			continue
+		}
+		for j := range r {
+			if p := r[j].Load(); p != nil && p.state.Load()&1 != 0 {
+				p.state.Add(1)
+			}
+		}
+	}
+	c.code.forgetJumps()
+	m.tellChanged(c)
+}
+
+// tellChanged has all other processors look anew where their branches go.
+func (m *codeMap) tellChanged(c *CPU) {
+	for _, other := range m.cpus {
+		if other != c {
+			other.claims.changed.Store(true)
+			other.wake()
+		}
+	}
 }
 
 // written is a store of at most 8 bytes within a page. It tells whether it has met an instruction: then
@@ -119,12 +156,7 @@ func (m *codeMap) spoilt(c *CPU, p *sharedPage) {
 		return
 	}
 	p.state.Add(1)
-	for _, other := range m.cpus {
-		if other != c {
-			other.claims.changed.Store(true)
-			other.wake()
-		}
-	}
+	m.tellChanged(c)
 }
 
 // mark sets the bits of an instruction's bytes, n of which lie in the page from off on.
