@@ -65,6 +65,8 @@ type Job struct {
 	HostKernel string
 	// Nest asks for the nest even where this machine's KVM would do.
 	Nest bool
+	// Host asks for this machine, whatever its KVM: the program needs none.
+	Host bool
 }
 
 // DefaultTimeout is a job's time when it names none.

@@ -64,6 +64,9 @@ func nativeKVM() (bool, string) {
 
 // place decides where the job runs.
 func (j *Job) place() (Place, error) {
+	if j.Host {
+		return Place{Native: true, Why: "the job needs no KVM"}, nil
+	}
 	p, err := Where()
 	if err != nil || !p.Native {
 		return p, err

@@ -20,7 +20,7 @@ import (
 
 // startup is how long a whole distribution may take to its login prompt, where
 // each instruction is emulated.
-const startup = 4 * time.Minute
+var startup = 4 * time.Minute
 
 // shell is root's shell on a guest's console.
 type shell struct {

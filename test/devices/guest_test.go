@@ -17,7 +17,7 @@ import (
 
 // patience is how long a guest may take to do what is waited for; a second is
 // usual. More than that and the test fails with the guest's last words.
-const patience = 90 * time.Second
+var patience = 90 * time.Second
 
 // guest is a machine that runs, with devinit in it.
 type guest struct {
@@ -105,7 +105,8 @@ func boot(t testing.TB, v variant, c mayfly.Config) *guest {
 
 func launch(t testing.TB, v variant, c mayfly.Config, open func(mayfly.Config) (machine, error)) *guest {
 	t.Helper()
-	c.Bus, c.CPUs = v.bus, v.cpus
+	needsCPUs(t, v.cpus)
+	c.Bus, c.CPUs, c.Processor = v.bus, v.cpus, mayfly.Processor(*processor)
 	if c.Kernel == "" {
 		c.Kernel, c.Initrd = v.kernel, []string{smallInitrd}
 		if v.kernel == debianKernel {

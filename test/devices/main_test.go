@@ -9,14 +9,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mayfly-vm/mayfly"
 	_ "github.com/mayfly-vm/mayfly/kernel/unpack"
 	"github.com/mayfly-vm/mayfly/lab"
 	"github.com/mayfly-vm/mayfly/lab/images"
 	"github.com/mayfly-vm/mayfly/lab/kernels"
 )
 
+// processor is what runs the guests' instructions. On the software processor the tests run on this machine.
+var processor = flag.String("processor", string(mayfly.ProcessorKVM), "run guests on `kvm`, in the lab, or on soft, natively")
+
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if isSoft() {
+		patience *= 5
+		startup *= 5
+	}
 	if testing.Short() && lab.Inside() == "" {
 		fmt.Println("test/devices: skipped by -short: starts machines")
 		os.Exit(0)
@@ -62,7 +70,8 @@ var hostModules = []string{"tun", "vhost_net", "vhost_vsock", "loop", "bridge", 
 // prepare brings kernels, images and programs together, outside of the lab.
 func prepare(ctx context.Context) (lab.Job, error) {
 	j := lab.Job{
-		Nest:  true, // for the sake of this machine's interfaces, mounts and disks
+		Nest:  !isSoft(), // for the sake of this machine's interfaces, mounts and disks
+		Host:  isSoft(),
 		Files: map[string]string{}, Disks: map[string]string{}, Modules: hostModules,
 		Timeout: 40 * time.Minute,
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,7 +26,7 @@ func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, program, args...)
+	cmd := exec.CommandContext(ctx, program, append(args, "--cpu="+*processor)...)
 	var o, e bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &o, &e
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
@@ -54,6 +55,9 @@ func TestExitCodes(t *testing.T) {
 		{"poweroff", kernels.MicrovmNoPVH + "/" + vmlinuz, []string{"--boot=linux", "--cpus=2", "--cache-dir", scratch, "--quiet"}, 0, ""},
 	} {
 		t.Run(c.test, func(t *testing.T) {
+			if slices.Contains(c.args, "--cpus=2") {
+				needsCPUs(t, 2)
+			}
 			args := append([]string{"run", c.kernel, "--initrd", initrdFile, "--cmdline", "quiet mayfly.report=none mayfly.test=" + c.test}, c.args...)
 			code, stdout, stderr := run(t, args...)
 			if code != c.code || !strings.HasPrefix(stderr, c.stderr) || c.stderr == "" && stderr != "" {
@@ -81,7 +85,7 @@ func TestSignalPressesPowerButton(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), program, "run", smallKernel, "--initrd", initrdFile, "--cmdline", "quiet mayfly.report=none mayfly.test=button "+steadyTick())
+	cmd := exec.CommandContext(t.Context(), program, "run", smallKernel, "--cpu="+*processor, "--initrd", initrdFile, "--cmdline", "quiet mayfly.report=none mayfly.test=button "+steadyTick())
 	out := new(machinetest.Output)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
@@ -104,6 +108,7 @@ func TestSignalPressesPowerButton(t *testing.T) {
 // TestTimeline checks where the time went: the kernel's own marks and the
 // exits are there.
 func TestTimeline(t *testing.T) {
+	needsCPUs(t, 2)
 	file := filepath.Join(t.TempDir(), "boot.json")
 	if code, _, stderr := run(t, "run", smallKernel, "--initrd", initrdFile, "--cpus=2", "--timeline", file, "--cmdline", "mayfly.report=none "+steadyTick()); code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
@@ -124,6 +129,7 @@ func TestTimeline(t *testing.T) {
 
 // TestCheckByCommand runs "mayfly check".
 func TestCheckByCommand(t *testing.T) {
+	needsKVM(t, "is not what mayfly check is about")
 	for _, cpus := range []string{"1", "4"} {
 		code, stdout, stderr := run(t, "check", "--cpus", cpus)
 		if code != 0 || stderr != "" || !strings.Contains(stdout, "are as they must be") || strings.Contains(stdout, "FAIL") {

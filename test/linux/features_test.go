@@ -10,6 +10,7 @@ import (
 
 // TestFeaturesOnRequest expects nested virtualisation and counters in a guest's processors.
 func TestFeaturesOnRequest(t *testing.T) {
+	needsKVM(t, "has no nested virtualisation and no counters")
 	for _, nested := range []bool{false, true} {
 		name := "default"
 		if nested {

@@ -13,8 +13,8 @@ import (
 )
 
 // patience is how long a guest may take to do what is waited for; a second is
-// usual. More than that and the test fails with the end of the guest's output.
-const patience = 60 * time.Second
+// usual, on KVM. More than that and the test fails with the end of the guest's output.
+var patience = 60 * time.Second
 
 // words is the command line of a Linux guest: the defaults, and what the test
 // init shall do. The kernel's log is in the report, not on the slow console.
@@ -45,6 +45,8 @@ type guest struct {
 // start boots, in a process of its own that is confined as the command is. It fills in initrd and command line if there are none.
 func start(t testing.TB, c mayfly.Config) *guest {
 	t.Helper()
+	needsCPUs(t, c.CPUs)
+	c.Processor = mayfly.Processor(*processor)
 	if c.Initrd == nil {
 		c.Initrd = []string{initrdFile}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mayfly-vm/mayfly"
 	"github.com/mayfly-vm/mayfly/internal/compression"
 	"github.com/mayfly-vm/mayfly/kernel"
 	_ "github.com/mayfly-vm/mayfly/kernel/unpack"
@@ -15,8 +16,14 @@ import (
 	"github.com/mayfly-vm/mayfly/lab/kernels"
 )
 
+// processor is what runs the guests' instructions. On the software processor the tests run on this machine.
+var processor = flag.String("processor", string(mayfly.ProcessorKVM), "run guests on `kvm`, in the lab, or on soft, natively")
+
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if isSoft() {
+		patience *= 5
+	}
 	if testing.Short() && lab.Inside() == "" {
 		fmt.Println("test/linux: skipped by -short: starts machines")
 		os.Exit(0)
@@ -42,7 +49,7 @@ const (
 
 // prepare brings kernels and programs together, outside of the lab.
 func prepare(ctx context.Context) (j lab.Job, err error) {
-	j = lab.Job{Files: map[string]string{}, Timeout: 30 * time.Minute}
+	j = lab.Job{Files: map[string]string{}, Timeout: 30 * time.Minute, Host: isSoft()}
 	for _, name := range kernels.All() {
 		k, err := kernels.Get(ctx, name, os.Stderr)
 		if err != nil {
