@@ -77,6 +77,7 @@ func run(ctx context.Context, o options) error {
 			}
 		}
 		r.test(ctx, append(args, "-p=1", "-timeout="+labTimeout), inLab)
+		r.testSoft(ctx, o, inLab)
 	}
 	if err := ctx.Err(); err != nil {
 		return errors.New("interrupted")

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -42,6 +44,29 @@ func TestPackagesAreSorted(t *testing.T) {
 	for _, want := range []string{"test/devices", "test/lab", "test/lab/inside", "test/linux", "test/vhost"} {
 		if got := paths(inLab); !slices.Contains(got, want) {
 			t.Errorf("%s is not among those in the lab: %q", want, got)
+		}
+	}
+}
+
+// TestSoftSubsetExists: the packages and tests that softSubset names are there.
+func TestSoftSubsetExists(t *testing.T) {
+	for suffix, run := range softSubset {
+		files, err := filepath.Glob("../.." + suffix + "/*_test.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []byte
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, b...)
+		}
+		for name := range strings.SplitSeq(strings.Trim(run, "^()$"), "|") {
+			if !strings.Contains(string(all), "\nfunc "+name+"(t *testing.T)") {
+				t.Errorf("%s has no %s", suffix, name)
+			}
 		}
 	}
 }
