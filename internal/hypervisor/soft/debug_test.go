@@ -57,6 +57,7 @@ func TestDebugExceptions(t *testing.T) {
 		{"of less privilege", "89 03 cc", long3, watch(1|breakWrite<<16|3<<18, tinyData), []stop{{2, 1}}},
 		{"general detect", "0f 23 c0 0f 21 c1 cc", long0, func(g *tiny) { g.dr[7] = dr7GD }, []stop{{0, bd}}},
 		{"INT1", "f1 90 cc", long0, nil, []stop{{1, 0}}},
+		{"INT1 after an access of MOV SS", "8e 13 f1 90 cc", long0, watch(1|breakAccess<<16|1<<18, tinyData), []stop{{3, 1}}},
 		{"a step and a write", "89 03 cc", long0, func(g *tiny) { watch(1|breakWrite<<16, tinyData)(g); trace(g) }, []stop{{2, bs | 1}}},
 		{"INT n steps over its handler", "cd 80 90 cc", long0, func(g *tiny) { copy(g.ram[tinyHandlers+16*0x80:], "\x90\x48\xCF"); trace(g) }, []stop{{3, bs}}},
 		{"a fault has none", "0f 0b 90 cc", long0, func(g *tiny) { copy(g.ram[tinyHandlers+16*vectorUD:], "\x48\x83\x04\x24\x02\x48\xCF"); trace(g) }, []stop{{3, bs}}},
