@@ -7,7 +7,7 @@
 # much to spare.
 out=$1 only=$2
 shift 2
-export LC_ALL=C.UTF-8 HOME=/root TERM=dumb PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=1
+export LC_ALL=C.UTF-8 HOME=/root TERM=dumb PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=1 PERL_HASH_SEED=0 PERL_PERTURB_KEYS=0
 scale=${SCALE:-1}
 here=$(cd "$(dirname "$0")" && pwd)
 
