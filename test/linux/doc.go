@@ -5,6 +5,7 @@
 //
 //	go test ./test/linux                    # all
 //	go test ./test/linux -run TestKernels/microvm -v
+//	go test ./test/linux -processor=soft            # natively, on the software processor
 //
 // The guests' first process is guest/testinit; its report is compared with the
 // machine's Plan, entry by entry. See expect_test.go for what each Linux must
