@@ -16,6 +16,8 @@ var noise = []struct {
 }{
 	{regexp.MustCompile(`(?m)^\d+:\d\d:\d\d( load avg: [\d.]+)? `), ""},                                    // python's regression tests
 	{regexp.MustCompile(`(?m)^== .*\n`), ""},                                                               // and what they say of the machine
+	{regexp.MustCompile(`(?m) -- test_\w+ passed in .*$`), ""},                                             // of what took long
+	{regexp.MustCompile(`(?m)^stress-ng: metrc: .*\n`), ""},                                                // how much it did
 	{regexp.MustCompile(`[\d.]+ (min|m|sec|s|ms|us|seconds|msec)\b( [\d.]+ (sec|s)\b)?`), "N s"},           // durations
 	{regexp.MustCompile(`\b[\d.]+(s|ms|us)\b`), "Ns"},                                                      //
 	{regexp.MustCompile(`0x[0-9a-f]{6,16}\b`), "0xADDRESS"},                                                //
