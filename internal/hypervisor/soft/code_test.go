@@ -128,7 +128,7 @@ func TestClaims(t *testing.T) {
 		if !shared.has(tinyCode) {
 			t.Fatal("it has no instructions")
 		}
-		if b.heed(); shared.has(tinyCode) || b.protect(tinyCode) {
+		if b.applyClaims(); shared.has(tinyCode) || b.protect(tinyCode) {
 			t.Errorf("with %d more, the page is as it was", more)
 		}
 	}

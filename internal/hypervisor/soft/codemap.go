@@ -187,8 +187,8 @@ func (l *claims) add(phys uint64) {
 	l.some.Store(true)
 }
 
-// heed is what this processor does about them, at a branch.
-func (c *CPU) heed() {
+// applyClaims is what this processor does about them, at a branch.
+func (c *CPU) applyClaims() {
 	l := &c.claims
 	if l.changed.Swap(false) {
 		c.code.forgetJumps()

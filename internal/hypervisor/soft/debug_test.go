@@ -153,11 +153,11 @@ func TestHeldBack(t *testing.T) {
 	g.nmi.Store(true)
 	g.attend.Store(true)
 	copy(g.ram[tinyHandlers+16*vectorNMI:], g.bytes("90 90 90 ff 04 25 00 00 02 00 48 cf"))
-	g.look(&g.exit)
+	g.poll(&g.exit)
 	g.nmi.Store(true)
 	g.attend.Store(true)
 	for range 3 {
-		g.look(&g.exit)
+		g.poll(&g.exit)
 		g.single(&g.exit)
 	}
 	if g.nmiBlocked != true || g.RIP != tinyHandlers+16*vectorNMI+3 {

@@ -209,7 +209,7 @@ func (g *tiny) run() *tiny {
 	for range 100_000 {
 		switch {
 		case g.attend.Load():
-			if g.look(&g.exit) {
+			if g.poll(&g.exit) {
 				return g
 			}
 		case g.halted:

@@ -45,7 +45,7 @@ func TestLockedInstructions(t *testing.T) {
 					var e hypervisor.Exit
 					for !p.halted {
 						p.attend.Store(false)
-						p.heed()
+						p.applyClaims()
 						if p.executing(&e, false) {
 							t.Errorf("%+v", e)
 							return
@@ -81,7 +81,7 @@ func TestAloneBesideAProcessorThatSpins(t *testing.T) {
 			var e hypervisor.Exit
 			for !p.halted {
 				p.attend.Store(false)
-				p.heed()
+				p.applyClaims()
 				if p.executing(&e, false) {
 					t.Errorf("%+v", e)
 					return

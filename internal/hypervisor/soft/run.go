@@ -33,7 +33,7 @@ func (c *CPU) Run(e *hypervisor.Exit) error {
 	c.bus.answered()
 	for {
 		if c.attend.Load() {
-			if c.look(e) {
+			if c.poll(e) {
 				return nil
 			}
 			continue
@@ -70,11 +70,11 @@ func (c *CPU) executing(e *hypervisor.Exit, one bool) bool {
 	return c.stepping(e)
 }
 
-// look looks at what has come between two instructions; true: e has an exit.
-func (c *CPU) look(e *hypervisor.Exit) bool {
+// poll handles what has come between two instructions; true: e has an exit.
+func (c *CPU) poll(e *hypervisor.Exit) bool {
 	c.attend.Store(false)
 	c.told.Store(c.retired)
-	c.heed()
+	c.applyClaims()
 	c.expireCounted()
 	if c.kicked.Swap(false) {
 		c.attend.Store(true)
