@@ -28,7 +28,7 @@ func (h *hardware) addDevices(port *serialPort, expired bool) error {
 		Reset:    h.reset,
 		Mark:     h.spec.Timeline.GuestCode,
 	})
-	if _, err := vmgenid.New(vmgenid.Config{Memory: h.mem, Addr: layout.VMGenIDAddr, Notify: h.power.Renewed}); err != nil {
+	if _, err := vmgenid.New(vmgenid.Config{Memory: h.mem, Addr: layout.VMGenIDAddr, Notify: h.power.Renewed, Repeatable: h.spec.Counted}); err != nil {
 		return err
 	}
 	for _, d := range []struct {

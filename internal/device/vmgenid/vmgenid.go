@@ -33,6 +33,9 @@ type Config struct {
 	Addr memory.Addr
 	// Notify notifies the guest that the id has changed: (*power.Device).Renewed.
 	Notify func()
+	// Repeatable has New make the same id in each machine, for one of which each run is to be the same: the guest
+	// seeds its random numbers with it. Renew's are random all the same.
+	Repeatable bool
 }
 
 // Device is the id of one machine. Its methods are safe for several goroutines.
@@ -48,6 +51,9 @@ func New(c Config) (*Device, error) {
 		return nil, fmt.Errorf("vmgenid: address %#x is no multiple of %d", uint64(c.Addr), Align)
 	}
 	d := &Device{cfg: c}
+	if c.Repeatable {
+		return d, d.write()
+	}
 	return d, d.renew()
 }
 
@@ -71,6 +77,11 @@ func (d *Device) renew() error {
 	if _, _, errno := unix.Syscall(unix.SYS_GETRANDOM, uintptr(unsafe.Pointer(&d.id[0])), uintptr(len(d.id)), 0); errno != 0 {
 		return fmt.Errorf("vmgenid: the host's random generator: %w", errno)
 	}
+	return d.write()
+}
+
+// write writes the id to guest memory.
+func (d *Device) write() error {
 	// Marked as a random UUID (RFC 9562, section 5.4), in the order of a GUID.
 	d.id[7] = d.id[7]&0x0F | 0x40
 	d.id[8] = d.id[8]&0x3F | 0x80

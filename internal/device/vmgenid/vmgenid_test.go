@@ -39,6 +39,19 @@ func TestID(t *testing.T) {
 	if id := d.ID(); id[7]>>4 != 4 || id[8]>>6 != 2 {
 		t.Errorf("% x is no random GUID", id)
 	}
+	again := func() [16]byte {
+		d, err := vmgenid.New(vmgenid.Config{Memory: mem, Addr: 0xFFFF0, Repeatable: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now := read(); now != d.ID() || now[7]>>4 != 4 {
+			t.Errorf("memory has % x, the device % x", now, d.ID())
+		}
+		return d.ID()
+	}
+	if a, b := again(), again(); a != b {
+		t.Errorf("two machines of which each run is to be the same have the ids % x and % x", a, b)
+	}
 	if _, err := vmgenid.New(vmgenid.Config{Memory: mem, Addr: 0xFFFF8}); !errors.Is(err, memory.ErrOutside) {
 		t.Errorf("across the end: %v", err)
 	}
