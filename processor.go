@@ -36,22 +36,47 @@ func (v Processor) Check() error {
 // openHost opens the processor that the configuration asks for.
 func (c *Config) openHost(s *machine.Spec) (hypervisor.Host, error) {
 	if c.Processor == ProcessorSoft {
+		if err := c.softLacks(); err != nil {
+			return nil, err
+		}
 		return c.openSoft(s)
 	}
 	h, err := kvm.Open(c.KVM)
-	if c.Processor != ProcessorAuto || c.KVM != "" && c.KVM != kvm.DefaultPath { // who names another device wants that
-		return h, err
-	}
 	switch {
+	case err != nil && c.Processor != ProcessorAuto:
+		return nil, fmt.Errorf("%w; the software processor needs no KVM", err)
+	case err != nil && c.KVM != "" && c.KVM != kvm.DefaultPath: // who names another device wants that
+		return nil, fmt.Errorf("%w; where another KVM device than %s is named, the software processor is not taken in its place", err, kvm.DefaultPath)
 	case err != nil:
+	case c.Processor != ProcessorAuto || c.KVM != "" && c.KVM != kvm.DefaultPath:
+		return h, nil
 	case kvm.EmulatesKernelMode() && s.Plan.Platform == PlatformLinux:
 		h.Close()
 		err = errors.New("this host's KVM, kvm_pvm, cannot run Linux")
 	default:
 		return h, nil
 	}
-	c.log("processor", fmt.Errorf("%w: the software processor runs this machine, more slowly", err))
-	return c.openSoft(s)
+	software, why := c.openSoft(s)
+	if why != nil {
+		return nil, fmt.Errorf("%w; %w", err, why)
+	}
+	c.log("processor", fmt.Errorf("the software processor runs this machine, more slowly: %w", err))
+	if err := c.softLacks(); err != nil {
+		software.Close()
+		return nil, err
+	}
+	return software, nil
+}
+
+// softLacks is an error where the configuration asks for what only KVM has.
+func (c *Config) softLacks() error {
+	switch {
+	case c.Nested:
+		return &ConfigError{Field: "Nested", Msg: "the software processor has no virtualisation: leave it out, or use KVM"}
+	case c.PMU:
+		return &ConfigError{Field: "PMU", Msg: "the software processor has no performance counters: leave it out, or use KVM"}
+	}
+	return nil
 }
 
 // openSoft opens the software processor, under which nothing of the memory may be replaced while the
@@ -63,7 +88,14 @@ func (c *Config) openSoft(s *machine.Spec) (hypervisor.Host, error) {
 	if s.Plan, err = layout.New(r, s.Image, s.Initrds); err != nil {
 		return nil, err
 	}
-	return soft.Open()
+	h, err := soft.Open()
+	switch {
+	case errors.Is(err, soft.ErrNoExecution):
+		return nil, fmt.Errorf("the software processor: %w; %s", err, soft.ExecutionAdvice)
+	case err != nil:
+		return nil, fmt.Errorf("the software processor: %w", err)
+	}
+	return h, nil
 }
 
 // notCounted is what CountInstructions does not go with; "": all is well.

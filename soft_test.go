@@ -2,9 +2,11 @@ package mayfly_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,6 +92,17 @@ func TestSoftwareProcessorIsControlled(t *testing.T) {
 	t.Logf("Kill and Wait took %v", time.Since(begin))
 	if _, err := mayfly.New(mayfly.Config{Kernel: c.Kernel, CPUs: 17, Processor: mayfly.ProcessorSoft}); err == nil {
 		t.Error("17 vCPUs")
+	}
+}
+
+// What only KVM has is refused, for what it is.
+func TestSoftwareProcessorRefusesWhatItLacks(t *testing.T) {
+	for field, c := range map[string]mayfly.Config{"Nested": {Nested: true}, "PMU": {PMU: true}} {
+		c.Kernel = guest(t, check.Options{}).Kernel
+		var e *mayfly.ConfigError
+		if _, err := mayfly.New(softly(c)); !errors.As(err, &e) || e.Field != field || !strings.Contains(e.Msg, "the software processor has no") {
+			t.Errorf("%s: %v", field, err)
+		}
 	}
 }
 

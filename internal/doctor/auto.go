@@ -52,7 +52,7 @@ func (h Host) takes(r *Report, guests string, why error) string {
 			s = Fail
 		}
 		r.add(name, s, fmt.Sprintf("nothing: %v; the software processor: %v", why, err),
-			"let the process have executable memory (SELinux: execmem; systemd: MemoryDenyWriteExecute=no), or use a host with kvm_intel or kvm_amd")
+			soft.ExecutionAdvice+", or use a host with kvm_intel or kvm_amd")
 		return ""
 	}
 	r.add(name, Note, fmt.Sprintf("the software processor, which is slower: %v", h.reason(why)), do)

@@ -14,6 +14,12 @@ import (
 	"github.com/mayfly-vm/mayfly/memory"
 )
 
+// ErrNoExecution is wrapped by the error of Open on a host that allows no executable memory.
+var ErrNoExecution = native.ErrNoExecution
+
+// ExecutionAdvice says what to do where Open fails with ErrNoExecution.
+const ExecutionAdvice = "let the process have executable memory (SELinux: execmem; systemd: MemoryDenyWriteExecute=no)"
+
 // Open returns the software processor as a host. It has all the memory for code that its machine
 // needs: a confined process gets no more.
 func Open() (hypervisor.Host, error) {

@@ -67,7 +67,7 @@ type Code struct {
 }
 
 // ErrNoExecution is wrapped by errors of hosts that allow no executable memory.
-var ErrNoExecution = errors.New("native: this host allows this process no executable memory")
+var ErrNoExecution = errors.New("this host allows this process no executable memory")
 
 // NewCode makes one of size bytes, whole pages.
 func NewCode(size int) (*Code, error) {
@@ -85,7 +85,10 @@ func NewCode(size int) (*Code, error) {
 	}
 	if c.x, err = unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_SHARED); err != nil {
 		_ = unix.Munmap(c.w)
-		return nil, fmt.Errorf("%w: %w", ErrNoExecution, err)
+		if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+			return nil, fmt.Errorf("%w: %w", ErrNoExecution, err)
+		}
+		return nil, os.NewSyscallError("mmap", err)
 	}
 	return c, nil
 }
