@@ -71,7 +71,7 @@ func (o *Run) Flags() []option.Flag {
 	return append(o.Machine(),
 		option.Flag{Name: "config", Arg: "FILE", First: true, Help: "read the machine from FILE, JSON or YAML with these flags' names, or from standard input (-), which the guest then doesn't get; other flags of the line override it, or add to it", Value: o.configFile()},
 		option.Flag{Name: "timeline", Arg: "FILE", Help: "write where the time went to FILE, in the format of its name: .json, .svg or .html", Value: option.Value{Files: true, Set: o.setTimeline}},
-		option.Flag{Name: "stats", Arg: "FILE[,every=SECONDS]", Help: "append the machine's counters (uptime, restarts, vCPU exits, instructions that the software processor does not have, what each device did) to FILE, or write them to standard output (-), as one line of JSON at its end; with every also each so many seconds", Value: o.Stats.value()},
+		option.Flag{Name: "stats", Arg: "FILE[,every=SECONDS]", Help: "append the machine's counters (uptime, restarts, vCPU exits, instructions that the software processor has executed and those that it does not have, what each device did) to FILE, or write them to standard output (-), as one line of JSON at its end; with every also each so many seconds", Value: o.Stats.value()},
 		option.Flag{Name: "dry-run", Help: "show the machine that would be started, as a file for --config, and start none", Value: option.ForLine(option.Bool(&o.DryRun))},
 		confineFlag(&o.Confine),
 		option.Flag{Name: "quiet", Short: 'q', Help: "no message about the machine's end, errors excepted", Value: option.ForLine(option.Bool(&o.Quiet))},
