@@ -1,4 +1,5 @@
-// Package mayfly runs virtual machines on Linux/KVM: it maps a kernel into
+// Package mayfly runs virtual machines on Linux, by KVM or by a processor in
+// software (Config.Processor): it maps a kernel into
 // guest memory, puts one virtual CPU into the state that the PVH boot ABI
 // describes, and enters the kernel. No firmware, no real mode.
 //

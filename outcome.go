@@ -24,7 +24,7 @@ const (
 	Rebooted      = Reason(machine.Rebooted)      // the guest asked for a reset, under RebootExit
 	Panicked      = Reason(machine.Panicked)      // the guest's kernel panicked
 	TripleFault   = Reason(machine.TripleFault)   // the guest crashed: a vCPU shut down
-	InternalError = Reason(machine.InternalError) // KVM could not go on running the guest
+	InternalError = Reason(machine.InternalError) // KVM or the software processor could not go on running the guest
 	FailedEntry   = Reason(machine.FailedEntry)   // the hardware refused the guest's state
 	ImageChanged  = Reason(machine.ImageChanged)  // a file of the guest was changed in place: under it, or before a restart
 	Killed        = Reason(machine.Killed)        // Kill, Close, or the end of Start's context

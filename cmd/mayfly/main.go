@@ -4,7 +4,7 @@
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
 
-// Mayfly runs virtual machines on Linux/KVM. "mayfly help" lists its commands.
+// Mayfly runs virtual machines on Linux, by KVM or by a processor in software. "mayfly help" lists its commands.
 //
 // The command only connects: package flags turns arguments into a mayfly.Config, package mayfly runs the machine, and other
 // packages have the terminal, signals and messages. How fast it starts is a feature: nothing is built before the arguments

@@ -65,7 +65,7 @@ func reason(r mayfly.Reason, killed int) (code int, text string) {
 	case mayfly.Hung:
 		return exit.Crash, "the guest hung"
 	case mayfly.InternalError, mayfly.FailedEntry:
-		return exit.KVM, "KVM could not run the guest"
+		return exit.KVM, "the guest could not be run"
 	case mayfly.ImageChanged:
 		return exit.Image, "a file that the guest was loaded from changed under it"
 	case mayfly.Killed:

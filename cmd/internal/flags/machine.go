@@ -21,7 +21,7 @@ func (o *Run) Machine() []option.Flag {
 		{Name: "cpus", Arg: "N", Default: "1", Help: "virtual CPUs, 1 to 255", Value: option.Number(&c.CPUs, 1, mayfly.MaxCPUs)},
 		{Name: "cpu", Arg: "HOW", Default: "auto", Help: "what runs the guest: kvm, soft (a processor in software, of up to 16 vCPUs), or auto: KVM where it can run this kernel or --kvm names a device, else soft",
 			Value: option.Choice(&c.Processor, mayfly.ProcessorAuto, mayfly.ProcessorKVM, mayfly.ProcessorSoft)},
-		{Name: "icount", Help: "let time be that of the instructions which the one vCPU executes, on the software processor: each run of the same guest is the same, to the instruction", Value: option.Bool(&c.CountInstructions)},
+		{Name: "icount", Help: "let the guest's time be counted in the instructions that its one vCPU executes, on the software processor: each run of the same guest with the same disks is the same, to the instruction; with no other devices than disks, --rng and consoles", Value: option.Bool(&c.CountInstructions)},
 		{Name: "memory", Arg: "SIZE", Default: option.SizeText(mayfly.DefaultMemory), Help: "guest memory, such as 512M, 4G or 1T; a bare number counts MiB", Value: option.Bytes(&c.Memory, mayfly.MinMemory, mayfly.MaxMemory)},
 		{Name: "boot", Arg: "HOW", Default: "auto", Help: "how the kernel is entered: by its PVH entry, by the Linux 64-bit protocol, or auto: PVH where the kernel has it",
 			Value: option.Choice(&c.Boot, kernel.Boots...)},

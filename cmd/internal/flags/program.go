@@ -13,7 +13,7 @@ func Program(version string) *option.Program {
 		Name:  Name,
 		Brief: "start virtual machines in milliseconds",
 		Long: []string{
-			"Mayfly boots a kernel as you have it, a vmlinux or a distribution's /boot/vmlinuz, in a virtual machine on Linux/KVM. It enters the kernel directly by the PVH boot protocol: no firmware, no real mode, no decompressor inside the guest.",
+			"Mayfly boots a kernel as you have it, a vmlinux or a distribution's /boot/vmlinuz, in a virtual machine on Linux, by KVM or by a processor in software. It enters the kernel directly by the PVH boot protocol: no firmware, no real mode, no decompressor inside the guest.",
 			"The guest's console is standard input and output; Mayfly's own messages go to standard error.",
 		},
 		Tables:  []option.Table{exitTable(), signalTable(), environmentTable()},
@@ -33,7 +33,7 @@ func exitTable() option.Table {
 		{Name: "2", Meaning: "usage error: the command line, or a file named by --config, is invalid"},
 		{Name: "3", Meaning: "the guest's kernel panicked"},
 		{Name: "4", Meaning: "the guest crashed (triple fault), or hung (watchdog)"},
-		{Name: "5", Meaning: "KVM could not run the guest (internal error, failed entry)"},
+		{Name: "5", Meaning: "KVM or the software processor could not run the guest (internal error, failed entry)"},
 		{Name: "6", Meaning: "a kernel or initrd file was changed under the running machine"},
 		{Name: "129", Meaning: "killed by SIGHUP"},
 		{Name: "130", Meaning: "killed by a second SIGINT"},
