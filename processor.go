@@ -95,6 +95,7 @@ func (c *Config) openSoft(s *machine.Spec) (hypervisor.Host, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the software processor: %w", err)
 	}
+	s.Software = true
 	return h, nil
 }
 

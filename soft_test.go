@@ -95,6 +95,18 @@ func TestSoftwareProcessorIsControlled(t *testing.T) {
 	}
 }
 
+// What KVM allocates for a machine's memory does not limit one that runs without it.
+func TestSoftwareProcessorHasMuchMemory(t *testing.T) {
+	leavesNothing(t)
+	c := softly(guest(t, check.Options{}))
+	c.Memory = mayfly.MaxMemory
+	vm, err := mayfly.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vm.Close()
+}
+
 // What only KVM has is refused, for what it is.
 func TestSoftwareProcessorRefusesWhatItLacks(t *testing.T) {
 	for field, c := range map[string]mayfly.Config{"Nested": {Nested: true}, "PMU": {PMU: true}} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"strings"
 )
 
 // What KVM allocates for a memory slot, in bytes (arch/x86/kvm: struct
@@ -42,6 +43,7 @@ type Machine struct {
 	Memory              uint64 // bytes
 	Prealloc, HugePages bool
 	Nested              bool
+	Software            bool   // KVM has no part in it: there are no slots
 	Reserve             uint64 // to be left to the host; 0: DefaultReserve
 }
 
@@ -50,7 +52,7 @@ const small = 16 << 20
 
 // Matters reports whether what the machine asks for can be too much.
 func (m *Machine) Matters() bool {
-	return m.Prealloc || m.HugePages || SlotBytes(m.Memory, true) > small
+	return m.Prealloc || m.HugePages || !m.Software && SlotBytes(m.Memory, true) > small
 }
 
 // DefaultReserve is what machines leave of the memory that there is.
@@ -106,26 +108,32 @@ func (f *Figures) Check(m Machine) string {
 	if need := (m.Memory + 1<<21 - 1) &^ (1<<21 - 1); m.HugePages && need > f.HugePages {
 		return fmt.Sprintf("%s of huge pages: the host's pool has %s free; raise vm.nr_hugepages or give the machine less memory", Size(need), Size(f.HugePages))
 	}
-	slots := SlotBytes(m.Memory, shadow != "")
-	need, what := slots, "the host's kernel needs "+Size(slots)+" for KVM's memory slots"
-	if shadow != "" {
-		what += " (" + shadow + ")"
+	var slots uint64
+	var what []string
+	if !m.Software {
+		slots = SlotBytes(m.Memory, shadow != "")
+		w := "the host's kernel needs " + Size(slots) + " for KVM's memory slots"
+		if shadow != "" {
+			w += " (" + shadow + ")"
+		}
+		what = append(what, w)
 	}
+	need := slots
 	where := "available"
 	if f.Group < f.Available {
 		where = "left in the control group"
 	}
 	if room := f.slotRoom(m.Reserve); m.Reserve == 0 && slots > room {
 		return fmt.Sprintf("%s: %s, but %s are %s, and slots may take %s of them; give the machine less memory, or say how much is to stay in reserve",
-			Size(m.Memory), what, Size(f.free()), where, Size(room))
+			Size(m.Memory), what[0], Size(f.free()), where, Size(room))
 	}
 	if m.Prealloc && !m.HugePages {
 		need += m.Memory
-		what = "all of it is taken before the start, and " + what
+		what = append([]string{"all of it is taken before the start"}, what...)
 	}
 	if room := f.room(m.Reserve); need > room {
 		return fmt.Sprintf("%s: %s, but %s are %s, of which %s stay in reserve; give the machine less memory, or make the reserve smaller",
-			Size(m.Memory), what, Size(f.free()), where, Size(f.free()-room))
+			Size(m.Memory), strings.Join(what, ", and "), Size(f.free()), where, Size(f.free()-room))
 	}
 	return ""
 }

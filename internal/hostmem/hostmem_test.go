@@ -23,6 +23,8 @@ func TestCheck(t *testing.T) {
 		wants []string // in the message; none: it is allowed
 	}{
 		"16 TiB, shadowed":                 {pvm, Machine{Memory: 16 * tib}, []string{"16 TiB", "40 GiB for KVM", "kvm_pvm", "20 GiB are available", "slots may take 5120 MiB"}},
+		"16 TiB, in software":              {pvm, Machine{Memory: 16 * tib, Software: true}, nil},
+		"prealloc in software":             {pvm, Machine{Memory: 19 * gib, Software: true, Prealloc: true}, []string{"20 GiB are available", "19 GiB: all of it is taken before the start, but"}},
 		"3 TiB, shadowed":                  {pvm, Machine{Memory: 3 * tib}, []string{"7686 MiB for KVM"}},
 		"3 TiB, shadowed, with a reserve":  {pvm, Machine{Memory: 3 * tib, Reserve: gib}, nil},
 		"8 TiB, shadowed, with a reserve":  {pvm, Machine{Memory: 8 * tib, Reserve: gib}, []string{"20 GiB for KVM", "1024 MiB stay in reserve"}},

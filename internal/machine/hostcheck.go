@@ -75,7 +75,7 @@ func (s *Spec) checkWidth() error {
 // there is. Memory that the guest has yet to touch is not counted: a host may
 // promise more than it has.
 func (s *Spec) checkMemory(reserve uint64) error {
-	m := hostmem.Machine{Memory: s.Memory, Prealloc: s.Prealloc, HugePages: s.HugePages, Nested: s.Features.Nested, Reserve: reserve}
+	m := hostmem.Machine{Memory: s.Memory, Prealloc: s.Prealloc, HugePages: s.HugePages, Nested: s.Features.Nested, Software: s.Software, Reserve: reserve}
 	if !m.Matters() {
 		return nil
 	}

@@ -27,6 +27,8 @@ type Spec struct {
 	Initrds []loader.File
 	Host    hypervisor.Host
 	Devices []Device // in the order of Plan.Devices
+	// Software says that Host is the software processor, for which KVM allocates nothing.
+	Software bool
 
 	CPUs      int
 	Memory    uint64 // bytes
