@@ -76,7 +76,7 @@ type Config struct {
 	Processor Processor // "": ProcessorKVM
 	// CountInstructions has time be that of the instructions that the one vCPU executes, on the software processor, which
 	// it asks for: the clock, its timers and what devices answer come at the same instruction in each run, random numbers
-	// are the same, and waiting takes no time. What comes from outside, such as input of a console, comes when it comes.
+	// and the generation ID are the same, so that no key of the guest is a secret, and waiting takes no time. What comes from outside, such as input of a console, comes when it comes.
 	// Only devices whose answers depend on nothing else can be there: disks, rng and consoles, with split virtqueues.
 	CountInstructions bool
 	Platform          Platform

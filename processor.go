@@ -107,7 +107,7 @@ func (c *Config) notCounted() string {
 	case c.Processor == ProcessorKVM:
 		return "KVM does not count instructions: choose the software processor"
 	case c.CPUs != 1:
-		return fmt.Sprintf("%d vCPUs execute instructions in no order that could be repeated: one can", c.CPUs)
+		return fmt.Sprintf("%d vCPUs execute instructions in no order that could be repeated: give the machine one", c.CPUs)
 	case c.Watchdog != NoWatchdog:
 		return "a watchdog goes by the host's time: leave it out"
 	}
