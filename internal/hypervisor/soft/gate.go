@@ -281,9 +281,7 @@ func (c *CPU) interruptReal(vector uint8) bool {
 		c.raise(vectorGP)
 		return false
 	}
-	c.implicit = true
-	to, ok := c.load(c.idt.Base+4*uint64(vector), 4)
-	c.implicit = false
+	to, ok := c.systemLoad(c.idt.Base+4*uint64(vector), 4)
 	cs := &c.segments[decode.CS]
 	if !ok || !c.pushAllOf(2, c.Flags(), uint64(cs.selector), c.RIP) {
 		return false

@@ -97,14 +97,12 @@ func (c *CPU) portAllowed(port uint64, n uint8) bool {
 	}
 	const mapBase = 0x66                                               // where the TSS says where the map begins
 	if uint64(c.tr.limit) >= mapBase+1 && c.tr.attr&15&^2 == typeTSS { // one of 16 bits has none
-		c.implicit = true
-		defer func() { c.implicit = false }()
-		base, ok := c.load(c.tr.base+mapBase, 2)
+		base, ok := c.systemLoad(c.tr.base+mapBase, 2)
 		if !ok {
 			return false
 		}
 		if at := base + port/8; at+1 <= uint64(c.tr.limit) {
-			bits, ok := c.load(c.tr.base+at, 2)
+			bits, ok := c.systemLoad(c.tr.base+at, 2)
 			if !ok {
 				return false
 			}

@@ -62,10 +62,26 @@ func (c *CPU) descriptor(selector uint16, vector uint8) (s segment, at uint64, o
 }
 
 // system8 reads 8 bytes of a table.
-func (c *CPU) system8(at uint64) (uint64, bool) {
+func (c *CPU) system8(at uint64) (uint64, bool) { return c.systemLoad(at, 8) }
+
+// systemLoad reads n bytes, 8 at most, of a table that the processor reads at its own privilege.
+func (c *CPU) systemLoad(at uint64, n uint8) (uint64, bool) {
 	c.implicit = true
-	defer func() { c.implicit = false }()
-	return c.load(at, 8)
+	v, ok := c.load(at, n)
+	c.implicit = false
+	return v, ok
+}
+
+// setDescriptor sets bits in the byte of the descriptor at an address that has its type.
+func (c *CPU) setDescriptor(at uint64, bits uint64) bool {
+	v, ok := c.systemLoad(at+5, 1)
+	if !ok {
+		return false
+	}
+	c.implicit = true
+	ok = c.store(at+5, 1, v|bits)
+	c.implicit = false
+	return ok
 }
 
 // accessed sets a descriptor's accessed bit.
@@ -74,10 +90,7 @@ func (c *CPU) accessed(s *segment, at uint64) bool {
 		return true
 	}
 	s.attr |= segmentAccessed
-	c.implicit = true
-	defer func() { c.implicit = false }()
-	v, ok := c.load(at+5, 1)
-	return ok && c.store(at+5, 1, v|segmentAccessed)
+	return c.setDescriptor(at, segmentAccessed)
 }
 
 // loadSegment loads a data or stack segment.
@@ -233,14 +246,11 @@ func (c *CPU) loadTR(selector uint16) status {
 	if st != next {
 		return st
 	}
-	c.implicit = true
-	defer func() { c.implicit = false }()
-	at := c.gdt.Base + uint64(selector&^7) + 5
-	v, ok := c.load(at, 1)
-	if !ok || !c.store(at, 1, v|2) {
+	const busy = typeTSSBusy &^ typeTSS
+	if !c.setDescriptor(c.gdt.Base+uint64(selector&^7), busy) {
 		return faulted
 	}
-	s.attr |= 2
+	s.attr |= busy
 	c.tr = s
 	return next
 }
