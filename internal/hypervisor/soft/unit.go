@@ -2,6 +2,8 @@ package soft
 
 import (
 	"encoding/binary"
+	"math/bits"
+	"unsafe"
 
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/native"
@@ -47,7 +49,7 @@ func unit(c *CPU, u *uop) status {
 		if addr = c.address(u); m.n == 16 && addr&15 != 0 && aligned(&u.Inst) {
 			return c.raise(vectorGP)
 		}
-		if m.read && !c.copyIn(addr, int(m.n)) {
+		if m.read && !c.copyIn(c.units.Scratch[:m.n], addr) {
 			return faulted
 		}
 		if m.write && !c.writable(addr, int(m.n)) {
@@ -57,7 +59,7 @@ func unit(c *CPU, u *uop) status {
 	if s := c.runUnit(u); s != next {
 		return s
 	}
-	if m.write && u.Mem && c.storesX87(&u.Inst) && !c.copyOut(addr, int(m.n)) {
+	if m.write && u.Mem && c.storesX87(&u.Inst) && !c.copyOut(addr, c.units.Scratch[:m.n]) {
 		return faulted
 	}
 	return next
@@ -220,38 +222,33 @@ func hasImmediate(o uint8) bool {
 	return o >= 0x70 && o <= 0x73 || o == 0xC2 || o >= 0xC4 && o <= 0xC6
 }
 
-// copyIn and copyOut move a memory operand.
-func (c *CPU) copyIn(addr uint64, n int) bool {
-	for i := 0; i < n; {
-		k := uint8(min(8, n-i))
-		for k&(k-1) != 0 {
-			k--
-		}
-		v, ok := c.load(c.wrap(addr+uint64(i)), k)
+// copyIn reads memory of any length, in accesses of 8 bytes and, at the end, of 4, 2 and 1; copyOut writes it.
+func (c *CPU) copyIn(b []byte, addr uint64) bool {
+	for len(b) > 0 {
+		n := piece(len(b))
+		v, ok := c.load(addr, n)
 		if !ok {
 			return false
 		}
-		put(c.units.Scratch[i:], k, v)
-		i += int(k)
+		put(b, n, v)
+		b, addr = b[n:], c.wrap(addr+uint64(n))
 	}
 	return true
 }
 
-func (c *CPU) copyOut(addr uint64, n int) bool {
-	for i := 0; i < n; {
-		k := uint8(min(8, n-i))
-		for k&(k-1) != 0 {
-			k--
-		}
-		var b [8]byte
-		copy(b[:k], c.units.Scratch[i:])
-		if !c.store(c.wrap(addr+uint64(i)), k, binary.LittleEndian.Uint64(b[:])) {
+func (c *CPU) copyOut(addr uint64, b []byte) bool {
+	for len(b) > 0 {
+		n := piece(len(b))
+		if !c.store(addr, n, get(unsafe.Pointer(&b[0]), n)) {
 			return false
 		}
-		i += int(k)
+		b, addr = b[n:], c.wrap(addr+uint64(n))
 	}
 	return true
 }
+
+// piece is how many of n bytes one access moves.
+func piece(n int) uint8 { return 1 << (bits.Len(uint(min(n, 8))) - 1) }
 
 // writable tells whether all of an operand can be written.
 func (c *CPU) writable(addr uint64, n int) bool {

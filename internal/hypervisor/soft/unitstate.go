@@ -210,33 +210,31 @@ func (c *CPU) saveFX(addr uint64, wide bool) status {
 	b := c.units.FX
 	binary.LittleEndian.PutUint32(b[fxMask:], mxcsrKnown)
 	if !wide {
-		clear(b[fxFIP+4 : fxFDP])
-		clear(b[fxFDP+4 : fxMXCSR])
+		narrowPointers(&b)
 	}
-	for i := 0; i < c.fxBytes(); i += 8 {
-		if !c.store(c.wrap(addr+uint64(i)), 8, binary.LittleEndian.Uint64(b[i:])) {
-			return faulted
-		}
+	if !c.copyOut(addr, b[:c.fxBytes()]) {
+		return faulted
 	}
 	return next
 }
 
 func (c *CPU) restoreFX(addr uint64, wide bool) status {
 	b := c.units.FX
-	for i := 0; i < c.fxBytes(); i += 8 {
-		v, ok := c.load(c.wrap(addr+uint64(i)), 8)
-		if !ok {
-			return faulted
-		}
-		binary.LittleEndian.PutUint64(b[i:], v)
+	if !c.copyIn(b[:c.fxBytes()], addr) {
+		return faulted
 	}
 	if binary.LittleEndian.Uint32(b[fxMXCSR:])&^mxcsrKnown != 0 {
 		return c.raise(vectorGP)
 	}
 	if !wide {
-		clear(b[fxFIP+4 : fxFDP])
-		clear(b[fxFDP+4 : fxMXCSR])
+		narrowPointers(&b)
 	}
 	c.units.FX = b
 	return next
+}
+
+// narrowPointers cuts x87's pointers to 32 bits.
+func narrowPointers(b *[512]byte) {
+	clear(b[fxFIP+4 : fxFDP])
+	clear(b[fxFDP+4 : fxMXCSR])
 }
