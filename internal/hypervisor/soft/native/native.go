@@ -79,7 +79,7 @@ func NewCode(size int) (*Code, error) {
 	if err := unix.Ftruncate(fd, int64(size)); err != nil {
 		return nil, os.NewSyscallError("ftruncate", err)
 	}
-	c := new(Code)
+	c := &Code{used: reserved}
 	if c.w, err = unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		return nil, os.NewSyscallError("mmap", err)
 	}
@@ -96,12 +96,15 @@ func NewCode(size int) (*Code, error) {
 // Close gives the memory back. Nothing runs in it.
 func (c *Code) Close() error { return errors.Join(unix.Munmap(c.w), unix.Munmap(c.x)) }
 
-// Reset makes all of the memory free again. The first bytes stay unused, so that no instruction is at 0.
-func (c *Code) Reset() { c.used = 16 }
+// reserved are the first bytes, which stay unused, so that no instruction is at 0.
+const reserved = 16
+
+// Reset makes all of the memory free again.
+func (c *Code) Reset() { c.used = reserved }
 
 // Part is the ith part of size bytes, for one thread. It is empty, and closed with the whole.
 func (c *Code) Part(i, size int) *Code {
-	return &Code{w: c.w[i*size : (i+1)*size], x: c.x[i*size : (i+1)*size]}
+	return &Code{w: c.w[i*size : (i+1)*size], x: c.x[i*size : (i+1)*size], used: reserved}
 }
 
 // Thunk is an instruction that can be run.

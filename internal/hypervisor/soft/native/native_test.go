@@ -75,3 +75,21 @@ func TestRun(t *testing.T) {
 	wg.Wait()
 	close(stop)
 }
+
+// No code is at 0, which a caller takes for none: not in new memory, in a part of it, or after a reset.
+func TestNoCodeIsAtZero(t *testing.T) {
+	whole, err := NewCode(1 << 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer whole.Close()
+	part := whole.Part(1, 1<<12)
+	for range 2 {
+		for name, code := range map[string]*Code{"whole": whole, "part": part} {
+			if at, err := code.AddXMM(XMM{Instruction: []byte{0x0F, 0x57, 0xC0}}); at == 0 || err != nil {
+				t.Errorf("%s: %d, %v", name, at, err)
+			}
+			code.Reset()
+		}
+	}
+}
