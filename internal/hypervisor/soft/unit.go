@@ -158,13 +158,18 @@ func (c *CPU) thunk(in *decode.Inst) (t native.Thunk, reg decode.Reg, err error)
 		return t, reg, nil
 	}
 	if t, err = c.units.code.Add(e.b[:e.n], !in.Mem); err == native.ErrFull {
-		c.units.code.Reset()
-		clear(c.units.thunks)
-		c.code.forget() // as uops have their code there
+		c.forgetThunks()
 		t, err = c.units.code.Add(e.b[:e.n], !in.Mem)
 	}
 	c.units.thunks[e] = t
 	return t, reg, err
+}
+
+// forgetThunks makes room for others. Decoded instructions, which may have one, are forgotten too.
+func (c *CPU) forgetThunks() {
+	c.units.code.Reset()
+	clear(c.units.thunks)
+	c.code.forget()
 }
 
 // encode makes the instruction again, with a memory operand in the Context's Scratch. stand: RAX stands for its general register.

@@ -232,9 +232,7 @@ func (c *CPU) prepareXMM(u *uop) bool {
 	}
 	t, err := c.units.code.AddXMM(x)
 	if err == native.ErrFull {
-		c.units.code.Reset()
-		clear(c.units.thunks)
-		c.code.forget() // all uops' thunks
+		c.forgetThunks()
 		t, err = c.units.code.AddXMM(x)
 	}
 	u.thunk = t
