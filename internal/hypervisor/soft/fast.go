@@ -41,10 +41,10 @@ func (c *CPU) target(u *uop) uint64 {
 	return c.bases[u.Seg&7] + *c.register(u.Base) + *c.register(u.Index)<<(u.Scale&3) + u.disp
 }
 
-// readable and writable8 are the memory of n bytes at an address, where a translation is kept by which it may be read, or
+// readable and changeable are the memory of n bytes at an address, where a translation is kept by which it may be read, or
 // written; else nil.
 func (c *CPU) readable(addr, n uint64) unsafe.Pointer {
-	e := &c.view[addr/pageSize%tlbSize]
+	e := &c.view[slotOf(addr)]
 	if off := addr ^ e.read; off <= pageSize-n {
 		return unsafe.Add(unsafe.Pointer(e.page), off)
 	}
@@ -52,7 +52,7 @@ func (c *CPU) readable(addr, n uint64) unsafe.Pointer {
 }
 
 func (c *CPU) changeable(addr, n uint64) unsafe.Pointer {
-	e := &c.view[addr/pageSize%tlbSize]
+	e := &c.view[slotOf(addr)]
 	if off := addr ^ e.write; off <= pageSize-n {
 		return unsafe.Add(unsafe.Pointer(e.page), off)
 	}

@@ -19,7 +19,7 @@ const (
 
 // guarded tells whether accesses to a page are to be checked one by one.
 func (c *CPU) guarded(addr uint64) bool {
-	return c.mode != decode.Mode64 && addr&markMask != 0 && !c.implicit || c.aligned && c.user() == 1 || c.debug.data && c.watched(addr)
+	return c.mode != decode.Mode64 && addr&markMask != 0 && !c.implicit || c.aligned && c.isUser() || c.debug.data && c.watched(addr)
 }
 
 // unmark is a linear address without a mark.
@@ -44,7 +44,7 @@ func (c *CPU) checked(addr uint64, n int, a access) (linear, phys uint64, ok boo
 
 // checkAlignment raises #AC where an access is not aligned and that is checked.
 func (c *CPU) checkAlignment(addr uint64, n int) bool {
-	if c.aligned && c.user() == 1 && addr&uint64(n-1) != 0 && n&(n-1) == 0 {
+	if c.aligned && c.isUser() && addr&uint64(n-1) != 0 && n&(n-1) == 0 {
 		c.raise(vectorAC)
 		return false
 	}

@@ -71,12 +71,15 @@ func slotOf(addr uint64) uint64 { return addr / pageSize % tlbSize }
 // elsewhere is an address that has another entry than i.
 func elsewhere(i int) uint64 { return uint64(i+1) % tlbSize * pageSize }
 
+// drop empties the entry i.
+func (e *tlbEntry) drop(i int) { e.read, e.write = elsewhere(i), elsewhere(i) }
+
 // flushTLB forgets all translations, or all that are not global.
 func (c *CPU) flushTLB(global bool) {
 	for t := range c.tlb {
 		for i := range c.tlb[t] {
 			if e := &c.tlb[t][i]; global || e.bits&tlbGlobal == 0 {
-				e.read, e.write = elsewhere(i), elsewhere(i)
+				e.drop(i)
 			}
 		}
 	}
@@ -97,7 +100,7 @@ func (c *CPU) flushPage(addr uint64) {
 	i := slotOf(addr)
 	for t := range c.tlb {
 		if e := &c.tlb[t][i]; e.read^addr < pageSize {
-			e.read, e.write = elsewhere(int(i)), elsewhere(int(i))
+			e.drop(int(i))
 		}
 	}
 	c.flushed()
@@ -109,7 +112,7 @@ func (c *CPU) flushParts(addr, size, bit uint64) {
 	for t := range c.tlb {
 		for i := first; i < first+min(size/pageSize, tlbSize); i++ {
 			if e := &c.tlb[t][i]; e.bits&bit != 0 && e.read^addr < size {
-				e.read, e.write = elsewhere(int(i)), elsewhere(int(i))
+				e.drop(int(i))
 			}
 		}
 	}
@@ -146,16 +149,23 @@ func (c *CPU) protect(phys uint64) (had bool) {
 	return had
 }
 
+// isUser tells whether accesses are those of user mode.
+func (c *CPU) isUser() bool { return c.cpl == 3 && !c.implicit }
+
+// user is the number of the privilege's translations in tlb.
 func (c *CPU) user() int {
-	if c.cpl == 3 && !c.implicit {
+	if c.isUser() {
 		return 1
 	}
 	return 0
 }
 
+// entryOf is the entry of the privilege's translations that an address has.
+func (c *CPU) entryOf(addr uint64) *tlbEntry { return &c.tlb[c.user()][slotOf(addr)] }
+
 // bytes are n bytes of memory that lie in one page; nil: see loadSlow and storeSlow.
 func (c *CPU) bytes(addr uint64, n int, a access) []byte {
-	e := &c.tlb[c.user()][slotOf(addr)]
+	e := c.entryOf(addr)
 	if e.read^addr >= pageSize || a == accessWrite && e.write^addr >= pageSize {
 		if e = c.fill(addr, a); e == nil {
 			return nil
@@ -167,7 +177,7 @@ func (c *CPU) bytes(addr uint64, n int, a access) []byte {
 
 // executable is the translation of an address from which instructions are fetched; nil: c.fault is set.
 func (c *CPU) executable(addr uint64) *tlbEntry {
-	e := &c.tlb[c.user()][slotOf(addr)]
+	e := c.entryOf(addr)
 	if e.read^addr < pageSize && e.bits&tlbFetch != 0 {
 		return e
 	}
@@ -193,14 +203,13 @@ func (c *CPU) fill(addr uint64, a access) *tlbEntry {
 	if page == nil || a == accessWrite && (!write || c.code.shared.has(phys)) { // storeSlow asks what is written
 		return nil
 	}
-	i := slotOf(addr)
-	e := &c.tlb[c.user()][i]
+	e := c.entryOf(addr)
 	if guarded {
 		e = &c.once
 	}
 	at := addr &^ (pageSize - 1)
 	if guarded || e.read != at || e.phys() != phys {
-		*e = tlbEntry{read: at, write: elsewhere(int(i)), page: page, bits: phys}
+		*e = tlbEntry{read: at, write: elsewhere(int(slotOf(addr))), page: page, bits: phys}
 	}
 	if walk.global {
 		e.bits |= tlbGlobal
@@ -297,7 +306,7 @@ func (c *CPU) translated(addr uint64, a access) (walked, bool) {
 
 // faultCode are the bits of the error code that tell the access.
 func (c *CPU) faultCode(a access) (code uint32) {
-	if c.cpl == 3 && !c.implicit {
+	if c.isUser() {
 		code |= faultUser
 	}
 	if a == accessWrite {
@@ -356,7 +365,7 @@ func (c *CPU) physBits() int { return 46 }
 
 // permitted tells whether a page with these rights may be used so.
 func (c *CPU) permitted(rights uint64, nx bool, a access) bool {
-	user := c.cpl == 3 && !c.implicit
+	user := c.isUser()
 	switch {
 	case user && rights&pageUser == 0:
 		return false
