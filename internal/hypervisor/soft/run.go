@@ -188,9 +188,7 @@ func (c *CPU) stepping(e *hypervisor.Exit) bool {
 		}
 		c.retired += retiredSince(first, u)
 		if s > jumped {
-			c.bus.again()
-			c.stackFault(u)
-			return c.leave(s, e)
+			return c.aborted(u, s, e)
 		}
 		c.retired++
 		if k.changed || c.attend.Load() {
@@ -226,9 +224,7 @@ func (c *CPU) counting(e *hypervisor.Exit) bool {
 			s = u.do(c, u)
 		}
 		if s > jumped {
-			c.bus.again()
-			c.stackFault(u)
-			return c.leave(s, e)
+			return c.aborted(u, s, e)
 		}
 		c.retired++
 		if k.changed || c.retired >= c.clock.limit || c.attend.Load() {
@@ -261,13 +257,18 @@ func (c *CPU) single(e *hypervisor.Exit) bool {
 		}
 	case branch, jumped:
 	default:
-		c.bus.again()
-		c.stackFault(&one)
-		return c.leave(s, e)
+		return c.aborted(&one, s, e)
 	}
 	c.retired++
 	c.bus.finished()
 	return false
+}
+
+// aborted is leave for an instruction that was begun.
+func (c *CPU) aborted(u *uop, s status, e *hypervisor.Exit) bool {
+	c.bus.again()
+	c.stackFault(u)
+	return c.leave(s, e)
 }
 
 // leave is the end of an instruction that was not completed.
