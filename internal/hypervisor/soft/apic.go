@@ -3,7 +3,6 @@ package soft
 import (
 	"math/bits"
 	"sync"
-	"time"
 )
 
 // Registers of the local APIC, by their offset / 16. Source: Intel SDM volume 3, chapter 10.
@@ -39,9 +38,6 @@ const (
 	apicDefaultBase = 0xFEE0_0000
 	apicEnabled     = 1 << 8 // of SVR
 	lvtMasked       = 1 << 16
-
-	// apicTimerHz is the frequency of the timer before its divider: that of leaf 0x40000010.
-	apicTimerHz = 1_000_000_000
 )
 
 // apic is a local APIC. Messages come from any thread; all else is its processor's.
@@ -59,33 +55,6 @@ type apic struct {
 	begun    uint64 // the tick at which the timer's count began
 	at       uint64 // TSC-deadline; 0: none
 }
-
-// message is an interrupt on its way to local APICs.
-type message struct {
-	destination uint32
-	logical     bool
-	x2          bool // the destination has 32 bits
-	mode        uint8
-	vector      uint8
-	level       bool
-	shorthand   uint8
-}
-
-// Delivery modes.
-const (
-	deliverFixed  = 0
-	deliverLowest = 1
-	deliverNMI    = 4
-	deliverINIT   = 5
-	deliverStart  = 6
-)
-
-// Shorthands of destinations.
-const (
-	toSelf = 1 + iota
-	toAll
-	toOthers
-)
 
 func newAPIC(c *CPU, id uint32) *apic {
 	a := &apic{cpu: c, id: id, base: apicDefaultBase | apicBaseEnable}
@@ -248,85 +217,6 @@ func (a *apic) writeX2(r uint32, v uint64) bool {
 	return true
 }
 
-// command is an interprocessor interrupt, which is to be sent when the registers are no longer locked.
-func (a *apic) command(icr, destination uint32, x2 bool) {
-	m := message{
-		destination: destination, x2: x2, logical: icr>>11&1 != 0, mode: uint8(icr >> 8 & 7), vector: uint8(icr), shorthand: uint8(icr >> 18 & 3),
-	}
-	if assert := icr>>14&1 != 0; m.mode == deliverINIT && !assert {
-		return // INIT level de-assert has no effect
-	}
-	a.outgoing = append(a.outgoing, m)
-}
-
-// send sends what command has left.
-func (a *apic) send() {
-	for _, m := range a.outgoing {
-		a.cpu.world.send(m, a)
-	}
-	a.outgoing = a.outgoing[:0]
-}
-
-// send brings a message to the local APICs that it is for. from is the sender's; nil: a device's message.
-func (w *world) send(m message, from *apic) {
-	for _, c := range w.cpus {
-		to := c.apic
-		var meant bool
-		switch m.shorthand {
-		case toSelf:
-			meant = to == from
-		case toAll:
-			meant = true
-		case toOthers:
-			meant = to != from
-		default:
-			meant = to.matches(m)
-		}
-		if meant && to.receive(m) && m.mode == deliverLowest {
-			return
-		}
-	}
-}
-
-// matches tells whether a message is for this processor.
-func (a *apic) matches(m message) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	switch {
-	case m.logical && a.x2():
-		return m.destination>>16 == a.reg[apicLDR]>>16 && m.destination&a.reg[apicLDR]&0xFFFF != 0
-	case m.logical && a.reg[apicDFR]>>28 == 0: // clusters
-		l := a.reg[apicLDR] >> 24
-		return (m.destination&0xF0 == 0xF0 || m.destination>>4 == l>>4) && m.destination&l&0xF != 0
-	case m.logical:
-		return m.destination&(a.reg[apicLDR]>>24) != 0
-	case m.x2:
-		return m.destination == a.id || m.destination == ^uint32(0)
-	}
-	return m.destination == a.id || m.destination == 0xFF
-}
-
-// receive is a message; false: it is not accepted.
-func (a *apic) receive(m message) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	switch m.mode {
-	case deliverFixed, deliverLowest:
-		return a.accept(m.vector, m.level)
-	case deliverNMI:
-		a.cpu.nmi.Store(true)
-	case deliverINIT:
-		a.cpu.starts.Store(0) // what has come before
-		a.cpu.resets.Store(true)
-	case deliverStart:
-		a.cpu.starts.Store(uint32(m.vector) | 0x100)
-	default:
-		return false
-	}
-	a.cpu.wake()
-	return true
-}
-
 // accept puts a vector into the request register.
 func (a *apic) accept(vector uint8, level bool) bool {
 	if vector < 16 || a.reg[apicSVR]&apicEnabled == 0 {
@@ -396,132 +286,4 @@ func (a *apic) end() {
 		a.cpu.ended.Store(uint32(v) | 0x100)
 	}
 	a.cpu.attend.Store(true)
-}
-
-// Timer.
-
-const (
-	timerPeriodic = 1
-	timerDeadline = 2
-)
-
-func (a *apic) timerMode() uint32 { return a.reg[apicLVTTimer] >> 17 & 3 }
-
-// divider is the timer's.
-func (a *apic) divider() uint64 {
-	d := a.reg[apicDivide]
-	n := d&3 | d>>1&4
-	return 1 << ((n + 1) & 7)
-}
-
-// period is how many ticks the initial count takes.
-func (a *apic) period() uint64 {
-	const ticks = tscKHz * 1000 / apicTimerHz
-	return uint64(a.reg[apicInitial]) * a.divider() * ticks
-}
-
-// arm starts the timer anew, or stops it.
-func (a *apic) arm() {
-	a.disarm()
-	mode := a.timerMode()
-	if mode == timerDeadline || a.reg[apicInitial] == 0 {
-		return
-	}
-	a.begun = a.cpu.ticks()
-	a.expireIn(a.period())
-}
-
-// expireIn has the timer expire after some ticks.
-func (a *apic) expireIn(ticks uint64) {
-	ticks = min(ticks, 1<<62)
-	a.timer.runs = true
-	if k := &a.cpu.clock; k.counted {
-		k.expireAt(max(a.cpu.ticks()+ticks, 1))
-		return
-	}
-	left := time.Duration(ticks * nanosecondsOfTick)
-	if a.timer.host == nil {
-		a.timer.host = time.AfterFunc(left, a.expired)
-	} else {
-		a.timer.host.Reset(left)
-	}
-}
-
-// timer is that of a local APIC. host is the host's, where instructions are not counted.
-type timer struct {
-	runs bool
-	host *time.Timer
-}
-
-// expired is called when the time has come.
-func (a *apic) expired() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.timer.runs {
-		return
-	}
-	if left := a.left(); left > 0 { // it is the expiry of a time before the timer was armed anew, or the guest has set its clock back
-		a.expireIn(left)
-		return
-	}
-	if a.timerMode() == timerPeriodic {
-		a.begun += a.period()
-		const shortest = 50_000 // ticks: a guest can't keep the host busy
-		a.expireIn(max(a.left(), shortest))
-	} else {
-		a.timer.runs, a.at = false, 0
-	}
-	if a.reg[apicLVTTimer]&lvtMasked == 0 {
-		a.accept(uint8(a.reg[apicLVTTimer]), false)
-	}
-}
-
-// left is how many ticks there are to the timer's expiry; 0: its time has come.
-func (a *apic) left() uint64 {
-	now, at := a.cpu.ticks(), a.begun+a.period()
-	if a.timerMode() == timerDeadline {
-		now, at = a.cpu.tsc(), a.at
-	}
-	return max(at, now) - now
-}
-
-// current is the timer's count.
-func (a *apic) current() uint32 {
-	if !a.timer.runs || a.timerMode() == timerDeadline {
-		return 0
-	}
-	passed := a.cpu.ticks() - a.begun
-	return uint32((a.period() - min(passed, a.period())) / (a.divider() * (tscKHz * 1000 / apicTimerHz)))
-}
-
-func (a *apic) deadline() uint64 { return a.at }
-
-// setDeadline is a write of IA32_TSC_DEADLINE.
-func (a *apic) setDeadline(tsc uint64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.timerMode() != timerDeadline {
-		return
-	}
-	a.disarm()
-	if a.at = tsc; tsc == 0 {
-		return
-	}
-	a.expireIn(a.left())
-}
-
-// stop ends the timer for good.
-func (a *apic) stop() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.disarm()
-}
-
-// disarm stops the timer, if it runs.
-func (a *apic) disarm() {
-	a.timer.runs = false
-	a.cpu.clock.expireAt(0)
-	if a.timer.host != nil {
-		a.timer.host.Stop()
-	}
 }
