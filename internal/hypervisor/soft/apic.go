@@ -52,8 +52,6 @@ type apic struct {
 	timer timer
 	// outgoing are messages that are to be sent.
 	outgoing []message
-	begun    uint64 // the tick at which the timer's count began
-	at       uint64 // TSC-deadline; 0: none
 }
 
 func newAPIC(c *CPU, id uint32) *apic {

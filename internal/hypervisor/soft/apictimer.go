@@ -13,10 +13,12 @@ const (
 	timerDeadline = 2
 )
 
-// timer is that of a local APIC. host is the host's, where instructions are not counted.
+// timer is that of a local APIC.
 type timer struct {
-	runs bool
-	host *time.Timer
+	runs     bool
+	begun    uint64      // the tick at which the count began
+	deadline uint64      // TSC-deadline; 0: none
+	host     *time.Timer // the host's, where instructions are not counted
 }
 
 func (a *apic) timerMode() uint32 { return a.reg[apicLVTTimer] >> 17 & 3 }
@@ -41,7 +43,7 @@ func (a *apic) arm() {
 	if mode == timerDeadline || a.reg[apicInitial] == 0 {
 		return
 	}
-	a.begun = a.cpu.ticks()
+	a.timer.begun = a.cpu.ticks()
 	a.expireIn(a.period())
 }
 
@@ -73,11 +75,11 @@ func (a *apic) expired() {
 		return
 	}
 	if a.timerMode() == timerPeriodic {
-		a.begun += a.period()
+		a.timer.begun += a.period()
 		const shortest = 50_000 // ticks: a guest can't keep the host busy
 		a.expireIn(max(a.left(), shortest))
 	} else {
-		a.timer.runs, a.at = false, 0
+		a.timer.runs, a.timer.deadline = false, 0
 	}
 	if a.reg[apicLVTTimer]&lvtMasked == 0 {
 		a.accept(uint8(a.reg[apicLVTTimer]), false)
@@ -86,9 +88,9 @@ func (a *apic) expired() {
 
 // left is how many ticks there are to the timer's expiry; 0: its time has come.
 func (a *apic) left() uint64 {
-	now, at := a.cpu.ticks(), a.begun+a.period()
+	now, at := a.cpu.ticks(), a.timer.begun+a.period()
 	if a.timerMode() == timerDeadline {
-		now, at = a.cpu.tsc(), a.at
+		now, at = a.cpu.tsc(), a.timer.deadline
 	}
 	return max(at, now) - now
 }
@@ -98,11 +100,11 @@ func (a *apic) current() uint32 {
 	if !a.timer.runs || a.timerMode() == timerDeadline {
 		return 0
 	}
-	passed := a.cpu.ticks() - a.begun
+	passed := a.cpu.ticks() - a.timer.begun
 	return uint32((a.period() - min(passed, a.period())) / (a.divider() * (tscKHz * 1000 / apicTimerHz)))
 }
 
-func (a *apic) deadline() uint64 { return a.at }
+func (a *apic) deadline() uint64 { return a.timer.deadline }
 
 // setDeadline is a write of IA32_TSC_DEADLINE.
 func (a *apic) setDeadline(tsc uint64) {
@@ -112,7 +114,7 @@ func (a *apic) setDeadline(tsc uint64) {
 		return
 	}
 	a.disarm()
-	if a.at = tsc; tsc == 0 {
+	if a.timer.deadline = tsc; tsc == 0 {
 		return
 	}
 	a.expireIn(a.left())
