@@ -104,7 +104,12 @@ func (a *apic) current() uint32 {
 	return uint32((a.period() - min(passed, a.period())) / (a.divider() * (tscKHz * 1000 / apicTimerHz)))
 }
 
-func (a *apic) deadline() uint64 { return a.timer.deadline }
+// deadline is a read of IA32_TSC_DEADLINE.
+func (a *apic) deadline() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.timer.deadline
+}
 
 // setDeadline is a write of IA32_TSC_DEADLINE.
 func (a *apic) setDeadline(tsc uint64) {
