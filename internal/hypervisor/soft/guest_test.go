@@ -8,7 +8,6 @@ import (
 
 	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
-	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/native"
 	"github.com/mayfly-vm/mayfly/pvh"
 )
 
@@ -87,12 +86,7 @@ func newTiny(t testing.TB, r ring, code string) *tiny {
 // units gives it x87, MMX and SSE.
 func (g *tiny) units() {
 	g.t.Helper()
-	code, err := native.NewCode(codeBytes)
-	if err != nil {
-		g.t.Skip(err)
-	}
-	g.t.Cleanup(func() { _ = code.Close() })
-	g.CPU.units = units{Context: native.NewContext(), code: code, thunks: map[encoding]native.Thunk{}}
+	g.CPU.units = newUnits(hostCode(g.t))
 	g.cr4 |= cr4OSFXSR | cr4OSXMMEXCPT
 }
 

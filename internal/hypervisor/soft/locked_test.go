@@ -8,6 +8,39 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/hypervisor"
 )
 
+// newProcessors makes processors of one machine.
+func newProcessors(t *testing.T, m RAM, n int) []*CPU {
+	t.Helper()
+	w, shared := new(world), newCodeMap(1<<32)
+	for range n {
+		p := newCPU64(t, m)
+		p.code.shared, p.world = shared, w
+		shared.add(p)
+		w.cpus = append(w.cpus, p)
+	}
+	return w.cpus
+}
+
+// untilHalted runs processors at the same time, to the HLT of each.
+func untilHalted(t *testing.T, processors []*CPU) {
+	t.Helper()
+	var all sync.WaitGroup
+	for _, p := range processors {
+		all.Go(func() {
+			var e hypervisor.Exit
+			for !p.halted {
+				p.attend.Store(false)
+				p.applyClaims()
+				if p.executing(&e, false) {
+					t.Errorf("%+v", e)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
 // Processors that add to a number by instructions with LOCK, or by XCHG and CMPXCHG16B, lose nothing, also where the number lies
 // across cache lines or pages.
 func TestLockedInstructions(t *testing.T) {
@@ -31,29 +64,11 @@ func TestLockedInstructions(t *testing.T) {
 			// again: add; dec ecx; jnz again; hlt
 			code := append(append([]byte{}, c.code...), 0xFF, 0xC9, 0x75, byte(-len(c.code)-4), 0xF4)
 			copy(s.own[pageSize+2048:], code)
-			w := new(world)
-			shared := newCodeMap(1 << 32)
-			for range 4 {
-				p := newCPU64(t, s)
-				p.code.shared, p.world = shared, w
-				shared.cpus, w.cpus = append(shared.cpus, p), append(w.cpus, p)
+			processors := newProcessors(t, s, 4)
+			for _, p := range processors {
 				p.R[rbx], p.R[rcx], p.RIP = base+c.at, times, base+pageSize+2048
 			}
-			var all sync.WaitGroup
-			for _, p := range w.cpus {
-				all.Go(func() {
-					var e hypervisor.Exit
-					for !p.halted {
-						p.attend.Store(false)
-						p.applyClaims()
-						if p.executing(&e, false) {
-							t.Errorf("%+v", e)
-							return
-						}
-					}
-				})
-			}
-			all.Wait()
+			untilHalted(t, processors)
 			got := binary.LittleEndian.Uint64(s.own[c.at:])
 			if mask := uint64(1)<<16 - 1; name == "lock inc, byte" && got != 4*times&0xFF || name != "lock inc, byte" && got&mask != 4*times {
 				t.Errorf("%d, want %d", got, 4*times)
@@ -68,28 +83,11 @@ func TestAloneBesideAProcessorThatSpins(t *testing.T) {
 	// first: lock inc qword [rbx]; dec ecx; jnz first; inc dword [rdx]; hlt. second: cmp dword [rdx], 0; jz second; hlt
 	copy(s.own[pageSize+1024:], []byte{0xF0, 0x48, 0xFF, 0x03, 0xFF, 0xC9, 0x75, 0xF8, 0xFF, 0x02, 0xF4})
 	copy(s.own[pageSize+2048:], []byte{0x83, 0x3A, 0, 0x74, 0xFB, 0xF4})
-	w, shared := new(world), newCodeMap(1<<32)
-	for i := range uint64(2) {
-		p := newCPU64(t, s)
-		p.code.shared, p.world = shared, w
-		shared.cpus, w.cpus = append(shared.cpus, p), append(w.cpus, p)
-		p.R[rbx], p.R[rcx], p.R[rdx], p.RIP = s.addr+61, 100, s.addr+256, s.addr+pageSize+1024*(i+1)
+	processors := newProcessors(t, s, 2)
+	for i, p := range processors {
+		p.R[rbx], p.R[rcx], p.R[rdx], p.RIP = s.addr+61, 100, s.addr+256, s.addr+pageSize+1024*uint64(i+1)
 	}
-	var all sync.WaitGroup
-	for _, p := range w.cpus {
-		all.Go(func() {
-			var e hypervisor.Exit
-			for !p.halted {
-				p.attend.Store(false)
-				p.applyClaims()
-				if p.executing(&e, false) {
-					t.Errorf("%+v", e)
-					return
-				}
-			}
-		})
-	}
-	all.Wait()
+	untilHalted(t, processors)
 	if n := binary.LittleEndian.Uint64(s.own[61:]); n != 100 {
 		t.Errorf("%d", n)
 	}

@@ -99,7 +99,7 @@ func (m *machine) NewProcessor(id int) (hypervisor.Processor, error) {
 		return nil, fmt.Errorf("memory for decoded instructions: %w", err)
 	}
 	c := newCPU(&m.ram, m.shared, store)
-	c.units = units{Context: native.NewContext(), code: m.code.Part(id, codeBytes), thunks: map[encoding]native.Thunk{}}
+	c.units = newUnits(m.code.Part(id, codeBytes))
 	c.waits = true
 	c.clock.start, c.clock.counted, c.clock.limit = m.start, m.counted, never
 	if m.counted {

@@ -90,15 +90,27 @@ type pair struct {
 	code *native.Code
 }
 
+// newPair makes a pair, and the nth generator of random numbers.
+func newPair(t *testing.T, n uint64) *pair {
+	t.Helper()
+	s := newSandbox(t)
+	return &pair{sandbox: s, r: rand.New(rand.NewPCG(*seed, n)), cpu: newCPU64(t, s), host: native.NewContext(), code: hostCode(t)}
+}
+
+// hostCode is memory for instructions that the host's processor executes. The test is skipped on a host that allows none.
+func hostCode(t testing.TB) *native.Code {
+	t.Helper()
+	code, err := native.NewCode(codeBytes)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { _ = code.Close() })
+	return code
+}
+
 // Random instructions leave what the architecture defines as the host's own processor does.
 func TestAgainstTheHost(t *testing.T) {
-	code, err := native.NewCode(1 << 20)
-	if err != nil {
-		t.Skipf("as another process's memory: %v", err)
-	}
-	defer code.Close()
-	p := &pair{sandbox: newSandbox(t), r: rand.New(rand.NewPCG(*seed, 0)), host: native.NewContext(), code: code}
-	p.cpu = newCPU64(t, p.sandbox)
+	p := newPair(t, 0)
 	seen := map[string]int{}
 	b := make([]byte, decode.MaxLength)
 	for n := 0; n < *instructions; {

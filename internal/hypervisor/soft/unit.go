@@ -17,6 +17,11 @@ type units struct {
 	thunks map[encoding]native.Thunk
 }
 
+// newUnits makes units with the registers of a reset, and code in memory that is theirs alone.
+func newUnits(code *native.Code) units {
+	return units{Context: native.NewContext(), code: code, thunks: map[encoding]native.Thunk{}}
+}
+
 // encoding is an instruction as it is executed.
 type encoding struct {
 	n byte

@@ -6,21 +6,15 @@ import (
 	"testing"
 
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
-	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/native"
 )
 
 // Random instructions of x87, MMX and SSE with random registers and operands: each is an exception, or
 // is executed, and none ends this process or writes beyond its operand.
 func TestUnitsBearAnything(t *testing.T) {
-	code, err := native.NewCode(codeBytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer code.Close()
 	s := newSandbox(t)
 	c := newCPU64(t, s)
 	c.cr4 = cr4OSFXSR
-	c.units = units{Context: native.NewContext(), code: code, thunks: map[encoding]native.Thunk{}}
+	c.units = newUnits(hostCode(t))
 	r := rand.New(rand.NewPCG(*seed, 1))
 	b := make([]byte, decode.MaxLength)
 	executed := map[[3]byte]bool{}

@@ -3,30 +3,17 @@ package soft
 import (
 	"bytes"
 	"encoding/binary"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
-	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/native"
 )
 
 // Instructions of x87, MMX and SSE leave registers, flags and memory as the same bytes do that the host
 // executes at the same addresses.
 func TestUnitsAgainstTheHost(t *testing.T) {
-	code, err := native.NewCode(1 << 20)
-	if err != nil {
-		t.Skipf("as another process's memory: %v", err)
-	}
-	defer code.Close()
-	own, err := native.NewCode(codeBytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer own.Close()
-	p := &pair{sandbox: newSandbox(t), r: rand.New(rand.NewPCG(*seed, 2)), host: native.NewContext(), code: code}
-	p.cpu = newCPU64(t, p.sandbox)
+	p := newPair(t, 2)
 	p.cpu.cr4 = cr4OSFXSR
-	p.cpu.units = units{Context: native.NewContext(), code: own, thunks: map[encoding]native.Thunk{}}
+	p.cpu.units = newUnits(hostCode(t))
 	b := make([]byte, decode.MaxLength)
 	withMemory := map[[3]byte]bool{}
 	for n := 0; n < 300_000; {
@@ -132,14 +119,9 @@ func comparableFX(fx [512]byte) [512]byte {
 // The control word's masks, which the host does not get, come back to the guest that stores them; the
 // status word keeps what was raised.
 func TestControlAndStatusWordAreKept(t *testing.T) {
-	code, err := native.NewCode(codeBytes)
-	if err != nil {
-		t.Skipf("as another process's memory: %v", err)
-	}
-	defer code.Close()
 	s := newSandbox(t)
 	c := newCPU64(t, s)
-	c.units = units{Context: native.NewContext(), code: code, thunks: map[encoding]native.Thunk{}}
+	c.units = newUnits(hostCode(t))
 	c.R[rax] = s.addr
 	s.own[0], s.own[1] = 0x3A, 0x03 // division and invalid operation are not masked
 	do := func(b ...byte) {

@@ -6,20 +6,14 @@ import (
 	"testing"
 
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
-	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/native"
 )
 
 // An instruction of SSE with its registers only leaves what it leaves with all of them loaded and stored.
 func TestXMMRegistersAlone(t *testing.T) {
-	code, err := native.NewCode(codeBytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer code.Close()
 	s := newSandbox(t)
 	c := newCPU64(t, s)
 	c.cr4 = cr4OSFXSR | cr4OSXMMEXCPT
-	c.units = units{Context: native.NewContext(), code: code.Part(0, codeBytes), thunks: map[encoding]native.Thunk{}}
+	c.units = newUnits(hostCode(t))
 	r := rand.New(rand.NewPCG(*seed, 2))
 	type state struct {
 		fx    [416]byte
