@@ -10,8 +10,6 @@ import (
 
 	"github.com/mayfly-vm/mayfly/guest/compute"
 	"github.com/mayfly-vm/mayfly/internal/hypervisor"
-	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft"
-	"github.com/mayfly-vm/mayfly/memory"
 	"github.com/mayfly-vm/mayfly/pvh"
 )
 
@@ -89,30 +87,18 @@ func startComputing(t testing.TB, cmdline string) *computer {
 			t.Fatal(err)
 		}
 	}
-	ram, err := memory.New([]memory.Range{{Size: computerRAM}}, memory.Options{})
-	must(err)
-	t.Cleanup(func() { ram.Close() })
+	host, ram := newHost(t, computerRAM)
 	info, _, err := (&pvh.StartInfo{Version: 0, Cmdline: computerCmdline}).Encode(pvh.Layout{Info: computerInfo})
 	must(err)
 	for at, b := range map[int64][]byte{computerInfo: info, computerCmdline: []byte(cmdline + "\x00"), computerImage: compute.ELF} {
 		_, err := ram.WriteAt(b, at)
 		must(err)
 	}
-	host, err := soft.Open()
-	must(err)
-	t.Cleanup(func() { host.Close() })
-	machine, err := host.NewMachine(ram, hypervisor.Options{Processors: 1})
-	must(err)
-	t.Cleanup(func() { machine.Close() })
-	cpu, err := machine.NewProcessor(0)
-	must(err)
-	t.Cleanup(func() { cpu.Close() })
-	leaves, err := host.CPUID()
-	must(err)
-	must(cpu.SetCPUID(leaves))
-	e := pvh.NewEntryState(binary.LittleEndian.Uint64(compute.ELF[24:]), computerInfo)
-	must(cpu.SetState(&hypervisor.State{RIP: e.RIP, RBX: e.RBX, RFLAGS: e.RFlags, CR0: e.CR0, CR4: e.CR4,
-		CS: e.CS, DS: e.Data, ES: e.Data, SS: e.Data, FS: e.Data, GS: e.Data, TR: e.TR}))
+	machine, cpu := newMachine(t, host, ram, binary.LittleEndian.Uint64(compute.ELF[24:]), computerInfo)
+	t.Cleanup(func() {
+		cpu.Close()
+		machine.Close()
+	})
 	return &computer{cpu: cpu}
 }
 

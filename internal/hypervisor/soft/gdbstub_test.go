@@ -25,17 +25,9 @@ type gdbstub struct {
 // startStopped starts QEMU with all cases, stopped at its first instruction. It is ended with the test.
 func startStopped(t *testing.T, g *privileged.Guest) *gdbstub {
 	t.Helper()
-	qemu, err := exec.LookPath("qemu-system-x86_64")
-	if err != nil {
-		t.Skip("qemu-system-x86_64 is not installed")
-	}
-	dir := t.TempDir()
-	args, err := qemuArgs(dir, g, 0, len(g.Cases))
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir, args := qemuCommand(t, g)
 	at := filepath.Join(dir, "gdb")
-	cmd := exec.Command(qemu, append(args, "-S", "-gdb", "unix:"+at+",server=on,wait=off")...)
+	cmd := exec.Command(args[0], append(args[1:], "-S", "-gdb", "unix:"+at+",server=on,wait=off")...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

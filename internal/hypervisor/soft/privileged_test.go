@@ -1,23 +1,15 @@
 package soft_test
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/mayfly-vm/mayfly/guest/privileged"
 	"github.com/mayfly-vm/mayfly/internal/hypervisor"
-	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft"
 	"github.com/mayfly-vm/mayfly/memory"
-	"github.com/mayfly-vm/mayfly/pvh"
 )
 
 // build assembles cases.
@@ -43,18 +35,7 @@ type bench struct {
 
 func newBench(t *testing.T, g *privileged.Guest) *bench {
 	t.Helper()
-	host, err := soft.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := memory.New([]memory.Range{{Size: privileged.Memory}}, memory.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		m.Close()
-		host.Close()
-	})
+	host, m := newHost(t, privileged.Memory)
 	return &bench{t, g, host, m}
 }
 
@@ -78,27 +59,7 @@ func (b *bench) boot() (hypervisor.Machine, hypervisor.Processor) {
 	if _, err := b.memory.WriteAt(b.guest.Text, privileged.TextBase); err != nil {
 		b.t.Fatal(err)
 	}
-	machine, err := b.host.NewMachine(b.memory, hypervisor.Options{Processors: 1})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	p, err := machine.NewProcessor(0)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	e := pvh.NewEntryState(privileged.TextBase, 0)
-	s := hypervisor.State{RIP: e.RIP, RFLAGS: e.RFlags, CR0: e.CR0, CS: e.CS, DS: e.Data, ES: e.Data, FS: e.Data, GS: e.Data, SS: e.Data, TR: e.TR}
-	list, err := b.host.CPUID()
-	if err == nil {
-		err = p.SetCPUID(list)
-	}
-	if err == nil {
-		err = p.SetState(&s)
-	}
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return machine, p
+	return newMachine(b.t, b.host, b.memory, privileged.TextBase, 0)
 }
 
 // run runs a case, to its end or for some seconds.
@@ -148,74 +109,6 @@ func (b *bench) toEnd(p hypervisor.Processor) bool {
 			return true // the case has no end
 		}
 	}
-}
-
-// qemuArgs are QEMU's arguments for the guest, with its memory in a file.
-func qemuArgs(dir string, g *privileged.Guest, first, last int) ([]string, error) {
-	ram, kernel := filepath.Join(dir, "ram"), filepath.Join(dir, "kernel")
-	if err := os.WriteFile(kernel, g.ELF, 0o600); err != nil {
-		return nil, err
-	}
-	f, err := os.Create(ram)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	addr, vars := privileged.Range(first, last, false)
-	if _, err := f.WriteAt(vars, int64(addr)); err != nil {
-		return nil, err
-	}
-	if err := f.Truncate(privileged.Memory); err != nil {
-		return nil, err
-	}
-	return []string{
-		"-M", "microvm,memory-backend=ram,rtc=off,pit=off,pic=off", "-accel", "tcg", "-cpu", "qemu64,vendor=GenuineIntel,+smep,+pdpe1gb,+movbe,+popcnt,+sse4.1,+sse4.2,+ssse3,+rdtscp,-vme,-de", "-icount", "shift=0",
-		"-m", fmt.Sprint(privileged.Memory >> 20), "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%d,mem-path=%s,share=on", privileged.Memory, ram),
-		"-nodefaults", "-display", "none", "-device", fmt.Sprintf("isa-debug-exit,iobase=%#x,iosize=4", privileged.EndPort), "-kernel", kernel,
-	}, nil
-}
-
-// onQEMU runs all cases on QEMU.
-func onQEMU(t *testing.T, g *privileged.Guest) []privileged.Result {
-	t.Helper()
-	qemu, err := exec.LookPath("qemu-system-x86_64")
-	if err != nil {
-		t.Skip("qemu-system-x86_64 is not installed")
-	}
-	dir := t.TempDir()
-	args, err := qemuArgs(dir, g, 0, len(g.Cases))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	begin := time.Now()
-	out, err := exec.CommandContext(ctx, qemu, args...).CombinedOutput()
-	var end *exec.ExitError
-	if !errors.As(err, &end) || end.ExitCode() != 1 {
-		t.Errorf("qemu: %v\n%s", err, out)
-	}
-	t.Logf("QEMU took %v", time.Since(begin))
-	f, err := os.Open(filepath.Join(dir, "ram"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	log, err := unix.Mmap(int(f.Fd()), privileged.Log, privileged.LogSize, unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = unix.Munmap(log) }()
-	list, err := g.Results(log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range list {
-		if !list[i].Ran && g.Cases[i].Want == "" {
-			t.Fatalf("QEMU does not come to an end of %s", g.Cases[i].Name)
-		}
-	}
-	return list
 }
 
 // Each case leaves the same on QEMU's processor and on this one, but where QEMU is known not to do as the manual says.
