@@ -22,8 +22,8 @@ type Job struct {
 	Env []string
 	// Files are the files it needs: name in the lab to file or directory on
 	// this machine. A relative name counts from the program's working
-	// directory, which holds nothing else. An absolute name works in the nest
-	// only. The program must not write to them.
+	// directory, which holds nothing else and comes first in PATH. An absolute
+	// name works in the nest only. The program must not write to them.
 	Files map[string]string
 	// Disks are raw disk images, too large to lie in the nest's memory: name in the
 	// program's working directory to file on this machine. In the nest the name

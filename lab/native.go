@@ -42,7 +42,8 @@ func runNative(ctx context.Context, j Job, p Place) (Result, error) {
 	defer cancel()
 	cmd := exec.CommandContext(timed, program, j.Args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), append([]string{InsideEnv + "=native"}, j.Env...)...)
+	own := []string{InsideEnv + "=native", "PATH=" + dir + string(os.PathListSeparator) + os.Getenv("PATH")}
+	cmd.Env = append(append(os.Environ(), own...), j.Env...)
 	cmd.Stdout, cmd.Stderr = out.stdout(), out.stderr()
 	// As in the nest: a Go program prints its goroutines before it is killed.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) }

@@ -29,13 +29,6 @@ func TestMain(m *testing.M) {
 		fmt.Println("test/devices: skipped by -short: starts machines")
 		os.Exit(0)
 	}
-	if lab.Inside() != "" { // where the user network's program is searched for
-		dir, err := os.Getwd()
-		if err != nil {
-			panic(err)
-		}
-		os.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	}
 	lab.Main(m, prepare)
 }
 

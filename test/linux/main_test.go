@@ -28,13 +28,6 @@ func TestMain(m *testing.M) {
 		fmt.Println("test/linux: skipped by -short: starts machines")
 		os.Exit(0)
 	}
-	if lab.Inside() != "" { // where mayfly-machine is searched for
-		dir, err := os.Getwd()
-		if err != nil {
-			panic(err)
-		}
-		os.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	}
 	lab.Main(m, prepare)
 }
 
