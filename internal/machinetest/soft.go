@@ -6,13 +6,15 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft"
 )
 
-// SoftCPUs is how many vCPUs a machine on the software processor can have.
-func SoftCPUs(t testing.TB) int {
+// NeedsSoftCPUs skips a test that wants more vCPUs than a machine on the software processor can have.
+func NeedsSoftCPUs(t testing.TB, n int) {
 	t.Helper()
 	h, err := soft.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	return h.MaxProcessors()
+	if most := h.MaxProcessors(); n > most {
+		t.Skipf("the software processor has %d vCPUs at most, the test wants %d", most, n)
+	}
 }

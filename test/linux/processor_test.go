@@ -13,8 +13,8 @@ func isSoft() bool { return *processor == string(mayfly.ProcessorSoft) }
 // needsCPUs skips a test for which the processor has too few vCPUs.
 func needsCPUs(t testing.TB, n int) {
 	t.Helper()
-	if most := machinetest.SoftCPUs(t); isSoft() && n > most {
-		t.Skipf("the software processor has %d vCPUs at most, the test wants %d", most, n)
+	if isSoft() {
+		machinetest.NeedsSoftCPUs(t, n)
 	}
 }
 
