@@ -10,8 +10,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -63,7 +63,7 @@ func (o *options) flags() *flag.FlagSet {
 	fs.Func("kernel", "give it a kernel of the cache as `NAME`/vmlinuz and NAME/vmlinux (repeat): "+strings.Join(kernels.All(), ", "), appendTo(&o.kernels))
 	fs.Func("initrd", "give it an initramfs under `NAME[:INIT]`; INIT is smallest (the default) or testinit (repeat)", func(v string) error {
 		name, init, _ := strings.Cut(v, ":")
-		o.initrds[name] = init
+		o.initrds[name] = cmp.Or(init, "smallest")
 		return nil
 	})
 	fs.Func("disk", "`NAME:FILE`: give the program the disk image FILE as NAME, a block device in the nest; writes are lost (repeat)", putPair(j.Disks))
@@ -142,12 +142,11 @@ func run(ctx context.Context, args []string) (int, error) {
 // addFiles adds the kernels, the initramfs files and the Debian to the job. remove
 // deletes those that were made for it; it is to be called in any case.
 func (o *options) addFiles(ctx context.Context) (remove func(), err error) {
-	var made []string
-	remove = func() {
-		for _, f := range made {
-			os.Remove(f)
-		}
+	dir, err := os.MkdirTemp("", "mayfly-initrd-")
+	if err != nil {
+		return func() {}, err
 	}
+	remove = func() { os.RemoveAll(dir) }
 	j := &o.job
 	for _, name := range o.kernels {
 		k, err := kernels.Get(ctx, name, os.Stderr)
@@ -164,11 +163,10 @@ func (o *options) addFiles(ctx context.Context) (remove func(), err error) {
 		j.Disks["debian.img"], j.Files["debian/vmlinuz"], j.Files["debian/initrd"] = i.Disk(), i.Kernel(), i.Initrd()
 	}
 	for name, init := range o.initrds {
-		file, err := writeInitrd(ctx, init)
-		if err != nil {
+		file := filepath.Join(dir, init)
+		if err := writeInitrd(ctx, file, init); err != nil {
 			return remove, err
 		}
-		made = append(made, file)
 		j.Files[name] = file
 	}
 	return remove, nil
@@ -206,12 +204,12 @@ func findProgram(ctx context.Context, arg string) (string, error) {
 	return lab.Build(ctx, arg)
 }
 
-// writeInitrd builds one of the project's own inits and packs it.
-func writeInitrd(ctx context.Context, init string) (string, error) {
+// writeInitrd builds one of the project's own inits and packs it into a file.
+func writeInitrd(ctx context.Context, file, init string) error {
 	var program string
 	var err error
 	switch init {
-	case "", "smallest":
+	case "smallest":
 		program, err = lab.BuildInit(ctx)
 	case "testinit":
 		program, err = lab.Build(ctx, "github.com/mayfly-vm/mayfly/guest/testinit")
@@ -219,12 +217,7 @@ func writeInitrd(ctx context.Context, init string) (string, error) {
 		err = fmt.Errorf("lab: no init is called %q; there are smallest and testinit", init)
 	}
 	if err != nil {
-		return "", err
+		return err
 	}
-	f, err := os.CreateTemp("", "mayfly-initrd-")
-	if err != nil {
-		return "", err
-	}
-	err = errors.Join(lab.WriteInitramfs(f, []lab.Entry{{Name: "init", Host: program}}), f.Close())
-	return f.Name(), err
+	return lab.WriteInitramfsFile(file, []lab.Entry{{Name: "init", Host: program}})
 }
