@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,14 @@ func (b *bench) soft() error {
 		}
 	}
 	return nil
+}
+
+// columns are the titles of a column for each of the monitors.
+func columns(ways []monitor.Monitor, suffix string) (titles []string) {
+	for _, m := range ways {
+		titles = append(titles, m.Name+suffix)
+	}
+	return titles
 }
 
 // softRuns is how often what takes seconds is measured.
@@ -73,14 +82,7 @@ func (b *bench) softBoots() error {
 	}
 	t := &table{title: fmt.Sprintf("Linux on a processor in software: exec to the first line of init (%d MiB, 1 CPU; QEMU's -M microvm -cpu %s, which has the software processor's features), and memory beyond the guest's (PSS)",
 		softRAM, monitor.TCGProcessor)}
-	head := []string{""}
-	for _, m := range ways {
-		head = append(head, m.Name)
-	}
-	for _, m := range ways {
-		head = append(head, m.Name+", memory")
-	}
-	t.add(head...)
+	t.add(slices.Concat([]string{""}, columns(ways, ""), columns(ways, ", memory"))...)
 	for _, name := range names {
 		cells := []string{name}
 		for _, m := range ways {
@@ -110,12 +112,8 @@ func (b *bench) softShare() error {
 	}
 	ways := monitor.Software(b.paths, b.khz)
 	t := &table{title: "A start on a processor in software, up to the guest's first instructions (tiny guest, to its first output)"}
-	head := []string{"memory", "initrd"}
+	t.add(append([]string{"memory", "initrd"}, columns(ways, "")...)...)
 	var list []*contender
-	for _, m := range ways {
-		head = append(head, m.Name)
-	}
-	t.add(head...)
 	machines := []monitor.Machine{{MiB: 64}, {MiB: softRAM}, {MiB: 4096}, {MiB: softRAM, Initrd: initrds[1]}, {MiB: softRAM, Initrd: initrds[64]}}
 	for _, vm := range machines {
 		for _, m := range ways {
@@ -156,11 +154,7 @@ func (b *bench) softSpeed() error {
 		}
 	}
 	t := &table{title: "Million instructions a second (compute guest; integer: the geometric mean of those with general registers only)"}
-	head := []string{""}
-	for _, m := range ways {
-		head = append(head, m.Name)
-	}
-	t.add(head...)
+	t.add(append([]string{""}, columns(ways, "")...)...)
 	means := make([]float64, len(ways))
 	integers := 0
 	for _, c := range compute.All {
