@@ -39,7 +39,7 @@ func (c *CPU) alu(op uint8, n uint8, a, b uint64) uint64 {
 	return res
 }
 
-// addCarry is ADC. With a carry the sum of kindAdd does not tell whether there was one.
+// addCarry is ADC. With a carry the sum of kindAdd does not show whether there was one.
 func (c *CPU) addCarry(n uint8, a, b uint64) uint64 {
 	if !c.flags.carry() {
 		return c.alu(aluAdd, n, a, b)

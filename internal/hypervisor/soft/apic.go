@@ -47,9 +47,9 @@ type apic struct {
 	id   uint32
 	base uint64
 	reg  [apicRegisters]uint32
-	// eoi has the vectors whose end the machine wants to know, and ended those that have.
-	eoi   func(vector uint8) bool
-	timer timer
+	// wantsEnd reports whether the machine is to be notified of the end of a vector; nil: never.
+	wantsEnd func(vector uint8) bool
+	timer    timer
 	// outgoing are messages that are to be sent.
 	outgoing []message
 }
@@ -87,7 +87,7 @@ func (a *apic) initialised() {
 
 func (a *apic) x2() bool { return a.base&apicBaseX2 != 0 }
 
-// mapped tells whether an address is a register's.
+// mapped reports whether an address is a register's.
 func (a *apic) mapped(phys uint64) bool {
 	return a.base&apicBaseEnable != 0 && !a.x2() && phys&^0xFFF == a.base&^0xFFF
 }
@@ -220,18 +220,18 @@ func (a *apic) accept(vector uint8, level bool) bool {
 	if vector < 16 || a.reg[apicSVR]&apicEnabled == 0 {
 		return false
 	}
-	word, bit := vectorBit(vector)
-	a.reg[apicIRR+word] |= bit
-	a.reg[apicTMR+word] &^= bit
+	i, bit := vectorBit(vector)
+	a.reg[apicIRR+i] |= bit
+	a.reg[apicTMR+i] &^= bit
 	if level {
-		a.reg[apicTMR+word] |= bit
+		a.reg[apicTMR+i] |= bit
 	}
 	a.cpu.wake()
 	return true
 }
 
-// vectorBit is where a vector is in a register of 256 bits.
-func vectorBit(vector uint8) (word, bit uint32) { return uint32(vector) / 32, 1 << (vector % 32) }
+// vectorBit is where a vector is in the 8 registers that have a bit for each.
+func vectorBit(vector uint8) (i, bit uint32) { return uint32(vector) / 32, 1 << (vector % 32) }
 
 // highest is the highest vector of a register of 256 bits; -1: none.
 func (a *apic) highest(r int) int {
@@ -267,9 +267,9 @@ func (a *apic) pending() (vector uint8, ok bool) {
 func (a *apic) take(vector uint8) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	word, bit := vectorBit(vector)
-	a.reg[apicIRR+word] &^= bit
-	a.reg[apicISR+word] |= bit
+	i, bit := vectorBit(vector)
+	a.reg[apicIRR+i] &^= bit
+	a.reg[apicISR+i] |= bit
 }
 
 // end is the end of the interrupt in service.
@@ -278,9 +278,9 @@ func (a *apic) end() {
 	if v < 0 {
 		return
 	}
-	word, bit := vectorBit(uint8(v))
-	a.reg[apicISR+word] &^= bit
-	if a.reg[apicTMR+word]&bit != 0 && a.eoi != nil && a.eoi(uint8(v)) {
+	i, bit := vectorBit(uint8(v))
+	a.reg[apicISR+i] &^= bit
+	if a.reg[apicTMR+i]&bit != 0 && a.wantsEnd != nil && a.wantsEnd(uint8(v)) {
 		a.cpu.ended.Store(uint32(v) | 0x100)
 	}
 	a.cpu.attend.Store(true)

@@ -22,7 +22,7 @@ func (c *CPU) branch(u *uop) status {
 	return branch
 }
 
-// reachable tells whether RIP can be set to a target that a register or memory has; else c.fault is set.
+// reachable reports whether RIP can be set to a target that a register or memory has; else c.fault is set.
 func (c *CPU) reachable(to uint64) bool {
 	if c.mode == decode.Mode64 && !isCanonical(to) || c.mode != decode.Mode64 && to > uint64(c.segments[decode.CS].limit) {
 		c.raise(vectorGP)

@@ -2,7 +2,7 @@ package soft
 
 import "time"
 
-// tscKHz is the frequency of the guest's time stamp counter: any, as long as it is told. So
+// tscKHz is the frequency of the guest's time stamp counter: any, as long as the guest can read it. So
 // high that no two reads are alike.
 const (
 	tscKHz            = 1_000_000

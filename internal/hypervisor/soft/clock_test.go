@@ -51,8 +51,8 @@ func TestTimersFollowTheClock(t *testing.T) {
 	}
 }
 
-// Where instructions are counted the timer expires before the next one, also behind an instruction that is executed alone: else it
-// would depend on whether the host looks at the processor just then.
+// Where instructions are counted the timer expires before the next one, also after an instruction that is executed alone: else it
+// would depend on whether the host kicks the processor just then.
 func TestTheTimerFollowsASingleInstruction(t *testing.T) {
 	g := newTiny(t, long0, "90 90 F4")
 	g.clock.counted = true

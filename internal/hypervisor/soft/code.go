@@ -17,7 +17,7 @@ const (
 	maxStarts = 1 << startsLog * 3 / 4
 	jumpsLog  = 12
 
-	// maxRun is how many instructions follow each other without a look for interrupts.
+	// maxRun is how many instructions follow each other without a poll for interrupts.
 	maxRun = 64
 )
 
@@ -39,7 +39,7 @@ type codeCache struct {
 	jumps   [1 << jumpsLog]jump
 	key     uint64
 	csBase  uint64
-	changed bool // instructions behind the one that is executed may be others now
+	changed bool // instructions after the one that is executed may be others now
 }
 
 type jump struct {
@@ -86,7 +86,7 @@ func (k *codeCache) forget() {
 	k.forgetJumps()
 }
 
-// forgetJumps has each branch look anew where it goes.
+// forgetJumps has each branch find its target again.
 func (k *codeCache) forgetJumps() {
 	k.key += keyCount
 	k.changed = true
@@ -142,7 +142,7 @@ func (k *codeCache) keep(page uint16, off uint64, run []uop) *uop {
 	return &k.uop[first]
 }
 
-// full tells whether there is no room for a page and a run more.
+// full reports whether there is no room for a page and a run more.
 func (k *codeCache) full() bool {
 	return k.uops+2*len(k.scratch) > maxUops || k.pages+2 > maxPages || k.starts+2 > maxStarts
 }
@@ -188,7 +188,7 @@ func (c *CPU) lookUp(addr uint64) *uop {
 	return c.decodeRun(addr, page, bytes)
 }
 
-// crosses tells whether an instruction at an offset of its page reaches into the next one.
+// crosses reports whether an instruction at an offset of its page reaches into the next one.
 func (u *uop) crosses(off uint64) bool { return off+uint64(u.Len) > pageSize }
 
 // codePageAt is the page of an address, as one that has instructions, and its bytes; nil: c.fault is set.
@@ -214,7 +214,7 @@ func (c *CPU) codePageAt(addr uint64) (uint16, *[pageSize]byte) {
 	return i, e.page
 }
 
-// stale tells whether others than processors, which is devices, have written to a page.
+// stale reports whether others than processors, which is devices, have written to a page.
 func (k *codeCache) stale(p *codePage, now *[pageSize]byte) bool {
 	if p.epoch == k.epoch {
 		return false
@@ -223,8 +223,8 @@ func (k *codeCache) stale(p *codePage, now *[pageSize]byte) bool {
 	return p.snapshot != *now
 }
 
-// decodeRun decodes from an address on. A run ends where its page does, before an instruction that can't be decoded, and
-// where it comes to the start of another.
+// decodeRun decodes from an address on. A run ends after an instruction that always branches or serialises, after maxRun of
+// them, at the end of its page, before an instruction that can't be decoded, and where it comes to the start of another.
 func (c *CPU) decodeRun(addr uint64, page uint16, bytes *[pageSize]byte) *uop {
 	k := &c.code
 	run := k.scratch[:0]
@@ -269,7 +269,7 @@ func (c *CPU) decodeRun(addr uint64, page uint16, bytes *[pageSize]byte) *uop {
 	return k.keep(page, first, append(c.paired(run), end))
 }
 
-// paired has each comparison execute the branch behind it as well, but where instructions are counted.
+// paired has each comparison execute the branch that follows as well, but where instructions are counted.
 func (c *CPU) paired(run []uop) []uop {
 	for i := 1; i < len(run) && !c.clock.counted; i++ {
 		run[i-1].pair(&run[i])
@@ -277,7 +277,7 @@ func (c *CPU) paired(run []uop) []uop {
 	return run
 }
 
-// always tells whether an instruction branches, or is an exception.
+// always reports whether an instruction always branches.
 func always(in *decode.Inst) bool {
 	if in.Map != decode.One {
 		return false
@@ -291,7 +291,7 @@ func always(in *decode.Inst) bool {
 	return false
 }
 
-// serialises tells whether what is behind an instruction may be elsewhere, or another one, when it is executed, or
+// serialises reports whether what follows an instruction may be elsewhere, or another one, when it is executed, or
 // whether an interrupt may come that could not before.
 func serialises(in *decode.Inst) bool {
 	o := in.Opcode
@@ -311,7 +311,7 @@ func serialises(in *decode.Inst) bool {
 	return false
 }
 
-// onward and anew end a run that goes on behind it: they are no instructions. anew looks where that is.
+// onward and anew end a run that goes on after it: they are no instructions. After anew the target is found again.
 func onward(c *CPU, _ *uop) status {
 	c.retired--
 	return branch
@@ -361,7 +361,7 @@ func (c *CPU) decodeAcross(addr uint64, page uint16, first *[pageSize]byte) *uop
 	return k.keep(page, off, run)
 }
 
-// sameSecond tells whether the instruction at an address still reaches into the page from which it was decoded.
+// sameSecond reports whether the instruction at an address still reaches into the page from which it was decoded.
 func (c *CPU) sameSecond(page uint16, addr uint64) bool {
 	was, ok := c.code.crossing[startKey(page, addr&(pageSize-1))]
 	second, bytes := c.codePageAt(c.wrap(addr&^(pageSize-1) + pageSize))

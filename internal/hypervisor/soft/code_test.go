@@ -72,7 +72,7 @@ func TestCodeIsBounded(t *testing.T) {
 }
 
 // Code that goes on in the next page finds which page that is now: others may have written there, or a process that shares
-// the first page may have another one behind it.
+// the first page may have another one after it.
 func TestCodeGoesOnInTheNextPage(t *testing.T) {
 	const last, second, other = tinyCode + pageSize - 1, tinyCode + pageSize, 0x40000
 	g := newTiny(t, long0, "")

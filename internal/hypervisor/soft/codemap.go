@@ -9,7 +9,7 @@ import (
 // write to such a page goes the slow way, which asks the map whether it meets an instruction.
 //
 // A processor may still write to a page by a translation that it kept, after another one has begun to
-// decode from it: until it comes to its next branch, where it finds the page in claimed, gives the
+// decode from it: until it comes to its next branch, where it finds the page in its claims, gives the
 // translation up, and has the page decoded anew. Code that one processor has written is executed by another
 // only after both have agreed about it, which takes a branch (Intel SDM volume 3, chapter 8.1.3).
 type codeMap struct {
@@ -57,7 +57,7 @@ func (m *codeMap) at(phys uint64) *sharedPage {
 	return r[phys/pageSize%regionPages].Load()
 }
 
-// has tells whether a page has instructions.
+// has reports whether a page has instructions.
 func (m *codeMap) has(phys uint64) bool {
 	p := m.at(phys)
 	return p != nil && p.state.Load()&1 != 0
@@ -117,11 +117,11 @@ func (m *codeMap) forget(c *CPU) {
 		}
 	}
 	c.code.forgetJumps()
-	m.tellChanged(c)
+	m.notifyChanged(c)
 }
 
-// tellChanged has all other processors look anew where their branches go.
-func (m *codeMap) tellChanged(c *CPU) {
+// notifyChanged has all other processors find the targets of their branches again.
+func (m *codeMap) notifyChanged(c *CPU) {
 	for _, other := range m.cpus {
 		if other != c {
 			other.claims.changed.Store(true)
@@ -130,7 +130,7 @@ func (m *codeMap) tellChanged(c *CPU) {
 	}
 }
 
-// written is a store of at most 8 bytes within a page. It tells whether it has met an instruction: then
+// written is a store of at most 8 bytes within a page. It reports whether it has met an instruction: then
 // nothing that was decoded from the page holds any more.
 func (m *codeMap) written(c *CPU, phys uint64) bool {
 	c.claims.barrier.Add(1) // before it asks, so that who marks bytes and then reads them has seen it, or is seen
@@ -156,7 +156,7 @@ func (m *codeMap) spoilt(c *CPU, p *sharedPage) {
 		return
 	}
 	p.state.Add(1)
-	m.tellChanged(c)
+	m.notifyChanged(c)
 }
 
 // mark sets the bits of an instruction's bytes, n of which lie in the page from off on.

@@ -46,13 +46,13 @@ type CPU struct {
 	clock   clock
 	entropy *rand.ChaCha8
 
-	fault   Fault
-	refused bool          // the last fill met a fault
-	retired uint64        // instructions that were completed
-	told    atomic.Uint64 // retired, as other threads may read it
-	claims  claims
-	world   *world // the machine's processors; nil: there is no machine
-	// executes is held while instructions are executed. alone tells that no other processor executes any, wantsAlone that
+	fault     Fault
+	refused   bool          // the last fill met a fault
+	retired   uint64        // instructions that were completed
+	published atomic.Uint64 // retired, for other threads
+	claims    claims
+	world     *world // the machine's processors; nil: there is no machine
+	// executes is held while instructions are executed. alone: no other processor executes any; wantsAlone:
 	// the instruction is to be executed so.
 	executes          sync.Mutex
 	alone, wantsAlone bool
@@ -73,10 +73,10 @@ type CPU struct {
 	waits       bool          // for INIT and a start-up IPI
 	resets      atomic.Bool   // INIT has come
 	starts      atomic.Uint32 // a start-up IPI's vector, and 0x100
-	attend      atomic.Bool   // something is to be looked at before the next instruction
+	attend      atomic.Bool   // there is something to poll for before the next instruction
 	kicked      atomic.Bool
 	nmi         atomic.Bool
-	ended       atomic.Uint32 // a vector whose end is to be told, and 0x100
+	ended       atomic.Uint32 // a vector of whose end the machine is to be notified, and 0x100
 	woken       chan struct{}
 }
 
@@ -123,8 +123,8 @@ const (
 type status uint8
 
 const (
-	next    status = iota // the instruction behind it
-	skip                  // the one behind that, which has been executed too
+	next    status = iota // the instruction after it
+	skip                  // the one after that, which has been executed too
 	branch                // RIP is set, and is always the same for this instruction at this address
 	jumped                // RIP is set
 	faulted               // c.fault is set
@@ -147,14 +147,14 @@ type uop struct {
 	decode.Inst
 	d, s      decode.Reg // for a handler of fast.go: the register that is written, or read
 	form      uint8      // of a CMP or TEST that has a handler of fast.go, and its size; see pair
-	condition uint8      // of the branch behind it, which the handler executes as well
+	condition uint8      // of the branch that follows, which the handler executes as well
 	thunk     uint32     // for runXMM: where its code is; 0: there is none yet
 }
 
 const uopBytes = unsafe.Sizeof(uop{})
 
-// behind is the one that lies behind u in the same run.
-func (u *uop) behind(n uintptr) *uop { return (*uop)(unsafe.Add(unsafe.Pointer(u), n*uopBytes)) }
+// after is the nth one after u in the same run.
+func (u *uop) after(n uintptr) *uop { return (*uop)(unsafe.Add(unsafe.Pointer(u), n*uopBytes)) }
 
 // faultOf is the exception of what can't be decoded.
 func faultOf(err error) Fault {

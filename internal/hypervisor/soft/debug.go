@@ -39,7 +39,7 @@ type debug struct {
 	delivered uint64
 }
 
-// kindOf and lengthOf are those of a breakpoint; enabled tells whether it is.
+// kindOf and lengthOf are those of a breakpoint; enabled reports whether it is.
 func (c *CPU) kindOf(i int) uint64   { return c.dr[7] >> (16 + 4*i) & 3 }
 func (c *CPU) enabled(i int) bool    { return c.dr[7]>>(2*i)&3 != 0 }
 func (c *CPU) lengthOf(i int) uint64 { return [4]uint64{1, 2, 8, 4}[c.dr[7]>>(18+4*i)&3] }
@@ -83,7 +83,7 @@ func (c *CPU) matching(addr, n uint64, kinds ...uint64) (bits uint64) {
 	return bits
 }
 
-// watched tells whether a page has a data breakpoint.
+// watched reports whether a page has a data breakpoint.
 func (c *CPU) watched(addr uint64) bool {
 	return c.matching(addr&^(pageSize-1), pageSize, breakWrite, breakAccess) != 0
 }
@@ -114,7 +114,7 @@ func (c *CPU) trapAfter(bits uint64) {
 	}
 }
 
-// watching tells whether instructions are to be executed one at a time: RF is cleared after one.
+// watching reports whether instructions are to be executed one at a time: RF is cleared after one.
 func (c *CPU) watching() bool {
 	return c.flags.other&(flagTF|flagRF) != 0 || c.debug.code || c.bounded()
 }
@@ -153,7 +153,7 @@ func (c *CPU) trapped(e *hypervisor.Exit) bool {
 	return c.failed(Fault{Vector: vectorDB}, e)
 }
 
-// keepRF has the RF that is pushed tell that the instruction was an iteration of a repetition.
+// keepRF sets RF, which is pushed, where the instruction was an iteration of a repetition.
 func (c *CPU) keepRF() {
 	if c.debug.partial {
 		c.flags.other |= flagRF

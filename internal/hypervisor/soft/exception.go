@@ -1,6 +1,6 @@
 package soft
 
-// hasCode tells whether an exception pushes an error code.
+// hasCode reports whether an exception pushes an error code.
 func hasCode(vector uint8) bool {
 	switch vector {
 	case vectorDF, vectorTS, vectorNP, vectorSS, vectorGP, vectorPF, vectorAC:
@@ -9,7 +9,7 @@ func hasCode(vector uint8) bool {
 	return false
 }
 
-// contributory tells whether an exception within the delivery of another makes a double fault.
+// contributory reports whether an exception within the delivery of another makes a double fault.
 func contributory(vector uint8) bool {
 	return vector == vectorDE || vector >= vectorTS && vector <= vectorGP
 }

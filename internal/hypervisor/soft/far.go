@@ -83,7 +83,7 @@ func (c *CPU) farEnter(s segment, to, back uint64, n uint8, call bool) status {
 	return c.jump(to)
 }
 
-// farReachable tells whether an offset lies within a code segment.
+// farReachable reports whether an offset lies within a code segment.
 func (c *CPU) farReachable(s *segment, to uint64) bool {
 	if c.efer&eferLMA != 0 && s.is(segmentLong) {
 		return isCanonical(to)

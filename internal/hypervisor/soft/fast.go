@@ -88,7 +88,7 @@ func fast(u *uop) {
 	}
 }
 
-// hasByteReg tells whether ModRM's reg field is a register, and not part of the opcode.
+// hasByteReg reports whether ModRM's reg field is a register, and not part of the opcode.
 func hasByteReg(in *decode.Inst) bool {
 	return in.Opcode < 0x80 || in.Opcode >= 0x84 && in.Opcode < 0x8C
 }
@@ -116,9 +116,9 @@ func (u *uop) choose(of *fastForms, size, form int) {
 	}
 }
 
-// pair has a CMP or TEST execute the conditional branch behind it as well.
-func (u *uop) pair(behind *uop) {
-	if u.form == 0 || behind.Map == decode.One && behind.Opcode&0xF0 != 0x70 || behind.Map == decode.Two && behind.Opcode&0xF0 != 0x80 || behind.Map > decode.Two {
+// pair has a CMP or TEST execute the conditional branch that follows as well.
+func (u *uop) pair(following *uop) {
+	if u.form == 0 || following.Map == decode.One && following.Opcode&0xF0 != 0x70 || following.Map == decode.Two && following.Opcode&0xF0 != 0x80 || following.Map > decode.Two {
 		return
 	}
 	of := &fastCmpBranch
@@ -126,10 +126,10 @@ func (u *uop) pair(behind *uop) {
 		of = &fastTestBranch
 	}
 	u.do = of[(u.form-1)/forms][(u.form-1)%forms]
-	u.condition = behind.Opcode & 15
+	u.condition = following.Opcode & 15
 }
 
-// isTest tells a TEST from a CMP.
+// isTest reports whether it is TEST, and not CMP.
 func (u *uop) isTest() bool {
 	o := u.Opcode
 	return o == 0x84 || o == 0x85 || o == 0xA8 || o == 0xA9 || o == 0xF6 || o == 0xF7

@@ -26,7 +26,7 @@ func TestFastOpsAreCurrent(t *testing.T) {
 	}
 }
 
-// A comparison that executes the branch behind it leaves what both leave one by one.
+// A comparison that executes the branch that follows leaves what both leave one by one.
 func TestPairs(t *testing.T) {
 	s := newSandbox(t)
 	c := newCPU64(t, s)

@@ -508,8 +508,8 @@ func fast_test_4_RR_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -539,8 +539,8 @@ func fast_cmp_4_RR_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -583,8 +583,8 @@ func fast_test_4_RI_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -614,8 +614,8 @@ func fast_cmp_4_RI_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -662,8 +662,8 @@ func fast_cmp_4_RM_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -736,8 +736,8 @@ func fast_test_4_MR_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -779,8 +779,8 @@ func fast_cmp_4_MR_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -850,8 +850,8 @@ func fast_test_4_MI_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -893,8 +893,8 @@ func fast_cmp_4_MI_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -1410,8 +1410,8 @@ func fast_test_8_RR_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -1441,8 +1441,8 @@ func fast_cmp_8_RR_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -1485,8 +1485,8 @@ func fast_test_8_RI_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -1516,8 +1516,8 @@ func fast_cmp_8_RI_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -1564,8 +1564,8 @@ func fast_cmp_8_RM_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -1638,8 +1638,8 @@ func fast_test_8_MR_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -1681,8 +1681,8 @@ func fast_cmp_8_MR_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -1752,8 +1752,8 @@ func fast_test_8_MI_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -1795,8 +1795,8 @@ func fast_cmp_8_MI_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -2312,8 +2312,8 @@ func fast_test_1_RR_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -2343,8 +2343,8 @@ func fast_cmp_1_RR_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -2387,8 +2387,8 @@ func fast_test_1_RI_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -2418,8 +2418,8 @@ func fast_cmp_1_RI_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -2466,8 +2466,8 @@ func fast_cmp_1_RM_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -2540,8 +2540,8 @@ func fast_test_1_MR_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -2583,8 +2583,8 @@ func fast_cmp_1_MR_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -2654,8 +2654,8 @@ func fast_test_1_MI_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 
@@ -2697,8 +2697,8 @@ func fast_cmp_1_MI_branch(c *CPU, u *uop) status {
 		return skip
 	}
 	c.retired++
-	behind := u.behind(1)
-	c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)
+	following := u.after(1)
+	c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)
 	return branch
 }
 

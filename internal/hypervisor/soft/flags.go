@@ -136,7 +136,7 @@ func (c *CPU) SetFlags(v uint64) {
 	c.flags = flags{bits: v & flagsStatus, other: v &^ (flagsStatus | 2)}
 }
 
-// condition tells whether one holds, by its number in Jcc, SETcc and CMOVcc.
+// condition reports whether one holds, by its number in Jcc, SETcc and CMOVcc.
 func (c *CPU) condition(cc uint8) bool {
 	f := &c.flags
 	var v bool

@@ -11,7 +11,7 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
 )
 
-// surviving has the guest's exceptions go on with the byte behind the instruction's first one.
+// surviving has the guest's exceptions go on with the byte after the instruction's first one.
 func (g *tiny) surviving(r ring) {
 	for v := range 32 {
 		code := "48 83 04 24 01 48 cf"

@@ -35,7 +35,7 @@ func startStopped(t *testing.T, g *privileged.Guest) *gdbstub {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) { // it tells nobody when the socket is there
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) { // it notifies nobody of the socket
 		c, err := net.Dial("unix", at)
 		if err == nil {
 			t.Cleanup(func() { c.Close() })

@@ -17,7 +17,7 @@ const (
 	markMask  = 7 << markShift
 )
 
-// guarded tells whether accesses to a page are to be checked one by one.
+// guarded reports whether accesses to a page are to be checked one by one.
 func (c *CPU) guarded(addr uint64) bool {
 	return c.mode != decode.Mode64 && addr&markMask != 0 && !c.implicit || c.aligned && c.isUser() || c.debug.data && c.watched(addr)
 }
@@ -81,7 +81,7 @@ func (c *CPU) inSegment(addr uint64, n int, a access) (uint64, bool) {
 	return linear, true
 }
 
-// allows tells whether a segment's rights allow an access; those of a null segment allow none.
+// allows reports whether a segment's rights allow an access; those of a null segment allow none.
 func (s *segment) allows(a access) bool {
 	switch {
 	case !s.is(segmentS | segmentPresent):
@@ -92,7 +92,7 @@ func (s *segment) allows(a access) bool {
 	return !s.is(segmentCode) || s.is(segmentWrite)
 }
 
-// contains tells whether n bytes at an offset lie within a segment.
+// contains reports whether n bytes at an offset lie within a segment.
 func (s *segment) contains(off, n uint64) bool {
 	last := off + n - 1
 	if s.attr&(segmentCode|segmentConforming) != segmentConforming { // it does not grow downwards
@@ -105,17 +105,17 @@ func (s *segment) contains(off, n uint64) bool {
 	return off > uint64(s.limit) && last <= top
 }
 
-// open tells whether a segment allows every access to all of 4 GiB.
+// open reports whether a segment allows every access to all of 4 GiB.
 func (s *segment) open() bool {
 	return s.limit == ^uint32(0) && s.attr&(segmentPresent|segmentS|segmentCode|segmentConforming|segmentWrite) == segmentPresent|segmentS|segmentWrite
 }
 
-// bounded tells whether the code segment has a limit.
+// bounded reports whether the code segment has a limit.
 func (c *CPU) bounded() bool {
 	return c.mode != decode.Mode64 && c.segments[decode.CS].limit != ^uint32(0)
 }
 
-// fetchable tells whether the instruction at RIP lies within the code segment's limit; else c.fault is set.
+// fetchable reports whether the instruction at RIP lies within the code segment's limit; else c.fault is set.
 func (c *CPU) fetchable() bool {
 	limit := uint64(c.segments[decode.CS].limit)
 	if c.RIP <= limit {
@@ -148,7 +148,7 @@ func (c *CPU) stackFault(u *uop) {
 	}
 }
 
-// usesStack tells whether an instruction pushes or pops.
+// usesStack reports whether an instruction pushes or pops.
 func usesStack(in *decode.Inst) bool {
 	o := in.Opcode
 	switch in.Map {

@@ -240,7 +240,7 @@ func (g *tiny) frame(i uint64) uint64 {
 	return g.get32(g.R[rsp] + 4*i)
 }
 
-// raises tells a test that the guest's code ends by an exception at an offset of it.
+// raises checks that the guest's code ends by an exception at an offset of it.
 func (g *tiny) raises(vector int, code uint64, offset uint64) {
 	g.t.Helper()
 	g.run()
@@ -259,7 +259,7 @@ func (g *tiny) raises(vector int, code uint64, offset uint64) {
 	}
 }
 
-// halts tells a test that the guest's code comes to its own HLT.
+// halts checks that the guest's code comes to its own HLT.
 func (g *tiny) halts() {
 	g.t.Helper()
 	if g.run(); g.exit.Kind != hypervisor.ExitHalt || g.vector() >= 0 {

@@ -82,14 +82,14 @@ func (c *CPU) writePhysical(phys uint64, n uint8, v uint64) bool {
 	}
 	if c.apic != nil && c.apic.mapped(phys) {
 		c.apic.write(uint32(phys&0xFF0)>>4, uint32(v))
-		c.code.changed = true // an interrupt may come behind this instruction
+		c.code.changed = true // an interrupt may come after this instruction
 		return true
 	}
 	_, ok := c.bus.ask(hypervisor.ExitMMIOWrite, phys, n, v)
 	return ok
 }
 
-// portAllowed tells whether ports may be used: by privilege, or by the map of the task. Where they may
+// portAllowed reports whether ports may be used: by privilege, or by the map of the task. Where they may
 // not, c.fault is set. Source: Intel SDM volume 1, chapter 19.5.2.
 func (c *CPU) portAllowed(port uint64, n uint8) bool {
 	if c.cpl <= c.iopl() {

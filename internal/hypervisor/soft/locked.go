@@ -82,7 +82,7 @@ func (c *CPU) exchangeSlow(addr uint64, n uint8, f func(uint64) uint64) status {
 	return c.modifyPlainly(addr, n, f)
 }
 
-// mustBeAlone tells whether the instruction is to begin anew, with no other processor executing any.
+// mustBeAlone reports whether the instruction is to begin anew, with no other processor executing any.
 func (c *CPU) mustBeAlone(addr uint64, n uint8) bool {
 	c.wantsAlone = (addr%cacheLine+uint64(n) > cacheLine || c.guarded(addr)) && !c.alone && c.world != nil && len(c.world.cpus) > 1
 	return c.wantsAlone

@@ -78,7 +78,7 @@ func TestLockedInstructions(t *testing.T) {
 }
 
 // A processor that only waits for another one, and that no interrupt ends, lets it execute an instruction alone.
-func TestAloneBesideAProcessorThatSpins(t *testing.T) {
+func TestAloneWhileAnotherSpins(t *testing.T) {
 	s := newSandbox(t)
 	// first: lock inc qword [rbx]; dec ecx; jnz first; inc dword [rdx]; hlt. second: cmp dword [rdx], 0; jz second; hlt
 	copy(s.own[pageSize+1024:], []byte{0xF0, 0x48, 0xFF, 0x03, 0xFF, 0xC9, 0x75, 0xF8, 0xFF, 0x02, 0xF4})

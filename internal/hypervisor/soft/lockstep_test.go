@@ -19,7 +19,7 @@ const oneIn = 11
 // PAUSE, which ends nothing on QEMU; those on IST stacks, where it has another SS; and 16-bit code above 64 KiB, where it cuts EIP after a step.
 var asynchronous = regexp.MustCompile(`^(interrupt|single step|breakpoint|port|nested|legacy (jmp far|iretd) .* L?CO)|IST|pause|cpuid|\b(in|insb|outsb|out) `)
 
-// inLockstep tells whether a case is executed so: one on which QEMU is not known to differ, and that does not end in
+// inLockstep reports whether a case is executed so: one on which QEMU is not known to differ, and that does not end in
 // a shutdown.
 func inLockstep(c *privileged.Case, result *privileged.Result) bool {
 	if c.Want != "" || result.Shutdown || asynchronous.MatchString(c.Name) {

@@ -82,7 +82,7 @@ func (r *ram) Page(addr uint64) (*[pageSize]byte, bool) {
 	return r.shown[addr], false
 }
 
-// end is the address behind all memory.
+// end is the address after all memory.
 func (r *ram) end() (addr uint64) {
 	for i := range r.regions {
 		addr = max(addr, uint64(r.regions[i].Addr)+r.regions[i].Size)
@@ -107,15 +107,15 @@ func (m *machine) NewProcessor(id int) (hypervisor.Processor, error) {
 	}
 	c.msr.pat = 0x0007_0406_0007_0406
 	c.apic = newAPIC(c, uint32(id))
-	c.apic.eoi = m.reported
+	c.apic.wantsEnd = m.wantsEnd
 	c.world = &m.world
 	m.shared.add(c)
 	m.world.cpus = append(m.world.cpus, c)
 	return c, nil
 }
 
-// reported tells whether the end of a vector is to be told to the machine.
-func (m *machine) reported(vector uint8) bool {
+// wantsEnd reports whether the machine is to be notified of the end of a vector.
+func (m *machine) wantsEnd(vector uint8) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range m.level {

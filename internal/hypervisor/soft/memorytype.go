@@ -3,7 +3,7 @@ package soft
 // Registers of memory types: PAT and MTRR. There are no caches; what can be written is what a
 // processor takes. Source: Intel SDM volume 3, chapter 12.11 and 12.12.
 
-// isMTRR tells whether a model-specific register is one of them.
+// isMTRR reports whether a model-specific register is one of them.
 func isMTRR(index uint32) bool {
 	switch index {
 	case 0x250, 0x258, 0x259, 0x268, 0x269, 0x26A, 0x26B, 0x26C, 0x26D, 0x26E, 0x26F, msrMTRRDefault:
@@ -21,7 +21,7 @@ const (
 
 func isMemoryType(v uint64) bool { return v == 0 || v == 1 || v == 4 || v == memoryWP || v == memoryWB }
 
-// validPAT and validMTRR tell whether a value can be written.
+// validPAT and validMTRR report whether a value can be written.
 func validPAT(v uint64) bool {
 	for range 8 {
 		if !isMemoryType(v&0xFF) && v&0xFF != memoryUncached {

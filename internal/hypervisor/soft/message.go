@@ -67,7 +67,7 @@ func (w *world) send(m message, from *apic) {
 	}
 }
 
-// matches tells whether a message is for this processor.
+// matches reports whether a message is for this processor.
 func (a *apic) matches(m message) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -110,7 +110,7 @@ type instruction struct {
 	name   string
 }
 
-// form is what of ModRM tells the instruction.
+// form is the part of ModRM by which an instruction is identified.
 type form uint8
 
 const (

@@ -8,7 +8,7 @@ import (
 // RAM is guest-physical memory.
 type RAM interface {
 	// Page is the page at an address, which is a multiple of its size. nil: it is no memory.
-	// write tells whether it may be written; what may not is a device's page.
+	// write reports whether it may be written; what may not is a device's page.
 	Page(addr uint64) (page *[pageSize]byte, write bool)
 }
 
@@ -27,12 +27,12 @@ type mmu struct {
 	tlb  [2][tlbSize]tlbEntry // supervisor's, user's
 	view *[tlbSize]tlbEntry   // that of the privilege
 	once tlbEntry             // the translation of a page of which each access is checked, for a fetch
-	// large and giant tell which pages of 2 MiB and of 1 GiB may have translations kept, by largeSlot.
+	// large and giant are true for the pages of 2 MiB and of 1 GiB of which translations may be kept, by largeSlot.
 	large, giant [largeSlots]bool
 	code         codeCache
 }
 
-// largeSlots are as many as 8 GiB have pages of 2 MiB, so that INVLPG seldom looks for parts of pages that are not kept.
+// largeSlots are as many as 8 GiB have pages of 2 MiB, so that INVLPG seldom searches for parts of pages that are not kept.
 const largeSlots = 4096
 
 // largeSlot is where large or giant has a page of a size.
@@ -135,7 +135,7 @@ func (c *CPU) writablePages() (pages []uint64) {
 	return pages
 }
 
-// protect takes write access from a page's translations. It tells whether one had it.
+// protect takes write access from a page's translations, and reports whether one had it.
 func (c *CPU) protect(phys uint64) (had bool) {
 	phys &^= pageSize - 1
 	for t := range c.tlb {
@@ -149,7 +149,7 @@ func (c *CPU) protect(phys uint64) (had bool) {
 	return had
 }
 
-// isUser tells whether accesses are those of user mode.
+// isUser reports whether accesses are those of user mode.
 func (c *CPU) isUser() bool { return c.cpl == 3 && !c.implicit }
 
 // user is the number of the privilege's translations in tlb.
@@ -188,7 +188,7 @@ func (c *CPU) executable(addr uint64) *tlbEntry {
 }
 
 // fill puts a translation into the cache, if it leads to memory that may be used so. Where it does not because of a fault,
-// c.refused tells it.
+// c.refused is true.
 func (c *CPU) fill(addr uint64, a access) *tlbEntry {
 	guarded := c.guarded(addr)
 	if c.refused = false; guarded && a != accessFetch {
@@ -278,7 +278,7 @@ const (
 	faultFetch   = 1 << 4
 )
 
-// isCanonical tells whether the upper bits of an address repeat bit 47.
+// isCanonical reports whether the upper bits of an address repeat bit 47.
 func isCanonical(v uint64) bool { return int64(v<<16)>>16 == int64(v) }
 
 // translate walks the page tables for a linear address; where it may not be used so, c.fault
@@ -304,7 +304,7 @@ func (c *CPU) translated(addr uint64, a access) (walked, bool) {
 	return walk, walk.size != 0
 }
 
-// faultCode are the bits of the error code that tell the access.
+// faultCode are the bits of the error code that describe the access.
 func (c *CPU) faultCode(a access) (code uint32) {
 	if c.isUser() {
 		code |= faultUser
@@ -324,7 +324,7 @@ type walked struct {
 	global     bool
 }
 
-// walk returns the page, or the bits of the error code that tell why not.
+// walk returns the page, or the bits of the error code that say why not.
 func (c *CPU) walk(addr uint64, a access) (walked, uint32) {
 	table := c.cr3 & pageAddress
 	rights := uint64(pageWrite | pageUser)
@@ -363,7 +363,7 @@ func (c *CPU) walk(addr uint64, a access) (walked, uint32) {
 // physBits is how many bits a physical address has.
 func (c *CPU) physBits() int { return 46 }
 
-// permitted tells whether a page with these rights may be used so.
+// permitted reports whether a page with these rights may be used so.
 func (c *CPU) permitted(rights uint64, nx bool, a access) bool {
 	user := c.isUser()
 	switch {

@@ -81,7 +81,7 @@ func (p *pair) randomBytes(b []byte) {
 	}
 }
 
-// comparable tells whether the host can run it alone: not what branches or uses the stack, and
+// comparable reports whether the host can run it alone: not what branches or uses the stack, and
 // not what it has that we do not offer.
 func (p *pair) comparable(in *decode.Inst) bool {
 	uses := func(r decode.Reg) bool { return r == rsp && (in.OperandSize != 1 || in.REX) }

@@ -11,7 +11,7 @@ import (
 // volume 3 where no other is named.
 type rule struct {
 	what, manual string
-	// correct makes what QEMU has recorded what the manual says, and tells whether there was something to correct.
+	// correct makes what QEMU has recorded what the manual says, and reports whether there was something to correct.
 	// What the processor in software has done is there to find values that the manual leaves open.
 	correct func(c *privileged.Case, qemu, soft *privileged.Result) bool
 	used    bool

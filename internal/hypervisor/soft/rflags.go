@@ -33,7 +33,7 @@ func (c *CPU) flagsFrom(v uint64, n uint8) uint64 {
 	return v&^keep | c.Flags()&keep
 }
 
-// setFlags sets RFLAGS as the guest does, and has interrupts looked for.
+// setFlags sets RFLAGS as the guest does, and has interrupts polled for.
 func (c *CPU) setFlags(v uint64) {
 	c.SetFlags(v & flagsKnown)
 	c.findAlignment()

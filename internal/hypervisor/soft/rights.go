@@ -15,7 +15,7 @@ func (c *CPU) peek(selector uint16) (s segment, found bool, st status) {
 	return s, ok, next
 }
 
-// visible tells whether a descriptor's privilege lets a selector be used.
+// visible reports whether a descriptor's privilege lets a selector be used.
 func (c *CPU) visible(s *segment, selector uint16) bool {
 	return s.is(segmentS|segmentCode|segmentConforming) || c.cpl <= s.dpl() && uint8(selector&3) <= s.dpl()
 }
@@ -68,7 +68,7 @@ func accessRights(c *CPU, u *uop) status {
 	return next
 }
 
-// hasRights tells whether LAR, or LSL, reads a system descriptor of a type.
+// hasRights reports whether LAR, or LSL, reads a system descriptor of a type.
 func hasRights(kind uint16, long, rights bool) bool {
 	switch kind {
 	case typeLDT, typeTSS, typeTSSBusy:

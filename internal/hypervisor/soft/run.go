@@ -9,7 +9,7 @@ import (
 	"github.com/mayfly-vm/mayfly/pvh"
 )
 
-// wake has the processor look at what has come, also where it is halted.
+// wake has the processor poll, also where it is halted.
 func (c *CPU) wake() {
 	c.attend.Store(true)
 	select {
@@ -25,11 +25,11 @@ func (c *CPU) Kick() {
 }
 
 // Instructions implements hypervisor.Software.
-func (c *CPU) Instructions() uint64 { return c.told.Load() }
+func (c *CPU) Instructions() uint64 { return c.published.Load() }
 
 // Run implements hypervisor.Processor.
 func (c *CPU) Run(e *hypervisor.Exit) error {
-	defer func() { c.told.Store(c.retired) }()
+	defer func() { c.published.Store(c.retired) }()
 	c.bus.answered()
 	for {
 		if c.attend.Load() {
@@ -73,7 +73,7 @@ func (c *CPU) executing(e *hypervisor.Exit, one bool) bool {
 // poll handles what has come between two instructions; true: e has an exit.
 func (c *CPU) poll(e *hypervisor.Exit) bool {
 	c.attend.Store(false)
-	c.told.Store(c.retired)
+	c.published.Store(c.retired)
 	c.applyClaims()
 	c.expireCounted()
 	if c.kicked.Swap(false) {
@@ -123,7 +123,7 @@ func (c *CPU) poll(e *hypervisor.Exit) bool {
 	return false
 }
 
-// sleep waits for something to look at.
+// sleep waits until there is something to poll for.
 func (c *CPU) sleep() {
 	if !c.attend.Load() {
 		<-c.woken
@@ -175,10 +175,10 @@ func (c *CPU) stepping(e *hypervisor.Exit) bool {
 				break
 			}
 			at += uint64(u.Len)
-			u = u.behind(1)
+			u = u.after(1)
 			if s == skip {
 				at += uint64(u.Len)
-				u = u.behind(1)
+				u = u.after(1)
 			}
 			c.RIP = at
 			if k.changed {
@@ -220,7 +220,7 @@ func (c *CPU) counting(e *hypervisor.Exit) bool {
 				c.attend.Store(true)
 				return false
 			}
-			u = u.behind(1)
+			u = u.after(1)
 			s = u.do(c, u)
 		}
 		if s > jumped {
@@ -236,7 +236,7 @@ func (c *CPU) counting(e *hypervisor.Exit) bool {
 	return c.leave(faulted, e)
 }
 
-// linkable tells whether the branch at an address may go to u, at RIP, without asking where that is: both lie in one page.
+// linkable reports whether the branch at an address may go to u, at RIP, without asking where that is: both lie in one page.
 func (c *CPU) linkable(u *uop, at uint64) bool {
 	k := &c.code
 	return at^c.RIP < pageSize && !u.crosses(c.RIP&(pageSize-1)) && k.csBase%pageSize == 0 && !k.changed

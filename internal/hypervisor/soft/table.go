@@ -123,7 +123,7 @@ func handlerTwo(in *decode.Inst) exec {
 	return nil
 }
 
-// sse tells whether an opcode of the second map is one of MMX or SSE.
+// sse reports whether an opcode of the second map is one of MMX or SSE.
 func sse(o uint8) bool {
 	switch {
 	case o >= 0x10 && o <= 0x17, o >= 0x28 && o <= 0x2F, o >= 0x50 && o <= 0x77, o == 0x7C, o == 0x7D, o == 0x7E, o == 0x7F, o == 0xC2,

@@ -260,7 +260,7 @@ func (c *CPU) copyOut(addr uint64, b []byte) bool {
 // piece is how many of n bytes one access moves.
 func piece(n int) uint8 { return 1 << (bits.Len(uint(min(n, 8))) - 1) }
 
-// writable tells whether all of an operand can be written.
+// writable reports whether all of an operand can be written.
 func (c *CPU) writable(addr uint64, n int) bool {
 	addr, ok := c.inSegment(addr, n, accessWrite)
 	if ok {

@@ -41,7 +41,7 @@ func TestUnitsAgainstTheHost(t *testing.T) {
 	}
 }
 
-// hostTakes tells whether the host can execute it alone: not with the stack's register, and not what loads
+// hostTakes reports whether the host can execute it alone: not with the stack's register, and not what loads
 // masks of exceptions, which the host would raise, or stores where the instruction lay.
 func hostTakes(in *decode.Inst) bool {
 	switch {

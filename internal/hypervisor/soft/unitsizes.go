@@ -143,7 +143,7 @@ func operandX87(in *decode.Inst) operand {
 	}[in.Opcode&7][in.Ext()]
 }
 
-// aligned tells whether an operand of 16 bytes must be aligned.
+// aligned reports whether an operand of 16 bytes must be aligned.
 func aligned(in *decode.Inst) bool {
 	switch o := in.Opcode; in.Map {
 	case decode.Two: // MOVUPS, MOVUPD, MOVDQU, LDDQU

@@ -80,7 +80,7 @@ func (c *CPU) unitReady(in *decode.Inst) status {
 	return next
 }
 
-// controlX87 tells whether an instruction is one of x87's control, which no pointers to
+// controlX87 reports whether an instruction is one of x87's control, which no pointers to
 // instructions are kept of: FLDENV, FLDCW, FNSTENV, FNSTCW, FNCLEX, FNINIT, FRSTOR, FNSAVE, FNSTSW.
 func controlX87(in *decode.Inst) bool {
 	e := in.Ext()
@@ -97,7 +97,7 @@ func controlX87(in *decode.Inst) bool {
 	return in.Opcode == 0x9B
 }
 
-// waits tells whether an instruction of x87 raises exceptions that are pending.
+// waits reports whether an instruction of x87 raises exceptions that are pending.
 func waits(in *decode.Inst) bool {
 	if !controlX87(in) || in.Opcode == 0x9B {
 		return true
@@ -127,7 +127,7 @@ func (c *CPU) pointX87(u *uop, before *[512]byte) {
 	}
 }
 
-// storesX87 tells whether an instruction that has run stores its operand: not where it has raised an
+// storesX87 reports whether an instruction that has run stores its operand: not where it has raised an
 // exception that is not masked, but of precision.
 func (c *CPU) storesX87(in *decode.Inst) bool {
 	return in.Map != decode.One || controlX87(in) || c.x87Pending()&^x87Precision == 0

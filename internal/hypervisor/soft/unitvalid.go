@@ -33,7 +33,7 @@ func prefixOf(in *decode.Inst) uint8 {
 	return prefixNone
 }
 
-// unitDefined tells whether an instruction is one of those.
+// unitDefined reports whether an instruction is one of those.
 func unitDefined(in *decode.Inst) bool {
 	p := prefixOf(in)
 	switch in.Map {
@@ -76,7 +76,7 @@ func prefixesTwo(o uint8) uint8 {
 	return 0
 }
 
-// definedForm tells whether an opcode has the form, of a register or memory, with that prefix.
+// definedForm reports whether an opcode has the form, of a register or memory, with that prefix.
 func definedForm(in *decode.Inst, p uint8) bool {
 	switch in.Opcode {
 	case 0x12, 0x16:
@@ -117,7 +117,7 @@ func prefixes3A(o uint8) uint8 {
 	return 0
 }
 
-// definedX87 tells it of x87: by the second byte, where that names registers.
+// definedX87 is unitDefined of x87: by the second byte, where that names registers.
 func definedX87(in *decode.Inst) bool {
 	if in.Opcode == 0x9B {
 		return true

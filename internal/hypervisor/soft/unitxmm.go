@@ -47,7 +47,7 @@ func (c *CPU) xmm(r decode.Reg) *[2]uint64 {
 	return (*[2]uint64)(unsafe.Pointer(&c.units.FX[fxXMM+16*uintptr(r&15)]))
 }
 
-// hasXMM tells whether SSE can be used; else unit says why not.
+// hasXMM reports whether SSE can be used; else unit says why not.
 func (c *CPU) hasXMM() bool {
 	return c.units.Context != nil && c.cr0&(cr0EM|cr0TS) == 0 && c.cr4&cr4OSFXSR != 0
 }
@@ -197,7 +197,7 @@ func (c *CPU) runArithmetic(u *uop) status {
 	return next
 }
 
-// arithmetic tells whether an instruction uses MXCSR.
+// arithmetic reports whether an instruction uses MXCSR.
 func arithmetic(in *decode.Inst) bool {
 	o := in.Opcode
 	switch in.Map {

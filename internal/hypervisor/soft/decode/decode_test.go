@@ -105,7 +105,7 @@ func TestAgreesWithX86asm(t *testing.T) {
 			case err != nil && ref.Op == x86asm.MOVNTI: // with a prefix, about which it is lenient too
 			case err != nil && !locked && !notOffered.MatchString(ref.Op.String()) && !testRegister(ref):
 				t.Fatalf("%x, %d bits: %v, x86asm has %v", b, bits, err, ref)
-			case err != nil, in.Map == Two && in.Opcode >= 0x20 && in.Opcode <= 0x23: // of which it looks at mod
+			case err != nil, in.Map == Two && in.Opcode >= 0x20 && in.Opcode <= 0x23: // whose mod it reads
 			case int(in.Len) != ref.Len:
 				t.Fatalf("%x, %d bits: %d bytes, x86asm has %d of %v", b, bits, in.Len, ref.Len, ref)
 			default:

@@ -127,8 +127,8 @@ func (w *writer) pair(op, form string, n int) {
 	w.line("}")
 	w.line("if is == (u.condition&1 != 0) { return skip }")
 	w.line("c.retired++")
-	w.line("behind := u.behind(1)")
-	w.line("c.RIP += uint64(u.Len) + uint64(behind.Len) + uint64(behind.Imm)")
+	w.line("following := u.after(1)")
+	w.line("c.RIP += uint64(u.Len) + uint64(following.Len) + uint64(following.Imm)")
 	w.line("return branch\n}\n")
 }
 
