@@ -233,7 +233,7 @@ func (in *Instance) Notify(i int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if s := in.session; s != nil && i >= 0 && i < len(s.Queues) && s.Queues[i] != nil {
-		s.Queues[i].rings.Add(1)
+		s.Queues[i].kicks.Add(1)
 		s.Queues[i].kick.Signal()
 	}
 }

@@ -30,9 +30,9 @@ type Queue struct {
 	reader    chainReader
 
 	pushed   uint64        // chains
-	answered atomic.Uint64 // chains of which the driver has been told by the last Flush
-	rings    atomic.Uint64 // of the driver, that Instance.Notify has brought
-	rests    atomic.Uint64 // where nothing is done before the driver's next ring: 1 more than the rings that came before; else 0
+	notified atomic.Uint64 // chains that were pushed before the last Flush
+	kicks    atomic.Uint64 // that Instance.Notify has brought
+	idleFrom atomic.Uint64 // where nothing is done before the driver's next kick: 1 more than the kicks that came before; else 0
 
 	stats QueueStats
 }
@@ -144,7 +144,7 @@ func (q *Queue) Flush() {
 		q.stats.Interrupts.Add(1)
 		q.interrupt.Signal()
 	}
-	q.answered.Store(q.pushed)
+	q.notified.Store(q.pushed)
 }
 
 // Available tells whether Pop would find a chain.
@@ -157,13 +157,13 @@ func (q *Queue) EnableNotify() bool {
 		return false
 	}
 	q.asleep = true
-	rings := q.rings.Load()
+	kicks := q.kicks.Load()
 	q.ring.notify(true)
 	if q.ring.available() {
-		q.rests.Store(0)
+		q.idleFrom.Store(0)
 		return true
 	}
-	q.rests.Store(rings + 1)
+	q.idleFrom.Store(kicks + 1)
 	return false
 }
 
@@ -171,7 +171,7 @@ func (q *Queue) EnableNotify() bool {
 func (q *Queue) DisableNotify() {
 	if q.asleep && !q.broken {
 		q.asleep = false
-		q.rests.Store(0)
+		q.idleFrom.Store(0)
 		q.ring.notify(false)
 	}
 }

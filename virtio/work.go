@@ -37,15 +37,15 @@ func (in *Instance) Work() uint64 {
 
 // Counted is a Device of which runs can be repeated: it does nothing but answer its driver.
 type Counted interface {
-	// Answers tells whether the chains of a queue are answered without anything that comes from outside, but for an error.
+	// Answers reports whether the chains of a queue are answered without anything that comes from outside, but for an error.
 	Answers(queue int) bool
 	// InOrder has chains be answered one after the other, in the order in which the driver gave them. It comes before the first Start.
 	InOrder()
 }
 
-// Settled tells whether the device has answered all that its driver has rung for on queues of which Counted.Answers
-// is true, and told it so: what the driver finds then does not depend on the device's speed. Of packed rings it tells nothing,
-// nor of a device that needs a reset.
+// Settled reports whether the device has answered all that its driver has kicked for on queues of which Counted.Answers
+// is true, and notified it: what the driver finds then does not depend on the device's speed. It is true for a device with
+// packed rings, that needs a reset, or that is not Counted.
 func (in *Instance) Settled() bool {
 	select {
 	case in.transition <- struct{}{}:
@@ -64,7 +64,7 @@ func (in *Instance) Settled() bool {
 		if q == nil || !counted.Answers(i) {
 			continue
 		}
-		if q.rests.Load() != q.rings.Load()+1 || q.answered.Load() != q.stats.Chains.Load() {
+		if q.idleFrom.Load() != q.kicks.Load()+1 || q.notified.Load() != q.stats.Chains.Load() {
 			return false
 		}
 	}
