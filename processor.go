@@ -24,7 +24,7 @@ const (
 	// to one more than there are.
 	ProcessorSoft Processor = "soft"
 	// ProcessorAuto is KVM where it can run this kernel, else the software processor; the
-	// Logger is told so.
+	// Logger gets the reason.
 	ProcessorAuto Processor = "auto"
 )
 

@@ -66,8 +66,8 @@ func (b *bench) softBoots() error {
 			if err != nil {
 				return err
 			}
-			words := strings.Join([]string{mayfly.DefaultCmdline(mayfly.BusMMIO), "quiet", m.Linux, "-- stay"}, " ")
-			s, err := monitor.Start(m, monitor.Machine{Kernel: k.Vmlinux(), Initrd: initrd, Cmdline: words, MiB: softRAM, CPUs: 1}, b.dir, "init", softPatience)
+			cmdline := strings.Join([]string{mayfly.DefaultCmdline(mayfly.BusMMIO), "quiet", m.Linux, "-- stay"}, " ")
+			s, err := monitor.Start(m, monitor.Machine{Kernel: k.Vmlinux(), Initrd: initrd, Cmdline: cmdline, MiB: softRAM, CPUs: 1}, b.dir, "init", softPatience)
 			if err != nil {
 				return err
 			}

@@ -28,7 +28,7 @@ type Computation struct {
 	Integer      bool // with general registers only
 }
 
-// Order is the word of the command line for so many times of it.
+// Order is the argument of the command line for so many times of it.
 func (c Computation) Order(times int) string { return fmt.Sprintf("%s=%d,%d", c.Name, c.N, times) }
 
 // All are the computations.

@@ -47,7 +47,7 @@ func systemCases() (list []Case) {
 	return append(append(list, syscallCases()...), interruptFlagCases()...)
 }
 
-// reservedCases set what control registers must not have. QEMU does as it is told, and is lost then, so that these are what
+// reservedCases set what control registers must not have. QEMU sets it all the same, and crashes or hangs, so that these are what
 // the manual says: volume 2, MOV to control registers; volume 4, IA32_EFER.
 func reservedCases() (list []Case) {
 	for _, c := range []struct{ name, code string }{

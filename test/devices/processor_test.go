@@ -7,7 +7,7 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/machinetest"
 )
 
-// isSoft tells whether guests run on the software processor.
+// isSoft reports whether guests run on the software processor.
 func isSoft() bool { return *processor == string(mayfly.ProcessorSoft) }
 
 // needsCPUs skips a test for which the processor has too few vCPUs.

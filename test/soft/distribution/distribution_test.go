@@ -91,7 +91,7 @@ func needs(t *testing.T, name string) images.Image {
 // results are what cases printed, by SUITE/CASE.
 type results map[string]string
 
-// succeeded tells whether a case's output ends with exit code 0.
+// succeeded reports whether a case's output ends with exit code 0.
 func succeeded(output string) bool { return strings.HasSuffix("\n"+output, "\nexit 0\n") }
 
 // read reads the files of cases below a directory.
