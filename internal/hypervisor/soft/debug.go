@@ -218,14 +218,11 @@ func (c *CPU) setDR(n decode.Reg, v uint64) status {
 // icebp is INT1: a #DB after the instruction, for which no gate's privilege counts. One that MOV SS has
 // held back is part of it: a second would use the stack of the first.
 func icebp(c *CPU, u *uop) status {
-	at := c.RIP
-	c.RIP += uint64(u.Len)
 	c.dr[6] |= c.debug.trap
 	c.debug.trap = 0
-	if !c.interrupt(vectorDB, 0, false, external) {
-		c.RIP = at
-		return faulted
+	s := c.interruptAfter(u, vectorDB, external)
+	if s == jumped {
+		c.dr[7] &^= dr7GD
 	}
-	c.dr[7] &^= dr7GD
-	return jumped
+	return s
 }

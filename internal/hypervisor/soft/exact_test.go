@@ -117,10 +117,13 @@ func TestUnsupportedEndsTheMachine(t *testing.T) {
 		{"IRET to virtual-8086 mode", flat0, "68 02 00 02 00 6a 00 6a 00 cf", "virtual-8086 mode, which the software processor does not have"},
 		{"a task gate", flat0, "cd 81", "a task gate, which the software processor does not have"},
 		{"an exception's task gate", flat0, "0f 0b", "a task gate, which the software processor does not have"},
+		{"INT1's task gate", flat0, "f1", "a task gate, which the software processor does not have"},
 		{"32-bit paging", flat0, "b8 21 00 00 80 0f 22 c0", "32-bit paging, which the software processor does not have"},
 	} {
 		g := newTiny(t, c.ring, c.code)
-		g.ram[tinyIDT+8*0x81+5], g.ram[tinyIDT+8*vectorUD+5] = 0xE5, 0xE5
+		for _, vector := range []int{vectorDB, vectorUD, 0x81} {
+			g.ram[tinyIDT+8*vector+5] = 0xE5 // a task gate
+		}
 		if g.run(); g.exit.Kind != hypervisor.ExitInternalError || g.exit.Detail != c.want {
 			t.Errorf("%s: %v, %q", c.name, g.exit.Kind, g.exit.Detail)
 		}

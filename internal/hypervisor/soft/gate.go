@@ -304,16 +304,21 @@ func intN(c *CPU, u *uop) status {
 			return next
 		}
 	}
+	return c.interruptAfter(u, vector, software)
+}
+
+// interruptAfter enters the handler of a vector, which returns to the instruction after u.
+func (c *CPU) interruptAfter(u *uop, vector uint8, from origin) status {
 	at := c.RIP
 	c.RIP += uint64(u.Len)
-	if !c.interrupt(vector, 0, false, software) {
-		c.RIP = at
-		if c.unsupported != "" {
-			return c.unsupportedHere(c.unsupported)
-		}
-		return faulted
+	if c.interrupt(vector, 0, false, from) {
+		return jumped
 	}
-	return jumped
+	c.RIP = at
+	if c.unsupported != "" {
+		return c.unsupportedHere(c.unsupported)
+	}
+	return faulted
 }
 
 // iret is IRET, to the same privilege or a lesser one.

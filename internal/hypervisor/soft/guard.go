@@ -175,7 +175,7 @@ func (c *CPU) unsupportedHere(what string) status {
 
 // refuse ends the machine for unsupported.
 func (c *CPU) refuse(e *hypervisor.Exit) bool {
-	c.stop(c.unsupported + ", which the software processor does not have")
+	c.unsupportedHere(c.unsupported)
 	*e = c.bus.exit
 	return true
 }

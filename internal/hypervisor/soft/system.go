@@ -117,8 +117,7 @@ func (c *CPU) setCR0(v uint64) status {
 		return c.raise(vectorGP)
 	}
 	if v&cr0PG != 0 && c.efer&eferLME == 0 {
-		c.stop("32-bit paging, which the software processor does not have")
-		return exits
+		return c.unsupportedHere("32-bit paging")
 	}
 	v &= cr0Known // the others stay 0, without a fault
 	changed := c.cr0 ^ v
