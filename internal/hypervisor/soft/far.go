@@ -108,25 +108,17 @@ const (
 func (c *CPU) farSystem(s *segment, selector uint16, at, back uint64, call bool) status {
 	code := uint32(selector) &^ 3
 	kind, long := s.attr&15, c.efer&eferLMA != 0
+	gate := kind == typeCall || kind == typeCall16 && !long
+	task := !long && (kind == typeTSS || kind == typeTSS16 || kind == typeTask)
 	switch {
-	case kind == typeCall, kind == typeCall16 && !long:
-		if s.dpl() < max(c.cpl, uint8(selector&3)) {
-			return c.raiseCode(vectorGP, code)
-		}
-		if !s.is(segmentPresent) {
-			return c.raiseCode(vectorNP, code)
-		}
-		return c.callGate(selector, at, back, kind, call)
-	case !long && (kind == typeTSS || kind == typeTSS16 || kind == typeTask):
-		if s.dpl() < max(c.cpl, uint8(selector&3)) {
-			return c.raiseCode(vectorGP, code)
-		}
-		if !s.is(segmentPresent) {
-			return c.raiseCode(vectorNP, code)
-		}
+	case !gate && !task, s.dpl() < max(c.cpl, uint8(selector&3)):
+		return c.raiseCode(vectorGP, code)
+	case !s.is(segmentPresent):
+		return c.raiseCode(vectorNP, code)
+	case task:
 		return c.unsupportedHere("a task switch")
 	}
-	return c.raiseCode(vectorGP, code)
+	return c.callGate(selector, at, back, kind, call)
 }
 
 // callGate enters the code that a call gate names.
