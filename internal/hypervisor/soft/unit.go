@@ -76,7 +76,7 @@ func (c *CPU) runUnit(u *uop) status {
 	x := c.units.Context
 	before := x.FX
 	mxcsr := binary.LittleEndian.Uint32(x.FX[fxMXCSR:])
-	binary.LittleEndian.PutUint32(x.FX[fxMXCSR:], mxcsr&^0x3F|0x1F80)
+	binary.LittleEndian.PutUint32(x.FX[fxMXCSR:], quiet(mxcsr))
 	x.GPR, x.Flags = c.R, c.flags.status()
 	t, reg, err := c.thunk(&u.Inst)
 	if err != nil {
@@ -90,11 +90,11 @@ func (c *CPU) runUnit(u *uop) status {
 	t.Run(x)
 	c.pointX87(u, &before)
 	after := binary.LittleEndian.Uint32(x.FX[fxMXCSR:])
-	if raised := after & 0x3F; raised&^(mxcsr>>7) != 0 && u.Map != decode.One {
+	if raised := after & mxcsrExceptions; unmasked(mxcsr, raised) != 0 && u.Map != decode.One {
 		x.FX = before
 		return c.raiseSSE(mxcsr, raised)
 	}
-	binary.LittleEndian.PutUint32(x.FX[fxMXCSR:], after&^0x1F80|mxcsr&(0x1F80|0x3F))
+	binary.LittleEndian.PutUint32(x.FX[fxMXCSR:], after&^mxcsrMasks|mxcsr&(mxcsrMasks|mxcsrExceptions))
 	switch sp := c.R[rsp]; {
 	case reg != decode.None:
 		if _, write := generalOperand(&u.Inst); write {
@@ -114,7 +114,7 @@ func (c *CPU) runUnit(u *uop) status {
 // which raises none then.
 func (c *CPU) raiseSSE(mxcsr, raised uint32) status {
 	const operands = 7 // invalid, denormal, division by zero
-	if raised&^(mxcsr>>7)&operands != 0 {
+	if unmasked(mxcsr, raised)&operands != 0 {
 		raised &= operands
 	}
 	binary.LittleEndian.PutUint32(c.units.FX[fxMXCSR:], mxcsr|raised)

@@ -8,18 +8,31 @@ import (
 
 // Offsets in an FXSAVE area.
 const (
-	fxFCW      = 0
-	fxFSW      = 2
-	fxFOP      = 6
-	fxFIP      = 8
-	fxFDP      = 16
-	fxMXCSR    = 24
-	fxXMM      = 160
-	fxMask     = 28
-	fxXMM8     = 288
-	fxEnd      = 416
-	mxcsrKnown = 0xFFFF
+	fxFCW   = 0
+	fxFSW   = 2
+	fxFOP   = 6
+	fxFIP   = 8
+	fxFDP   = 16
+	fxMXCSR = 24
+	fxXMM   = 160
+	fxMask  = 28
+	fxXMM8  = 288
+	fxEnd   = 416
 )
+
+// Bits of MXCSR: all that there are, exceptions that were raised, and their masks, which are mxcsrMaskShift bits higher.
+const (
+	mxcsrKnown      = 0xFFFF
+	mxcsrExceptions = 0x3F
+	mxcsrMasks      = mxcsrExceptions << mxcsrMaskShift
+	mxcsrMaskShift  = 7
+)
+
+// unmasked are the exceptions among raised that mxcsr does not mask.
+func unmasked(mxcsr, raised uint32) uint32 { return raised &^ (mxcsr >> mxcsrMaskShift) }
+
+// quiet is MXCSR with no exception raised and all masked.
+func quiet(mxcsr uint32) uint32 { return mxcsr&^mxcsrExceptions | mxcsrMasks }
 
 // x87Exceptions are the exception flags of the status word, and their masks in the control word; of
 // precision a result is stored all the same.

@@ -186,10 +186,10 @@ func (c *CPU) runArithmetic(u *uop) status {
 	x := c.units.Context
 	before := *c.xmm(u.Reg)
 	mxcsr := binary.LittleEndian.Uint32(x.FX[fxMXCSR:])
-	binary.LittleEndian.PutUint32(x.FX[fxMXCSR:], mxcsr&^0x3F|0x1F80)
+	binary.LittleEndian.PutUint32(x.FX[fxMXCSR:], quiet(mxcsr))
 	c.units.code.At(u.thunk).RunXMM(x)
-	raised := binary.LittleEndian.Uint32(x.FX[fxMXCSR:]) & 0x3F
-	if raised&^(mxcsr>>7) != 0 {
+	raised := binary.LittleEndian.Uint32(x.FX[fxMXCSR:]) & mxcsrExceptions
+	if unmasked(mxcsr, raised) != 0 {
 		*c.xmm(u.Reg) = before
 		return c.raiseSSE(mxcsr, raised)
 	}
