@@ -21,7 +21,8 @@ var harness string
 
 // The harness's addresses.
 const (
-	textBase    = machinetest.TextBase
+	// TextBase is the guest-physical address of the text.
+	TextBase    = machinetest.TextBase
 	syscallStub = 0x80
 	stubs       = 0x100
 	stubs32     = 0x1100
@@ -51,9 +52,6 @@ type Guest struct {
 	names []label
 }
 
-// TextBase is the guest-physical address of the text.
-const TextBase = textBase
-
 // label is a name for an address of the text.
 type label struct {
 	name string
@@ -74,7 +72,7 @@ func Build(dir string, cases []Case) (*Guest, error) {
 	if err := os.WriteFile(text, []byte(source(cases)), 0o600); err != nil {
 		return nil, err
 	}
-	for _, c := range [][]string{{"as", "-W", "--64", "-mrelax-relocations=no", "-o", object, text}, {"ld", "-N", fmt.Sprintf("-Ttext=%#x", textBase), "-e", "start", "-o", program, object}} {
+	for _, c := range [][]string{{"as", "-W", "--64", "-mrelax-relocations=no", "-o", object, text}, {"ld", "-N", fmt.Sprintf("-Ttext=%#x", TextBase), "-e", "start", "-o", program, object}} {
 		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("%s: %w\n%.4000s", c[0], err, out)
 		}
@@ -120,11 +118,11 @@ const Next = vars + 40
 // name is an address as a person finds it in the source: the last label, and the distance.
 func (g *Guest) name(addr uint64) string {
 	mapping := ""
-	if addr >= user+textBase && addr < user+textBase+uint64(len(g.Text)) {
+	if addr >= user+TextBase && addr < user+TextBase+uint64(len(g.Text)) {
 		addr, mapping = addr-user, "user "
 	}
 	i := sort.Search(len(g.names), func(i int) bool { return g.names[i].addr > addr }) - 1
-	if i < 0 || addr < textBase || addr >= textBase+uint64(len(g.Text)) {
+	if i < 0 || addr < TextBase || addr >= TextBase+uint64(len(g.Text)) {
 		return fmt.Sprintf("%#x", addr)
 	}
 	return fmt.Sprintf("%s%s+%#x", mapping, g.names[i].name, addr-g.names[i].addr)
@@ -182,7 +180,7 @@ func source(cases []Case) string {
 // constants are what the harness and the cases call by name.
 func constants() map[string]uint64 {
 	m := map[string]uint64{
-		"SYSCALL_STUB": syscallStub, "STUBS": stubs, "STUBS32": stubs32, "END_PORT": EndPort, "MOST_EVENTS": mostEvents, "BOOT_STACK": bootStack, "LOG": logAt, "USER": user, "APIC": apic,
+		"SYSCALL_STUB": syscallStub, "STUBS": stubs, "STUBS32": stubs32, "END_PORT": EndPort, "MOST_EVENTS": mostEvents, "BOOT_STACK": bootStack, "LOG": Log, "USER": user, "APIC": apic,
 		"ARENA": arena, "ARENA_SIZE": arenaEnd - arena, "ARENA_COMPARED": stacks - arena,
 		"PML4": pml4, "PDPT": pdpt, "PD": pd, "PDUSER": pdUser, "TPDPT": testPDPT, "TPD": testPD, "TPT": testPT, "GDT": gdt, "LDT": ldt, "IDT": idt, "IDT32": idt32, "TSS": tss,
 		"D0": data0, "D1": data1, "D2": data2, "D3": data3, "CASE_STACK": caseStack, "STACKS": stacks, "OTHERTSS": tss + otherTSS, "TSS32": tss + tss32,

@@ -28,11 +28,8 @@ type Change struct{ Addr, Value uint64 }
 
 const eventWords = 32
 
-// Log is where the log is in guest memory, and how long it can be.
-const (
-	Log     = logAt
-	LogSize = Memory - logAt
-)
+// LogSize is how long the log can be, in bytes.
+const LogSize = Memory - Log
 
 // Results reads the log. Cases that did not run have an empty one.
 func (g *Guest) Results(log []byte) ([]Result, error) {

@@ -11,7 +11,7 @@ const (
 	bootStack = 0x2F_0000
 	vars      = 0x30_0000
 	arena     = 0x40_0000
-	logAt     = 0x200_0000
+	Log       = 0x200_0000
 	user      = 0x4000_0000
 	apic      = 0xFEE0_0000
 
@@ -115,7 +115,7 @@ func wide(name string, base, limit uint32, kind uint16) entry {
 // gdtEntries are those of the GDT from selector 8 on. The first five are as SYSCALL and SYSRET, and SYSENTER and
 // SYSEXIT, want them.
 func gdtEntries() []entry {
-	gateLow, _ := gate(0x08, textBase+syscallStub, 12, 3, 0)
+	gateLow, _ := gate(0x08, TextBase+syscallStub, 12, 3, 0)
 	return []entry{
 		flat("CODE0", kindCode|bitLong, 0), flat("DATA0", kindData|bitBig, 0),
 		flat("CODE32_3", kindCode|bitBig, 3), flat("DATA3_", kindData|bitBig, 3), flat("CODE3", kindCode|bitLong, 3), flat("DATA3X", kindData|bitBig, 3),
@@ -197,10 +197,10 @@ func tables() []byte {
 		if v == 3 || v == 4 || v >= 0x80 && v < 0x90 {
 			dpl = 3
 		}
-		low, high := gate(0x08, textBase+stubs+16*uint32(v), 14, dpl, 0)
+		low, high := gate(0x08, TextBase+stubs+16*uint32(v), 14, dpl, 0)
 		put(idt+16*v, low)
 		put(idt+16*v+8, high)
-		low, _ = gate(selectors()["CODE32_0"], textBase+stubs32+16*uint32(v), 14, dpl, 0)
+		low, _ = gate(selectors()["CODE32_0"], TextBase+stubs32+16*uint32(v), 14, dpl, 0)
 		put(idt32+8*v, low)
 	}
 	tasks(b, put)
