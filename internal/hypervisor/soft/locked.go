@@ -95,19 +95,6 @@ func (c *CPU) wrote(phys uint64) {
 	}
 }
 
-// get reads n bytes.
-func get(p unsafe.Pointer, n uint8) uint64 {
-	switch n {
-	case 1:
-		return uint64(*(*uint8)(p))
-	case 2:
-		return uint64(*(*uint16)(p))
-	case 4:
-		return uint64(*(*uint32)(p))
-	}
-	return *(*uint64)(p)
-}
-
 // pause is PAUSE. One that waits for another processor lets it go on where there are fewer threads than processors.
 func pause(c *CPU, _ *uop) status {
 	const spins = 64

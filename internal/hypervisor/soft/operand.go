@@ -2,6 +2,7 @@ package soft
 
 import (
 	"encoding/binary"
+	"unsafe"
 
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
 )
@@ -106,6 +107,26 @@ func (c *CPU) store(addr uint64, n uint8, v uint64) bool {
 		binary.LittleEndian.PutUint64(b, v)
 	}
 	return true
+}
+
+// get reads n bytes.
+func get(p unsafe.Pointer, n uint8) uint64 {
+	switch n {
+	case 1:
+		return uint64(*(*uint8)(p))
+	case 2:
+		return uint64(*(*uint16)(p))
+	case 4:
+		return uint64(*(*uint32)(p))
+	}
+	return *(*uint64)(p)
+}
+
+// put writes n bytes of v.
+func put(b []byte, n uint8, v uint64) {
+	var all [8]byte
+	binary.LittleEndian.PutUint64(all[:], v)
+	copy(b[:n], all[:])
 }
 
 // access copies between b and memory of two pages, both of which are there before anything

@@ -1,10 +1,6 @@
 package soft
 
-import (
-	"encoding/binary"
-
-	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
-)
+import "github.com/mayfly-vm/mayfly/internal/hypervisor/soft/decode"
 
 // segment is a segment register with its hidden part. attr has the descriptor's bits 40 to 55
 // without the limit's: type, S, DPL, P, AVL, L, D/B and G in bits 0 to 3, 4, 5 and 6, 7, 12, 13,
@@ -283,11 +279,4 @@ func (c *CPU) systemSegment(selector uint16, kind uint16) (segment, status) {
 		}
 	}
 	return s, next
-}
-
-// put writes n bytes of v.
-func put(b []byte, n uint8, v uint64) {
-	var all [8]byte
-	binary.LittleEndian.PutUint64(all[:], v)
-	copy(b[:n], all[:])
 }
