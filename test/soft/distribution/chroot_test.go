@@ -20,7 +20,7 @@ mount -t proc proc /mnt/root/proc
 mount --rbind /dev /mnt/root/dev
 mount --rbind /sys /mnt/root/sys
 mount -t tmpfs tmpfs /mnt/root/run
-mkdir ` + "/mnt/root" + mountPoint + `
+mkdir /mnt/root` + mountPoint + `
 mount --bind "$2" /mnt/root` + mountPoint + `
 exec chroot /mnt/root env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin bash -c "$3"
 `
