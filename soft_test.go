@@ -144,7 +144,7 @@ func TestSoftwareProcessorNamesWhatItHasNot(t *testing.T) {
 	if err := vm.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if o, err := vm.Wait(t.Context()); err != nil || o.Reason != mayfly.TripleFault {
+	if o, err := vm.Wait(t.Context()); err != nil || o.Reason != mayfly.TripleFault || !strings.Contains(o.Detail, "0F 01 D0 (XGETBV)") {
 		t.Errorf("%+v, %v", o, err)
 	}
 	for range 2 {

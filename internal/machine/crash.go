@@ -2,6 +2,8 @@ package machine
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/mayfly-vm/mayfly/internal/hypervisor"
@@ -34,6 +36,11 @@ func (c *vcpu) report() string {
 	fmt.Fprintf(&w, "  rflags %08x cr0 %08x cr2 %016x cr3 %016x cr4 %08x efer %04x\n", s.RFLAGS, s.CR0, s.CR2, s.CR3, s.CR4, s.EFER)
 	fmt.Fprintf(&w, "  cs %04x base %x ds %04x ss %04x tr %04x gdt %x+%x idt %x+%x", s.CS.Selector, s.CS.Base, s.DS.Selector, s.SS.Selector,
 		s.TR.Selector, s.GDT.Base, s.GDT.Limit, s.IDT.Base, s.IDT.Limit)
+	if p, ok := c.proc.(hypervisor.Software); ok {
+		if names := slices.Sorted(maps.Keys(p.Unimplemented())); len(names) > 0 {
+			fmt.Fprintf(&w, "\n  instructions that the software processor does not have, each an invalid-opcode exception: %s", strings.Join(names, ", "))
+		}
+	}
 	return w.String()
 }
 
