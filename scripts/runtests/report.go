@@ -35,11 +35,11 @@ func (r *report) test(ctx context.Context, args []string, list []pkg) {
 	if len(list) == 0 {
 		return
 	}
-	args = append([]string{"test", "-json", "-count=1"}, args...)
-	for _, p := range list {
-		args = append(args, p.path)
+	all := []string{"test", "-json", "-count=1"}
+	for _, p := range list { // before a package's own flag: what follows one is not for the go command
+		all = append(all, p.path)
 	}
-	c := command(ctx, "go", args...)
+	c := command(ctx, "go", append(all, args...)...)
 	before := len(r.failed)
 	pr, pw := io.Pipe()
 	c.Stdout = pw
