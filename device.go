@@ -56,7 +56,7 @@ func openDevices(s *machine.Spec, list []DeviceConfig) error {
 			return virtio.Named(d.DeviceName(), err)
 		}
 		if counted, ok := opened.(virtio.Counted); ok && s.Counted {
-			counted.InOrder()
+			counted.Repeat()
 		}
 		s.Devices = append(s.Devices, machine.Device{Name: d.DeviceName(), Device: opened, Packed: packed})
 	}

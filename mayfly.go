@@ -104,9 +104,6 @@ func newVM(c Config, openHost func() (hypervisor.Host, error)) (*VM, error) {
 		return nil, err
 	}
 	c.Devices = virtio.Numbered(c.Devices)
-	if c.CountInstructions {
-		c.Devices = repeatable(c.Devices)
-	}
 	s := c.spec()
 	if err := c.open(&s, openHost); err != nil {
 		s.Close()

@@ -122,15 +122,3 @@ func (c *Config) notCounted() string {
 	}
 	return ""
 }
-
-// repeatable are the devices, with random numbers that are the same in each run.
-func repeatable(devices []DeviceConfig) []DeviceConfig {
-	same := make([]DeviceConfig, len(devices))
-	for i, d := range devices {
-		if s, ok := d.(virtio.Seeder); ok {
-			d = s.Seeded([32]byte{})
-		}
-		same[i] = d
-	}
-	return same
-}

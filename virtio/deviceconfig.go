@@ -7,7 +7,7 @@ import "fmt"
 // only the devices that it names. A program's own devices implement it too.
 //
 // What else a configuration can do is found by As: Checker, Conflicter,
-// ConsoleConfig, Discarder, Numberer, PackedConfig, Seeder.
+// ConsoleConfig, Discarder, Numberer, PackedConfig.
 type DeviceConfig interface {
 	// DeviceName is for people: "disk root.img", "net eth0", "vsock". Errors and
 	// reports begin with it.
@@ -77,12 +77,6 @@ type PackedConfig interface {
 	// ForPacked is the configuration of such a device, of the original's type. Its
 	// Check is an error where packed virtqueues are impossible.
 	ForPacked() DeviceConfig
-}
-
-// Seeder is a DeviceConfig of a device that gives random numbers.
-type Seeder interface {
-	// Seeded is the configuration of such a device whose numbers are those of a seed.
-	Seeded(seed [32]byte) DeviceConfig
 }
 
 // Conflicter is a DeviceConfig that may exclude another one in the same machine: two

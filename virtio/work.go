@@ -39,8 +39,9 @@ func (in *Instance) Work() uint64 {
 type Counted interface {
 	// Answers reports whether the chains of a queue are answered without anything that comes from outside, but for an error.
 	Answers(queue int) bool
-	// InOrder has chains be answered one after the other, in the order in which the driver gave them. It comes before the first Start.
-	InOrder()
+	// Repeat has answers be the same in each run, and come in the order in which the driver gave the chains. It comes before the
+	// first Start.
+	Repeat()
 }
 
 // Settled reports whether the device has answered all that its driver has kicked for on queues of which Counted.Answers

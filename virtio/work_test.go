@@ -10,7 +10,7 @@ import (
 // settling is a virtio.Counted.
 type settling struct{ virtiotest.Echo }
 
-func (*settling) InOrder() {}
+func (*settling) Repeat() {}
 
 func (*settling) Answers(int) bool { return true }
 

@@ -26,7 +26,7 @@ import (
 
 // Device is a disk. It implements virtio.Device.
 type Device struct {
-	inOrder bool // see InOrder
+	inOrder bool // see Repeat
 	sizes   []uint16
 	blocks  disk.Blocks // the first image's: a driver keeps to what it has read
 	limiter *ratelimit.Limiter
@@ -201,8 +201,8 @@ func (d *Device) Close() error {
 	return err
 }
 
-// InOrder implements virtio.Counted: the host has one request at a time.
-func (d *Device) InOrder() { d.inOrder = true }
+// Repeat implements virtio.Counted: the host has one request at a time.
+func (d *Device) Repeat() { d.inOrder = true }
 
 // Answers implements virtio.Counted: what the driver asks of the disk is answered.
 func (d *Device) Answers(int) bool { return true }

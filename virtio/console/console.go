@@ -360,8 +360,8 @@ func (d *Device) PTY(port int) string {
 	return d.ports[port].ptyName
 }
 
-// InOrder implements virtio.Counted: it always is so.
-func (d *Device) InOrder() {}
+// Repeat implements virtio.Counted: it always is so.
+func (d *Device) Repeat() {}
 
 // Answers implements virtio.Counted: what the driver writes is taken; what is typed comes when it comes.
 func (d *Device) Answers(queue int) bool { return queue%2 == 1 }

@@ -6,7 +6,6 @@ var (
 	_ virtio.DeviceConfig  = Config{}
 	_ virtio.LimitedDevice = (*Device)(nil)
 	_ virtio.StatsDevice   = (*Device)(nil)
-	_ virtio.Seeder        = Config{}
 	_ virtio.Counted       = (*Device)(nil)
 )
 
@@ -30,9 +29,3 @@ func (c Config) Open(func(error)) (virtio.Device, error) {
 
 // DeviceStats is Stats.
 func (d *Device) DeviceStats() any { return d.Stats() }
-
-// Seeded sets Seed.
-func (c Config) Seeded(seed [32]byte) virtio.DeviceConfig {
-	c.Seed = &seed
-	return c
-}

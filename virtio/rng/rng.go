@@ -24,15 +24,12 @@ type Config struct {
 	// Limits hold the guest to so many bytes and requests a second: each byte costs
 	// the host time.
 	Limits ratelimit.Config
-	// Seed, if not nil, has the bytes come from ChaCha8 with this seed in place of the host's generator: the same in each run,
-	// for tests, and no secret.
-	Seed *[32]byte
 }
 
 // Device is an entropy device. It implements virtio.Device.
 type Device struct {
 	limiter *ratelimit.Limiter
-	same    *rand.ChaCha8 // of Config.Seed; nil: the host's generator
+	same    *rand.ChaCha8 // see Repeat; nil: the host's generator
 	stats   counters
 	loop    *virtio.Loop
 	chain   virtio.Chain
@@ -57,11 +54,7 @@ func New(c Config) (*Device, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	d := &Device{limiter: ratelimit.New(c.Limits)}
-	if c.Seed != nil {
-		d.same = rand.NewChaCha8(*c.Seed)
-	}
-	return d, nil
+	return &Device{limiter: ratelimit.New(c.Limits)}, nil
 }
 
 // Type is virtio.TypeEntropy.
@@ -136,8 +129,8 @@ func (d *Device) SetLimits(c ratelimit.Config) error {
 	return nil
 }
 
-// InOrder implements virtio.Counted: it always is so.
-func (d *Device) InOrder() {}
+// Repeat implements virtio.Counted: bytes are those of ChaCha8 with a seed of zeroes, and no secret.
+func (d *Device) Repeat() { d.same = rand.NewChaCha8([32]byte{}) }
 
 // Answers implements virtio.Counted: each request is answered.
 func (d *Device) Answers(int) bool { return true }

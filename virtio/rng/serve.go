@@ -38,7 +38,7 @@ func (d *Device) work(q *virtio.Queue) bool {
 	return did
 }
 
-// fill has the kernel write the first n bytes of the chain's buffers, or writes those of the seed.
+// fill has the kernel write the first n bytes of the chain's buffers, or writes those of Repeat.
 func (d *Device) fill(n int) error {
 	d.held = d.chain.In.Cut(d.held[:0], 0, n)
 	for p := range d.held.Bytes {
