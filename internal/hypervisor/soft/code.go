@@ -57,7 +57,6 @@ type codeStore struct {
 
 // codePage is a page as it was when instructions were decoded from it.
 type codePage struct {
-	phys     uint64
 	shared   *sharedPage
 	state    uint32 // of shared
 	mode     decode.Mode
@@ -207,7 +206,7 @@ func (c *CPU) codePageAt(addr uint64) (uint16, *[pageSize]byte) {
 	i := uint16(k.pages)
 	k.pages++
 	p := &k.page[i]
-	p.phys, p.mode, p.epoch = phys, c.mode, k.epoch
+	p.mode, p.epoch = c.mode, k.epoch
 	p.shared, p.state = k.shared.claim(c, phys)
 	p.snapshot = *e.page
 	k.index[phys] = i

@@ -117,7 +117,7 @@ func TestClaims(t *testing.T) {
 		a, b := newTiny(t, long0, "F4"), newTiny(t, long0, "F4")
 		shared := a.code.shared
 		b.code.shared, b.mmu.ram = shared, a.mmu.ram
-		shared.cpus = append(shared.cpus, b.CPU)
+		shared.world.cpus = append(shared.world.cpus, b.CPU)
 		if !b.store(tinyCode+1, 1, 1) {
 			t.Fatal(b.fault)
 		}
@@ -136,7 +136,7 @@ func TestClaims(t *testing.T) {
 
 // What the machine's processors share about pages is bounded, where a guest has instructions in every page.
 func TestCodeMapIsBounded(t *testing.T) {
-	m := newCodeMap(1 << 32)
+	m := newCodeMap(1<<32, new(world))
 	c := newCPU64(t, newSandbox(t))
 	c.code.shared = m
 	first, state := m.claim(c, 0)

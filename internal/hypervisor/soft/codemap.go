@@ -14,7 +14,7 @@ import (
 // only after both have agreed about it, which takes a branch (Intel SDM volume 3, chapter 8.1.3).
 type codeMap struct {
 	mu      sync.Mutex
-	cpus    []*CPU
+	world   *world
 	claimed int                          // pages that regions have
 	regions []atomic.Pointer[codeRegion] // by physical address / regionBytes
 }
@@ -33,15 +33,8 @@ type sharedPage struct {
 	bytes [pageSize / 64]atomic.Uint64 // a bit for each byte of an instruction
 }
 
-func newCodeMap(size uint64) *codeMap {
-	return &codeMap{regions: make([]atomic.Pointer[codeRegion], (size+regionBytes-1)/regionBytes)}
-}
-
-// add adds a processor.
-func (m *codeMap) add(c *CPU) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.cpus = append(m.cpus, c)
+func newCodeMap(size uint64, w *world) *codeMap {
+	return &codeMap{world: w, regions: make([]atomic.Pointer[codeRegion], (size+regionBytes-1)/regionBytes)}
 }
 
 // at is a physical page's; nil: it never had instructions.
@@ -67,21 +60,11 @@ func (m *codeMap) has(phys uint64) bool {
 func (m *codeMap) claim(c *CPU, phys uint64) (p *sharedPage, state uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if i := phys / regionBytes; i >= uint64(len(m.regions)) { // a page that a device shows
+	if phys/regionBytes >= uint64(len(m.regions)) { // a page that a device shows
 		return new(sharedPage), 0
-	} else if m.regions[i].Load() == nil {
-		m.regions[i].Store(new(codeRegion))
 	}
-	slot := &m.regions[phys/regionBytes].Load()[phys/pageSize%regionPages]
-	if p = slot.Load(); p == nil {
-		if m.claimed++; m.claimed > maxClaimed {
-			m.forget(c)
-			m.claimed = 1
-			m.regions[phys/regionBytes].Store(new(codeRegion))
-			slot = &m.regions[phys/regionBytes].Load()[phys/pageSize%regionPages]
-		}
-		p = new(sharedPage)
-		slot.Store(p)
+	if p = m.at(phys); p == nil {
+		p = m.newPage(c, phys)
 	}
 	if state = p.state.Load(); state&1 != 0 {
 		return p, state
@@ -91,7 +74,7 @@ func (m *codeMap) claim(c *CPU, phys uint64) (p *sharedPage, state uint32) {
 	}
 	state = p.state.Add(1)
 	c.protect(phys)
-	for _, other := range m.cpus {
+	for _, other := range m.world.cpus {
 		if other != c {
 			other.claims.add(phys)
 			other.wake()
@@ -102,6 +85,21 @@ func (m *codeMap) claim(c *CPU, phys uint64) (p *sharedPage, state uint32) {
 
 // maxClaimed bounds the pages of the map, which take some 600 bytes each: a guest may have instructions in every page.
 const maxClaimed = 8192
+
+// newPage puts a page into the map.
+func (m *codeMap) newPage(c *CPU, phys uint64) *sharedPage {
+	if m.claimed == maxClaimed {
+		m.forget(c)
+	}
+	m.claimed++
+	region := &m.regions[phys/regionBytes]
+	if region.Load() == nil {
+		region.Store(new(codeRegion))
+	}
+	p := new(sharedPage)
+	region.Load()[phys/pageSize%regionPages].Store(p)
+	return p
+}
 
 // forget takes all pages out of the map: what was decoded from them is decoded anew.
 func (m *codeMap) forget(c *CPU) {
@@ -116,13 +114,14 @@ func (m *codeMap) forget(c *CPU) {
 			}
 		}
 	}
+	m.claimed = 0
 	c.code.forgetJumps()
 	m.notifyChanged(c)
 }
 
 // notifyChanged has all other processors find the targets of their branches again.
 func (m *codeMap) notifyChanged(c *CPU) {
-	for _, other := range m.cpus {
+	for _, other := range m.world.cpus {
 		if other != c {
 			other.claims.changed.Store(true)
 			other.wake()

@@ -73,9 +73,9 @@ func newTiny(t testing.TB, r ring, code string) *tiny {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared := newCodeMap(uint64(len(g.ram)))
+	shared := newCodeMap(uint64(len(g.ram)), new(world))
 	g.CPU = newCPU(g.ram, shared, store)
-	shared.cpus = []*CPU{g.CPU}
+	shared.world.cpus = []*CPU{g.CPU}
 	t.Cleanup(func() { _ = store.close() })
 	g.tables(r)
 	copy(g.ram[tinyCode:], g.bytes(code))

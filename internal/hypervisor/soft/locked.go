@@ -10,8 +10,8 @@ import (
 	"github.com/mayfly-vm/mayfly/internal/hypervisor/soft/native"
 )
 
-// world lets one processor execute an instruction while no other executes any: one that locks memory across cache
-// lines, which the host's processor does badly or not at all.
+// world is a machine's processors. It lets one of them execute an instruction while no other executes any: one that locks memory
+// across cache lines, which the host's processor does badly or not at all.
 type world struct {
 	mu     sync.Mutex   // of the one that wants to be alone
 	wanted atomic.Int32 // how many hold it, or wait for it

@@ -11,11 +11,11 @@ import (
 // newProcessors makes processors of one machine.
 func newProcessors(t *testing.T, m RAM, n int) []*CPU {
 	t.Helper()
-	w, shared := new(world), newCodeMap(1<<32)
+	w := new(world)
+	shared := newCodeMap(1<<32, w)
 	for range n {
 		p := newCPU64(t, m)
 		p.code.shared, p.world = shared, w
-		shared.add(p)
 		w.cpus = append(w.cpus, p)
 	}
 	return w.cpus

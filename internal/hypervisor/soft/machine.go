@@ -43,7 +43,7 @@ func (h *host) Close() error                     { return h.code.Close() }
 
 func (h *host) NewMachine(m *memory.Map, o hypervisor.Options) (hypervisor.Machine, error) {
 	mc := &machine{code: h.code, ram: ram{regions: m.Regions()}, start: time.Now(), processors: max(o.Processors, 1), counted: o.Counted}
-	mc.shared = newCodeMap(mc.ram.end())
+	mc.shared = newCodeMap(mc.ram.end(), &mc.world)
 	// Each vCPU is a goroutine that computes: with fewer processors of Go's than vCPUs one that waits for another, as guests do in
 	// loops, would keep that from running for the 10 ms of Go's time slice. One more is for the devices.
 	if mc.processors > 1 {
@@ -109,7 +109,6 @@ func (m *machine) NewProcessor(id int) (hypervisor.Processor, error) {
 	c.apic = newAPIC(c, uint32(id))
 	c.apic.wantsEnd = m.wantsEnd
 	c.world = &m.world
-	m.shared.add(c)
 	m.world.cpus = append(m.world.cpus, c)
 	return c, nil
 }

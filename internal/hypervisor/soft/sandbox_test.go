@@ -43,9 +43,9 @@ func newCPU64(t testing.TB, m RAM) *CPU {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCPU(m, newCodeMap(1<<32), store)
+	c := newCPU(m, newCodeMap(1<<32, new(world)), store)
 	t.Cleanup(func() { _ = c.code.close() })
-	c.code.shared.cpus = []*CPU{c}
+	c.code.shared.world.cpus = []*CPU{c}
 	c.attend.Store(false)
 	c.mode = decode.Mode64
 	for s := range c.segments {
