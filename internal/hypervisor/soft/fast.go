@@ -65,7 +65,7 @@ func fast(u *uop) {
 		return
 	}
 	if u.Map == decode.Two && sse(u.Opcode) || u.Map == decode.Op3A || u.Map == decode.Op38 && u.Opcode < 0xF0 {
-		u.do = fastXMM(&u.Inst)
+		fastXMM(u)
 		return
 	}
 	size := size4

@@ -11,8 +11,15 @@ import (
 // Instructions of SSE that use XMM registers, and no others but one general register: moves are executed here, all others by the
 // host's processor with their own registers only, where other units' instructions have all of them loaded and stored.
 
-// fastXMM is the handler of such an instruction in 64-bit code; nil: unit is.
-func fastXMM(in *decode.Inst) exec {
+// fastXMM gives u the handler that it has as such an instruction in 64-bit code, and makes its OperandSize, which has no meaning in SSE, the
+// size of its memory operand. Without a handler it is one for unit.
+func fastXMM(u *uop) {
+	if u.do = handlerXMM(&u.Inst); u.do != nil && u.Mem {
+		u.OperandSize = operandOf(&u.Inst).n
+	}
+}
+
+func handlerXMM(in *decode.Inst) exec {
 	if !unitDefined(in) {
 		return nil
 	}
@@ -53,17 +60,17 @@ func (c *CPU) hasXMM() bool {
 }
 
 func loadXMM(c *CPU, u *uop) status {
-	to := c.xmm(u.Reg)
 	if !c.hasXMM() {
 		return unit(c, u)
 	}
+	to := c.xmm(u.Reg)
 	if !u.Mem {
 		*to = *c.xmm(u.RM)
 		return next
 	}
 	at := c.target(u)
 	p := c.readable(at, 16)
-	if p == nil || at&15 != 0 && aligned(&u.Inst) {
+	if p == nil || misaligned(u, at) {
 		return unit(c, u)
 	}
 	*to = *(*[2]uint64)(p)
@@ -71,31 +78,32 @@ func loadXMM(c *CPU, u *uop) status {
 }
 
 func storeXMM(c *CPU, u *uop) status {
-	from := c.xmm(u.Reg)
 	if !c.hasXMM() {
 		return unit(c, u)
 	}
+	from := c.xmm(u.Reg)
 	if !u.Mem {
 		*c.xmm(u.RM) = *from
 		return next
 	}
 	at := c.target(u)
 	p := c.changeable(at, 16)
-	if p == nil || at&15 != 0 && aligned(&u.Inst) {
+	if p == nil || misaligned(u, at) {
 		return unit(c, u)
 	}
 	*(*[2]uint64)(p) = *from
 	return next
 }
 
-// scalar is how many bytes of memory MOVSS, MOVSD, MOVD, MOVQ, MOVLPS and such move.
-func scalar(in *decode.Inst) uint8 { return operandOf(in).n }
+// misaligned reports whether a memory operand of 16 bytes is not aligned, and must be.
+func misaligned(u *uop, at uint64) bool { return at&15 != 0 && aligned(&u.Inst) }
 
+// loadScalar and storeScalar are MOVSS, MOVSD, MOVD, MOVQ, MOVLPS and such with memory.
 func loadScalar(c *CPU, u *uop) status {
 	if !c.hasXMM() {
 		return unit(c, u)
 	}
-	v, ok := c.load(c.target(u), scalar(&u.Inst))
+	v, ok := c.load(c.target(u), u.OperandSize)
 	if !ok {
 		return faulted
 	}
@@ -111,7 +119,7 @@ func storeScalar(c *CPU, u *uop) status {
 	if u.Opcode == 0x17 {
 		half = 1
 	}
-	if !c.store(c.target(u), scalar(&u.Inst), c.xmm(u.Reg)[half]) {
+	if !c.store(c.target(u), u.OperandSize, c.xmm(u.Reg)[half]) {
 		return faulted
 	}
 	return next
@@ -139,15 +147,14 @@ func runXMM(c *CPU, u *uop) status {
 	x := c.units.Context
 	if u.Mem {
 		at := c.target(u)
-		n := operandOf(&u.Inst).n
-		if n == 16 {
+		if u.OperandSize == 16 {
 			p := c.readable(at, 16)
-			if p == nil || at&15 != 0 && aligned(&u.Inst) {
+			if p == nil || misaligned(u, at) {
 				return unit(c, u)
 			}
 			*(*[2]uint64)(unsafe.Pointer(&x.Scratch)) = *(*[2]uint64)(p)
 		} else {
-			v, ok := c.load(at, n)
+			v, ok := c.load(at, u.OperandSize)
 			if !ok {
 				return faulted
 			}

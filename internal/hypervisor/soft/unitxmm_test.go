@@ -41,7 +41,7 @@ func TestXMMRegistersAlone(t *testing.T) {
 			continue
 		}
 		u := newUop(in, decode.Mode64)
-		if fastXMM(&in) == nil || in.Map == decode.One || in.Map == decode.Two && !sse(in.Opcode) || in.Map == decode.Op38 && in.Opcode >= 0xF0 {
+		if handlerXMM(&in) == nil || in.Map == decode.One || in.Map == decode.Two && !sse(in.Opcode) || in.Map == decode.Op38 && in.Opcode >= 0xF0 {
 			continue
 		}
 		n++
